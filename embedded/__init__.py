@@ -1,0 +1,1 @@
+"""What `slipway up` starts on one machine, and how it is kept running."""

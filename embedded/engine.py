@@ -1,0 +1,238 @@
+"""The container engine: found where one runs, started where none does, stopped only if it is ours.
+
+`python -m embedded.engine ensure` prints the address of an engine that answers; `stop` ends the one
+that we started. Our dockerd is a session of its own: it, and with `live-restore` its containers,
+outlive whoever started it.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from embedded.settings import EngineSettings
+
+MINIMUM_API = (1, 41)
+START_LIMIT = 30.0
+STOP_LIMIT = 30.0
+
+
+class EngineError(Exception):
+    """The engine cannot be used or started; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answered."""
+
+    host: str
+    version: str
+    api_version: str
+    ours: bool
+
+    @property
+    def too_old(self) -> bool:
+        """Whether it lacks what the local target needs (Docker 20.10, API 1.41)."""
+        major, minor = self.api_version.split(".")[:2]
+        return (int(major), int(minor)) < MINIMUM_API
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over the engine's address, `unix://` or `tcp://`."""
+
+    def __init__(self, host: str, timeout: float) -> None:
+        self._address = urlsplit(host)
+        super().__init__(self._address.hostname or "localhost", self._address.port or 2375, timeout=timeout)
+
+    def connect(self) -> None:
+        if self._address.scheme != "unix":
+            super().connect()
+            return
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._address.path)
+
+
+def _get(host: str, path: str, limit: float = 5.0) -> Any:
+    connection = _Connection(host, limit)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def find(settings: EngineSettings) -> Engine | None:
+    """The engine that answers at the configured address, or at the socket; None where none does."""
+    host = settings.host or f"unix://{settings.socket}"
+    try:
+        version = _get(host, "/version")
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    ours = settings.host in (None, f"unix://{settings.socket}") and _our_process(settings) is not None
+    return Engine(host, str(version["Version"]), str(version["ApiVersion"]), ours)
+
+
+def ensure(settings: EngineSettings) -> Engine:
+    """An engine that answers: the one that runs, else one that is started now. Raises EngineError."""
+    engine = find(settings)
+    if engine is not None:
+        return engine
+    if settings.host not in (None, f"unix://{settings.socket}"):
+        raise EngineError(
+            f"No container engine answers at {settings.host}. Start it, or unset SLIPWAY_DOCKER_HOST and DOCKER_HOST."
+        )
+    return _start(settings)
+
+
+def why_not_startable(settings: EngineSettings) -> str | None:
+    """What stands in the way of starting an engine of our own, as a sentence; None where nothing does."""
+    if shutil.which("dockerd") is None:
+        return "No container engine is installed. Install one: apt-get install docker.io"
+    if os.geteuid() != 0:
+        return (
+            f"A container engine is installed, but none answers at {settings.socket}, and only root can start one. "
+            "Start it (sudo systemctl start docker), and join its group (sudo usermod -aG docker $USER)."
+        )
+    return None
+
+
+def stop(settings: EngineSettings) -> bool:
+    """End the engine that we started and wait for it; False where it is not ours or does not run.
+
+    Containers go on (`live-restore`). Raises EngineError when it does not end within 30 s.
+    """
+    process = _our_process(settings)
+    if process is None:
+        return False
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_LIMIT)
+    except psutil.TimeoutExpired as late:
+        raise EngineError(f"dockerd (process {process.pid}) did not end within {STOP_LIMIT:.0f} s.") from late
+    return True
+
+
+def running_containers(host: str) -> int:
+    """How many containers run on it, whosever they are."""
+    return len(_get(host, "/containers/json"))
+
+
+def _start(settings: EngineSettings) -> Engine:
+    obstacle = why_not_startable(settings)
+    if obstacle is not None:
+        raise EngineError(obstacle)
+    settings.data_root.mkdir(parents=True, exist_ok=True)
+    settings.exec_root.mkdir(parents=True, exist_ok=True)
+    configuration = _configuration_file(settings)
+    configuration.write_text(json.dumps(_configuration(settings), indent=2))
+    _forget_dead(_pid_file(settings), "dockerd")
+    _forget_dead(settings.exec_root / "containerd" / "containerd.pid", "containerd")
+    log = settings.data_root / "dockerd.log"
+    with log.open("ab") as output:
+        beginning = output.tell()
+        process = subprocess.Popen(
+            ["dockerd", "--config-file", str(configuration)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            start_new_session=True,
+        )
+    return _wait_until_it_answers(settings, process, log, beginning)
+
+
+def _wait_until_it_answers(
+    settings: EngineSettings, process: "subprocess.Popen[bytes]", log: Path, beginning: int
+) -> Engine:
+    deadline = time.monotonic() + START_LIMIT
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        engine = find(settings)
+        if engine is not None:
+            process.returncode = 0  # It is meant to outlive this object, which would warn about it.
+            return engine
+        time.sleep(0.1)
+    process.terminate()
+    with log.open("rb") as file:
+        file.seek(beginning)
+        last = b"\n".join(file.read().splitlines()[-5:]).decode(errors="replace")
+    raise EngineError(f"dockerd was started but does not answer at {settings.socket}. Its last words ({log}):\n{last}")
+
+
+def _configuration(settings: EngineSettings) -> dict[str, object]:
+    content: dict[str, object] = {
+        "data-root": str(settings.data_root),
+        "exec-root": str(settings.exec_root),
+        "pidfile": str(_pid_file(settings)),
+        "hosts": [f"unix://{settings.socket}"],
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+        "features": {"buildkit": True},
+        "live-restore": True,
+        "log-driver": "json-file",
+        "log-opts": {"max-size": "10m", "max-file": "3"},
+    }
+    if settings.bridge is not None:
+        content["bridge"] = settings.bridge
+    return content
+
+
+def _configuration_file(settings: EngineSettings) -> Path:
+    return settings.data_root / "daemon.json"
+
+
+def _pid_file(settings: EngineSettings) -> Path:
+    return settings.exec_root / "dockerd.pid"
+
+
+def _our_process(settings: EngineSettings) -> psutil.Process | None:
+    """The running dockerd that was started with our configuration file."""
+    with suppress(OSError, ValueError, psutil.Error):
+        process = psutil.Process(int(_pid_file(settings).read_text()))
+        if str(_configuration_file(settings)) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
+
+
+def _forget_dead(pid_file: Path, program: str) -> None:
+    """A pid file left by a killed daemon refuses the next start once its number belongs to another process."""
+    if not pid_file.exists():
+        return
+    with suppress(ValueError, psutil.Error):
+        process = psutil.Process(int(pid_file.read_text()))
+        if process.name() == program and process.status() != psutil.STATUS_ZOMBIE:
+            return
+    pid_file.unlink()
+
+
+def main(arguments: list[str]) -> int:
+    """`ensure` or `stop`; 0 done, 1 failed, 2 wrong usage."""
+    if arguments not in (["ensure"], ["stop"]):
+        print("usage: python -m embedded.engine ensure|stop", file=sys.stderr)
+        return 2
+    try:
+        if arguments == ["stop"]:
+            stop(EngineSettings())
+        else:
+            print(ensure(EngineSettings()).host)
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""`$SLIPWAY_HOME`: the folder that holds everything which outlives a start."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+_PRIVATE = ("nats", "keys", "tls", "ca", "logs", "run", "repositories", "target")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The layout of the state folder. Paths are absolute; nothing is created before `prepare`."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: Path) -> "Home":
+        """The home at that path, `~` and relative parts resolved."""
+        return cls(path.expanduser().absolute())
+
+    @property
+    def instance(self) -> str:
+        """The short random name that prefixes every container, network and volume of this home."""
+        return self.instance_file.read_text().strip()
+
+    @property
+    def instance_file(self) -> Path:
+        return self.path / "instance"
+
+    @property
+    def token(self) -> Path:
+        """The first administrator's token."""
+        return self.path / "token"
+
+    @property
+    def nats(self) -> Path:
+        return self.path / "nats"
+
+    @property
+    def postgres(self) -> Path:
+        return self.path / "postgres"
+
+    @property
+    def keys(self) -> Path:
+        return self.path / "keys"
+
+    @property
+    def tls(self) -> Path:
+        return self.path / "tls"
+
+    @property
+    def ca(self) -> Path:
+        return self.path / "ca"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Process ids, sockets, chosen ports: of no worth without the processes."""
+        return self.path / "run"
+
+    @property
+    def traefik(self) -> Path:
+        return self.path / "traefik"
+
+    @property
+    def registry(self) -> Path:
+        return self.path / "registry"
+
+    def prepare(self) -> None:
+        """Create what is missing, private to the user; the instance's name is chosen once and kept.
+
+        The folder itself may be passed through by other users (0711), because PostgreSQL runs as one.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o711)
+        for name in _PRIVATE:
+            folder = self.path / name
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)
+        if not self.instance_file.exists():
+            write_private(self.instance_file, f"slw-{secrets.token_hex(3)}\n")
+
+
+def write_private(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Replace a file atomically and durably; its mode is right from the first byte."""
+    data = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -1,0 +1,44 @@
+"""What a user can say about the embedded stack, read once from the environment."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_SOCKET = Path("/var/run/docker.sock")
+
+
+class EngineSettings(BaseSettings):
+    """Which container engine is used, and where one of our own would live."""
+
+    model_config = SettingsConfigDict(env_prefix="SLIPWAY_ENGINE_", frozen=True)
+
+    host: str | None = Field(
+        default=None, validation_alias=AliasChoices("SLIPWAY_DOCKER_HOST", "DOCKER_HOST", "host")
+    )
+    """Address of an engine that somebody else runs; without it, the socket below is tried."""
+    socket: Path = DEFAULT_SOCKET
+    data_root: Path = Path("/var/lib/slipway-engine")
+    exec_root: Path = Path("/var/run/slipway-engine")
+    bridge: str | None = None
+    """Name of the engine's bridge; `none` where a second engine runs on one machine."""
+
+
+class Settings(BaseSettings):
+    """The embedded stack: its folder, its ports, and what is used instead of the embedded parts."""
+
+    model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True, populate_by_name=True)
+
+    home: Path = Path("~/.slipway")
+    http: str = Field(default="127.0.0.1:8080", pattern=r"^[^\s:]+:[0-9]{1,5}$")
+    """The front door (Traefik's entry point `platform`)."""
+    web_port: int = Field(default=8081, ge=1, le=65535)
+    https_port: int = Field(default=8443, ge=1, le=65535)
+    nats_port: int = Field(default=4222, ge=1, le=65535)
+    nats_url: str | None = None
+    """A NATS server that somebody else runs; its users are made by its owner."""
+    postgres_dsn: str | None = None
+    """A PostgreSQL database that somebody else runs; the role must be allowed to create roles and schemas."""
+    organization: str = "main"
+    target: str = "local"
+    engine: EngineSettings = Field(default_factory=EngineSettings)

@@ -1,0 +1,1 @@
+"""One file per image: which packages it is made of and where their files go."""

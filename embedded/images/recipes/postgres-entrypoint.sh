@@ -67,8 +67,9 @@ if [ "$1" = postgres ]; then
     [ "$(cat "$PGDATA/PG_VERSION")" = "$PG_MAJOR" ] ||
         fail "$PGDATA was made by PostgreSQL $(cat "$PGDATA/PG_VERSION"), and this is $PG_MAJOR"
     shift
-    sockets=/run/postgresql
-    [ -w "$sockets" ] || sockets=/tmp
+    # The client programs of one version look into the one folder, those of another into the other.
+    sockets=/tmp
+    [ ! -w /run/postgresql ] || sockets=/run/postgresql,/tmp
     set -- postgres -c listen_addresses='*' -c unix_socket_directories="$sockets" "$@"
     unset POSTGRES_PASSWORD POSTGRES_PASSWORD_FILE
 fi

@@ -20,7 +20,7 @@ VOLUME = "/var/lib/postgresql"
 _USER = 999
 _ENTRYPOINT = Path(__file__).with_name("postgres-entrypoint.sh")
 _WHEEL_HOME = "/usr/lib/postgresql/18"
-# The libraries of Debian's server and client; without locale data of ICU's users or translations.
+# The libraries that Debian's server, its extensions and client programs are linked to.
 _DEBIAN_15 = (
     "libbrotli1", "libcap2", "libcom-err2", "libcrypt1", "libffi8", "libgcc-s1", "libgcrypt20", "libgmp10",
     "libgnutls30", "libgpg-error0", "libgssapi-krb5-2", "libhogweed6", "libicu72", "libidn2-0",
@@ -88,13 +88,14 @@ def _from_debian(tree: Tree, work: Path) -> str:
     system.debian(tree, work / "debian", _DEBIAN_15)
     servers = ["postgresql-15", "postgresql-client-15", "libc-bin", "tzdata"]
     found = packages.debian(work / "debian", servers)
+    kept = (
+        "/usr/lib/postgresql/15/bin/",
+        "/usr/lib/postgresql/15/lib/",
+        "/usr/share/postgresql/15/",
+    )
     for name in ("postgresql-15", "postgresql-client-15"):
-        kept = (
-            "/usr/lib/postgresql/15/bin",
-            "/usr/lib/postgresql/15/lib/",
-            "/usr/share/postgresql/15/",
-        )
-        packages.unpack(tree, found[name], keep=tuple(path for path in kept))
+        # Without just-in-time compilation, which needs LLVM's 100 MB; the server does without by itself.
+        packages.unpack(tree, found[name], keep=kept, skip=("/bitcode/", "/llvmjit.so"))
     packages.unpack(tree, found["libc-bin"], keep=("/usr/lib/locale/",))
     packages.unpack(tree, found["tzdata"], keep=("/usr/share/zoneinfo/",))
     return "--locale=C.UTF-8"

@@ -65,7 +65,8 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._address.path)
 
 
-def _get(host: str, path: str, limit: float = 5.0) -> Any:
+def ask(host: str, path: str, limit: float = 5.0) -> Any:
+    """The engine's answer to a GET, as JSON. Raises OSError where it does not answer."""
     connection = _Connection(host, limit)
     try:
         connection.request("GET", path)
@@ -78,7 +79,7 @@ def find(settings: EngineSettings) -> Engine | None:
     """The engine that answers at the configured address, or at the socket; None where none does."""
     host = settings.host or f"unix://{settings.socket}"
     try:
-        version = _get(host, "/version")
+        version = ask(host, "/version")
     except (OSError, http.client.HTTPException, ValueError):
         return None
     ours = settings.host in (None, f"unix://{settings.socket}") and _our_process(settings) is not None
@@ -127,7 +128,7 @@ def stop(settings: EngineSettings) -> bool:
 
 def running_containers(host: str) -> int:
     """How many containers run on it, whosever they are."""
-    return len(_get(host, "/containers/json"))
+    return len(ask(host, "/containers/json"))
 
 
 def _start(settings: EngineSettings) -> Engine:

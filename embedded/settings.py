@@ -13,9 +13,7 @@ class EngineSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SLIPWAY_ENGINE_", frozen=True)
 
-    host: str | None = Field(
-        default=None, validation_alias=AliasChoices("SLIPWAY_DOCKER_HOST", "DOCKER_HOST", "host")
-    )
+    host: str | None = Field(default=None, validation_alias=AliasChoices("SLIPWAY_DOCKER_HOST", "DOCKER_HOST", "host"))
     """Address of an engine that somebody else runs; without it, the socket below is tried."""
     socket: Path = DEFAULT_SOCKET
     data_root: Path = Path("/var/lib/slipway-engine")

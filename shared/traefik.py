@@ -7,6 +7,7 @@ forbid unknown fields are rendered, checked, written beside, and renamed into pl
 Schema: https://doc.traefik.io/traefik/reference/routing-configuration/http/ (v3, file provider).
 """
 
+import hashlib
 import json
 import os
 import re
@@ -189,10 +190,9 @@ class Http(_Part):
 
 
 class Certificate(_Part):
-    """Paths of a PEM chain and its key, as Traefik's container sees them.
+    """Paths of a PEM chain and its key, as Traefik's container sees them; `place_certificate` makes them.
 
-    A certificate renewed under the same path is loaded only when the dynamic file is replaced too:
-    name the files by content.
+    A certificate renewed under the same path is loaded only when the dynamic file is replaced too.
     """
 
     cert_file: str
@@ -263,12 +263,33 @@ def place(folder: Path, name: str, configuration: DynamicConfiguration) -> Path:
     path = file_path(folder, name)
     text = configuration.render()
     beside = path.with_name(path.name + ".tmp")
-    with beside.open("w", encoding="utf-8") as file:
+    _write(beside, text)
+    beside.replace(path)
+    return path
+
+
+def place_certificate(folder: Path, chain: str, key: str) -> Certificate:
+    """Keep a PEM chain and its key in Traefik's folder of certificates, named by their content.
+
+    Equal content gives the same files, so this is safe to repeat; a renewed certificate has new names,
+    and the dynamic file that names it changes too, which is what makes Traefik load it.
+    """
+    name = hashlib.sha256(f"{chain}\n{key}".encode()).hexdigest()[:32]
+    placed = Certificate(cert_file=str(folder / f"{name}.pem"), key_file=str(folder / f"{name}.key"))
+    for path, text in ((Path(placed.key_file), key), (Path(placed.cert_file), chain)):
+        beside = path.with_name(path.name + ".tmp")
+        _write(beside, text)
+        beside.replace(path)
+    return placed
+
+
+def _write(path: Path, text: str) -> None:
+    """Readable for the group, which is Traefik's: its folders hand their group on."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o640)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
-    return path
 
 
 def file_path(folder: Path, name: str) -> Path:
@@ -307,7 +328,5 @@ def _quoted(value: str) -> str:
 
 def _without_empty(content: dict[str, Any]) -> dict[str, Any]:
     """Traefik refuses an empty `http`, `routers` …; empty *inner* parts (`tls: {}`) mean something."""
-    sections = {
-        name: {key: part for key, part in section.items() if part} for name, section in content.items()
-    }
+    sections = {name: {key: part for key, part in section.items() if part} for name, section in content.items()}
     return {name: section for name, section in sections.items() if section}

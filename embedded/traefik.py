@@ -1,0 +1,120 @@
+"""The embedded load balancer: Traefik in a container. It carries the platform's front door and all applications."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from embedded.containers import Container, Mount
+from embedded.home import Home, write_private
+from embedded.registry import outsider
+from shared.traefik import (
+    DynamicConfiguration,
+    Http,
+    LoadBalancer,
+    Router,
+    Server,
+    Service,
+    path_prefix,
+    place,
+)
+
+_MEMORY = 512 * 1024 * 1024
+_PRIVILEGED_PORTS = 1024
+_NO_LIMIT: dict[str, object] = {"transport": {"respondingTimeouts": {"readTimeout": 0}}}
+"""Traefik's own limit (60 s) ends streams, uploads and `git push` in the middle."""
+_NO_ALIASES: dict[str, object] = {"aliasHeadersStrategy": "delete"}
+"""`X_Forwarded_For` is the same as `X-Forwarded-For` to many an application, but not to Traefik, which sets it."""
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Where Traefik listens."""
+
+    platform: str
+    """host:port of the platform's front door."""
+    web: int
+    websecure: int
+    api: int
+    """Traefik's own API and metrics, on 127.0.0.1."""
+
+    @property
+    def need_root(self) -> bool:
+        """Whether one of them is a privileged port."""
+        ports = (int(self.platform.rpartition(":")[2]), self.web, self.websecure)
+        return any(port < _PRIVILEGED_PORTS for port in ports)
+
+
+def name(instance: str) -> str:
+    """The container's name."""
+    return f"{instance}-traefik"
+
+
+def prepare(home: Home, doors: Doors, image: str) -> Container:
+    """Write the static configuration and describe the container.
+
+    It sees `$SLIPWAY_HOME/traefik` read-only under the same path: paths in dynamic files are those of this
+    machine. Folders hand their group on (setgid), and Traefik is in it: a key with mode 0640 is readable for it.
+    """
+    user = _share_folders(home.traefik)
+    text = yaml.safe_dump(_static_configuration(home.traefik / "dynamic", doors), sort_keys=False)
+    write_private(home.traefik / "traefik.yml", text, 0o640)
+    return Container(
+        name=name(home.instance),
+        image=image,
+        command=(f"--configFile={home.traefik / 'traefik.yml'}",),
+        user="0:0" if doors.need_root else user,
+        mounts=(Mount(home.traefik, home.traefik),),
+        memory=_MEMORY,
+        labels=(("slipway.instance", home.instance), ("slipway.role", "load-balancer")),
+        content=text,
+        capabilities=("NET_BIND_SERVICE", "DAC_READ_SEARCH") if doors.need_root else (),
+    )
+
+
+def route_platform(dynamic: Path, webhooks: str, api: str) -> None:
+    """`/hooks` and `/git` go to the webhooks process, the rest to api (both host:port)."""
+    doors = ("platform",)
+    routers = {
+        "platform-webhooks": Router(
+            rule=path_prefix("/hooks/", "/git/"), service="platform-webhooks", entry_points=doors, priority=20
+        ),
+        "platform-api": Router(rule=path_prefix("/"), service="platform-api", entry_points=doors, priority=10),
+    }
+    services = {
+        "platform-webhooks": Service(load_balancer=LoadBalancer(servers=(Server(url=f"http://{webhooks}"),))),
+        "platform-api": Service(load_balancer=LoadBalancer(servers=(Server(url=f"http://{api}"),))),
+    }
+    place(dynamic, "platform", DynamicConfiguration(http=Http(routers=routers, services=services)))
+
+
+def _share_folders(folder: Path) -> str:
+    """Make the folders, readable for the container's group and nobody else; its user is returned."""
+    user = outsider()
+    group = int(user.partition(":")[2])
+    for part in (folder, folder / "dynamic", folder / "certificates"):
+        part.mkdir(parents=True, exist_ok=True)
+        os.chown(part, -1, group)
+        part.chmod(0o2750)
+    return user
+
+
+def _static_configuration(dynamic: Path, doors: Doors) -> dict[str, object]:
+    """https://doc.traefik.io/traefik/reference/install-configuration/ (v3)."""
+    return {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "log": {"level": "WARN"},
+        "api": {"insecure": True, "dashboard": False},
+        "entryPoints": {
+            "platform": {"address": doors.platform, "http": _NO_ALIASES, **_NO_LIMIT},
+            "web": {"address": f":{doors.web}", "http": _NO_ALIASES, **_NO_LIMIT},
+            "websecure": {"address": f":{doors.websecure}", "http": {"tls": {}, **_NO_ALIASES}, **_NO_LIMIT},
+            "traefik": {"address": f"127.0.0.1:{doors.api}", "http": _NO_ALIASES},
+        },
+        "metrics": {"prometheus": {"entryPoint": "traefik", "addServicesLabels": True}},
+        "providers": {
+            "providersThrottleDuration": "50ms",
+            "file": {"directory": str(dynamic), "watch": True},
+        },
+    }

@@ -51,9 +51,7 @@ class Cache:
 
     def _assemble(self, choice: Choice, place: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".making-", dir=place.parent) as work:
-            tree, settings = choice.recipe.assemble(
-                choice.version, Path(work) / "packages"
-            )
+            tree, settings = choice.recipe.assemble(choice.version, Path(work) / "packages")
             finished = Path(work) / "image"
             write(finished, tree, settings)
             shutil.rmtree(place, ignore_errors=True)
@@ -71,9 +69,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _key(choice: Choice) -> str:
-    sources = sorted(
-        path for path in _SOURCES.rglob("*") if path.suffix in {".py", ".sh"}
-    )
+    sources = sorted(path for path in _SOURCES.rglob("*") if path.suffix in {".py", ".sh"})
     inputs = [
         choice.name,
         choice.version,

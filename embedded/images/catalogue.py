@@ -26,7 +26,7 @@ RECIPES = {
 }
 
 
-class UnknownImage(Exception):
+class UnknownImageError(Exception):
     """No recipe makes this image or this version of it; the message lists what there is."""
 
 
@@ -44,25 +44,17 @@ class Choice:
 
 
 def find(wanted: str) -> Choice:
-    """Read `name` or `name:version`; UnknownImage where no recipe makes it."""
+    """Read `name` or `name:version`; UnknownImageError where no recipe makes it."""
     name, _, version = wanted.partition(":")
     recipe = RECIPES.get(name)
     if recipe is None:
-        raise UnknownImage(
-            f"no image {name!r} can be assembled; there are: {', '.join(RECIPES)}"
-        )
+        raise UnknownImageError(f"no image {name!r} can be assembled; there are: {', '.join(RECIPES)}")
     chosen = version or recipe.versions[0]
     if chosen not in recipe.versions:
-        raise UnknownImage(
-            f"{name} {chosen} cannot be assembled from packages; there are: {', '.join(recipe.versions)}"
-        )
+        raise UnknownImageError(f"{name} {chosen} cannot be assembled from packages; there are: {', '.join(recipe.versions)}")
     return Choice(name, chosen)
 
 
 def everything() -> list[str]:
     """Each image in each version, as `find` reads it."""
-    return [
-        f"{name}:{version}"
-        for name, recipe in RECIPES.items()
-        for version in recipe.versions
-    ]
+    return [f"{name}:{version}" for name, recipe in RECIPES.items() for version in recipe.versions]

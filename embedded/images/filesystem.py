@@ -58,24 +58,16 @@ class Tree:
         else:
             self.file(path, source.read_bytes(), source.stat().st_mode & 0o755)
 
-    def extract(
-        self, archive: tarfile.TarFile, *, keep: Iterable[str], skip: Iterable[str] = ()
-    ) -> None:
+    def extract(self, archive: tarfile.TarFile, *, keep: Iterable[str], skip: Iterable[str] = ()) -> None:
         """Add an archive's files and links whose path starts with one of `keep` and holds none of `skip`."""
         kept, skipped = tuple(keep), tuple(skip)
         for member in archive:
             path = str(PurePosixPath("/") / member.name)
-            if (
-                member.isdir()
-                or not path.startswith(kept)
-                or any(part in path for part in skipped)
-            ):
+            if member.isdir() or not path.startswith(kept) or any(part in path for part in skipped):
                 continue
             info, content = copy.copy(member), b""
             if member.islnk():
-                original, content = self._entries[
-                    _merged(member.linkname.removeprefix("."))
-                ]
+                original, content = self._entries[_merged(member.linkname.removeprefix("."))]
                 info = copy.copy(original)
             elif member.isreg():
                 stream = archive.extractfile(member)
@@ -97,9 +89,7 @@ class Tree:
         # Level 1: a layer is read from the same machine, so time counts and size does not.
         with gzip.GzipFile("", "wb", 1, cast(BinaryIO, compressed), mtime=0) as packed:
             plain = _Digest(cast(BinaryIO, packed))
-            with tarfile.open(
-                fileobj=cast(BinaryIO, plain), mode="w|", format=tarfile.GNU_FORMAT
-            ) as archive:
+            with tarfile.open(fileobj=cast(BinaryIO, plain), mode="w|", format=tarfile.GNU_FORMAT) as archive:
                 for info, content in self._complete():
                     archive.addfile(info, io.BytesIO(content))
         return Layer(compressed.hexdigest(), plain.hexdigest(), compressed.size)
@@ -120,9 +110,7 @@ class Tree:
             info = _info(name, tarfile.SYMTYPE, 0o777, 0)
             info.linkname = f"usr/{name}"
             entries[f"/{name}"] = (info, b"")
-            entries.setdefault(
-                f"/usr/{name}", (_info(f"usr/{name}", tarfile.DIRTYPE, 0o755, 0), b"")
-            )
+            entries.setdefault(f"/usr/{name}", (_info(f"usr/{name}", tarfile.DIRTYPE, 0o755, 0), b""))
         for path in list(entries):
             for parent in list(PurePosixPath(path).parents)[:-1]:
                 entries.setdefault(

@@ -117,7 +117,5 @@ def _manifest(config: bytes, layer: Layer) -> dict[str, object]:
             "digest": f"sha256:{hashlib.sha256(config).hexdigest()}",
             "size": len(config),
         },
-        "layers": [
-            {"mediaType": _LAYER_TYPE, "digest": layer.digest, "size": layer.size}
-        ],
+        "layers": [{"mediaType": _LAYER_TYPE, "digest": layer.digest, "size": layer.size}],
     }

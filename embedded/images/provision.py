@@ -19,7 +19,7 @@ class Provided:
     sent: bool
 
 
-class EngineRefused(Exception):
+class EngineRefusedError(Exception):
     """The container engine did not load an image; the message has its words."""
 
 
@@ -33,8 +33,8 @@ def ensure(
     """Make `names` (`node`, `postgres:18`, …) present in the registry at `registry` (host:port).
 
     What is in the cache is not made again, and what is in the registry not sent again. Takes about 10 ms an
-    image when all is there, up to a minute when packages have to be fetched. Raises UnknownImage before
-    anything is made, PackageUnavailable and RegistryRefused.
+    image when all is there, up to a minute when packages have to be fetched. Raises UnknownImageError before
+    anything is made, PackageUnavailableError and RegistryRefusedError.
     """
     store = cache or Cache()
     choices = {name: find(name) for name in names}
@@ -62,12 +62,7 @@ def load(name: str, cache: Cache | None = None, *, engine: str | None = None) ->
     image = (cache or Cache()).get(find(name))
     tagged = f"{NAMESPACE}/{image.name}:{image.tag}"
     docker = ["docker", *(["--host", engine] if engine else [])]
-    if (
-        subprocess.run(
-            [*docker, "image", "inspect", tagged], check=False, capture_output=True
-        ).returncode
-        == 0
-    ):
+    if subprocess.run([*docker, "image", "inspect", tagged], check=False, capture_output=True).returncode == 0:
         return tagged
     with subprocess.Popen(
         [*docker, "load", "--quiet"],
@@ -76,7 +71,7 @@ def load(name: str, cache: Cache | None = None, *, engine: str | None = None) ->
         stderr=subprocess.PIPE,
     ) as process:
         if process.stdin is None or process.stderr is None:
-            raise EngineRefused("docker load has no pipe")
+            raise EngineRefusedError("docker load has no pipe")
         try:
             write_archive(image, tagged, process.stdin)
             process.stdin.close()
@@ -84,5 +79,5 @@ def load(name: str, cache: Cache | None = None, *, engine: str | None = None) ->
             pass  # docker's own words follow
         words = process.stderr.read().decode(errors="replace").strip()
     if process.returncode != 0:
-        raise EngineRefused(f"docker load of {tagged}: {words}")
+        raise EngineRefusedError(f"docker load of {tagged}: {words}")
     return tagged

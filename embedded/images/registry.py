@@ -14,7 +14,7 @@ NAMESPACE = "slipway"
 _CHUNK = 1 << 20
 
 
-class RegistryRefused(Exception):
+class RegistryRefusedError(Exception):
     """The registry answered something else than the specification's success; the message has its words."""
 
 
@@ -30,24 +30,14 @@ def push(image: Image, registry: str) -> bool:
     names what is not complete.
     """
     repository = f"/v2/{NAMESPACE}/{image.name}"
-    with httpx.Client(
-        base_url=f"http://{registry}", timeout=60, trust_env=False
-    ) as client:
+    with httpx.Client(base_url=f"http://{registry}", timeout=60, trust_env=False) as client:
         manifest = f"{repository}/manifests/{image.tag}"
-        if (
-            client.head(manifest, headers={"Accept": MANIFEST_TYPE}).status_code
-            == httpx.codes.OK
-        ):
+        if client.head(manifest, headers={"Accept": MANIFEST_TYPE}).status_code == httpx.codes.OK:
             return False
         for digest in image.blobs():
-            if (
-                client.head(f"{repository}/blobs/{digest}").status_code
-                != httpx.codes.OK
-            ):
+            if client.head(f"{repository}/blobs/{digest}").status_code != httpx.codes.OK:
                 _upload(client, repository, digest, image.blob(digest))
-        sent = client.put(
-            manifest, content=image.manifest, headers={"Content-Type": MANIFEST_TYPE}
-        )
+        sent = client.put(manifest, content=image.manifest, headers={"Content-Type": MANIFEST_TYPE})
         _expect(sent, httpx.codes.CREATED)
     return True
 
@@ -76,6 +66,4 @@ def _chunks(blob: Path) -> Iterator[bytes]:
 def _expect(answer: httpx.Response, status: int) -> None:
     if answer.status_code != status:
         request = answer.request
-        raise RegistryRefused(
-            f"{request.method} {request.url}: {answer.status_code} {answer.text[:500]}"
-        )
+        raise RegistryRefusedError(f"{request.method} {request.url}: {answer.status_code} {answer.text[:500]}")

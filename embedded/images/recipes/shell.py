@@ -9,11 +9,9 @@ from embedded.images.recipes import system
 VERSIONS = ("1",)
 
 
-def assemble(version: str, work: Path) -> tuple[Tree, Settings]:
-    """busybox with all its commands (sh, httpd, nc, wget …) and the user `app` (1000)."""
+def assemble(_version: str, work: Path) -> tuple[Tree, Settings]:
+    """Busybox with all its commands (sh, httpd, nc, wget …) and the user `app` (1000)."""
     tree = Tree()
     system.users(tree, [("app", 1000, "/home/app")])
     system.static_shell(tree, work / "debian")
-    return tree, Settings(
-        env={"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, command=("sh",)
-    )
+    return tree, Settings(env={"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, command=("sh",))

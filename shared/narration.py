@@ -1,0 +1,371 @@
+"""A deployment as a person reads it: events and log lines go in, lines come out. Pure; no clock, no I/O.
+
+`Narrator` gives structured lines, for whoever draws them (the git remote as plain text, the CLI with colours).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from shared.contracts import events as e
+from shared.contracts import facts as f
+from shared.contracts.answers import Failure
+from shared.contracts.events import Event, Stage
+from shared.contracts.facts import Fact, UnknownFact
+from shared.contracts.steps import STEP_KINDS
+from shared.printable import printable
+
+F = TypeVar("F", bound=Fact)
+
+
+class LineKind(StrEnum):
+    """What a line is, so that its renderer can give it a form."""
+
+    HEADING = "heading"
+    """The deployment: what goes where."""
+    STAGE = "stage"
+    STARTED = "started"
+    """A step is at work; its end comes later."""
+    DONE = "done"
+    RETRIED = "retried"
+    FAILED = "failed"
+    LOG = "log"
+    """One line of what a step's program prints."""
+    DETAIL = "detail"
+    """More about the line before."""
+    NOTE = "note"
+    """What a person should know: disagreements, what has no way back."""
+    WAITING = "waiting"
+    """It goes on when somebody or something else has acted."""
+    BACK = "back"
+    """The environment returns to where it was: undos follow."""
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    UNDO_FAILED = "undo_failed"
+    SUCCEEDED = "succeeded"
+    ADDRESS = "address"
+    ENDED = "ended"
+    """The end of a deployment that did not succeed."""
+    HINT = "hint"
+    """What to do next."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line. `seconds`: how long the step, or the whole deployment, took."""
+
+    kind: LineKind
+    text: str
+    step: str | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class _Step:
+    title: str
+    stage: Stage
+    started: datetime | None = None
+    logged: bool = False
+
+
+@dataclass
+class Narrator:
+    """Tells one deployment. Events may come twice and out of order: they are told once, by their sequence number."""
+
+    deployment: str
+    outcome: str | None = None
+    """How it ended, once it has: succeeded, rolled_back, failed, denied, cancelled, superseded or stuck."""
+    _next: int = 1
+    _early: dict[int, Event] = field(default_factory=dict)
+    _steps: dict[str, _Step] = field(default_factory=dict)
+    _stage: Stage | None = None
+    _back: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be expected."""
+        return self.outcome is not None
+
+    def event(self, event: Event) -> tuple[Line, ...]:
+        """The lines that an event, and those which waited for it, give. Events of other deployments give none."""
+        if event.deployment != self.deployment:
+            return ()
+        if event.sequence is None:
+            return tuple(self._tell(event))
+        if event.sequence >= self._next:
+            self._early[event.sequence] = event
+        return self._tell_ready()
+
+    def skip_gap(self) -> tuple[Line, ...]:
+        """Goes on with what is there: for a reader that has waited long enough for a missing event."""
+        if self._early:
+            self._next = min(self._early)
+        return self._tell_ready()
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether later events are here and an earlier one is not."""
+        return bool(self._early)
+
+    def log(self, step: str, text: str) -> Line:
+        """One line of a step's log, made safe for a terminal."""
+        self._step(step).logged = True
+        return Line(LineKind.LOG, printable(text), step)
+
+    def title(self, step: str) -> str:
+        """What people call a step of this deployment."""
+        return self._step(step).title
+
+    def _tell_ready(self) -> tuple[Line, ...]:
+        lines: list[Line] = []
+        while event := self._early.pop(self._next, None):
+            self._next += 1
+            lines += self._tell(event)
+        return tuple(lines)
+
+    def _tell(self, event: Event) -> Iterator[Line]:
+        try:
+            fact = event.fact()
+        except (UnknownFact, ValueError):
+            return  # a newer writer's event: the reader's next version tells it
+        teller = _TELLERS.get(type(fact))
+        if teller is not None:
+            yield from teller(self, fact, event)
+        elif isinstance(fact, e.StepFailed):
+            yield from self._failed(fact, event)
+        elif event.step is not None:
+            yield from self._done(fact, event)
+
+    def _step(self, name: str) -> _Step:
+        if name not in self._steps:
+            kind = max((k for k in STEP_KINDS if name == k or name.startswith(f"{k}-")), key=len, default=None)
+            subject = name.removeprefix(kind or "").strip("-")
+            title = STEP_KINDS[kind].title if kind else name
+            stage = STEP_KINDS[kind].stage if kind else Stage.DEPLOY
+            self._steps[name] = _Step(f"{title} {subject}".strip(), stage)
+        return self._steps[name]
+
+    def _in_stage(self, stage: Stage | None) -> Iterator[Line]:
+        if stage is not None and stage is not self._stage and not self._back:
+            self._stage = stage
+            yield Line(LineKind.STAGE, str(stage))
+
+    def _begin(self, event: Event, title: str) -> _Step:
+        step = self._step(event.step or "")
+        step.title = title or step.title
+        step.started = event.time
+        return step
+
+    def _planned(self, fact: e.DeploymentPlanned, _: Event) -> Iterator[Line]:
+        for planned in fact.steps:
+            step = self._step(planned.step)
+            step.title, step.stage = planned.title, planned.stage
+        yield from (Line(LineKind.NOTE, note) for note in fact.notes)
+
+    def _created(self, fact: e.DeploymentCreated, event: Event) -> Iterator[Line]:
+        yield Line(LineKind.HEADING, f"{event.project}/{event.environment}")
+        if what := _what(fact):
+            yield Line(LineKind.DETAIL, what)
+
+    def _started(self, fact: e.StepStarted, event: Event) -> Iterator[Line]:
+        step = self._begin(event, fact.title)
+        yield from self._in_stage(event.stage or step.stage)
+        yield Line(LineKind.STARTED, step.title, event.step)
+
+    def _retried(self, fact: e.StepRetried, event: Event) -> Iterator[Line]:
+        step = self._step(event.step or "")
+        yield Line(LineKind.RETRIED, f"{step.title}: attempt {fact.attempt} ({fact.reason})", event.step)
+
+    def _failed(self, fact: e.StepFailed, event: Event) -> Iterator[Line]:
+        step = self._step(event.step or "")
+        yield from self._in_stage(event.stage or step.stage)
+        yield Line(LineKind.FAILED, fact.title or step.title, event.step, _seconds(step.started, event.time))
+        yield from _why(fact.failure, tail=not step.logged)
+
+    def _done(self, fact: Fact, event: Event) -> Iterator[Line]:
+        step = self._step(event.step or "")
+        if event.outcome == "undone" or (event.outcome is None and self._back):
+            yield Line(LineKind.UNDONE, _undone_text(step.title, fact), event.step, _seconds(step.started, event.time))
+            return
+        yield from self._in_stage(event.stage or step.stage)
+        detail = _detail(fact)
+        text = f"{step.title} ({detail})" if detail else step.title
+        yield Line(LineKind.DONE, text, event.step, _seconds(step.started, event.time))
+
+    def _approval(self, fact: f.ApprovalRequested, event: Event) -> Iterator[Line]:
+        yield from self._in_stage(Stage.AUTH)
+        yield Line(LineKind.WAITING, f"waits for approval: {fact.reason or fact.rule}", event.step)
+        yield Line(LineKind.HINT, f"slipway approve {self.deployment}")
+
+    def _approved(self, fact: f.DeploymentApproved, event: Event) -> Iterator[Line]:
+        yield Line(LineKind.DONE, f"approved by {fact.by}" + (f": {fact.reason}" if fact.reason else ""), event.step)
+
+    def _queued(self, fact: e.DeploymentQueued, _: Event) -> Iterator[Line]:
+        if fact.behind:
+            yield Line(LineKind.WAITING, f"waits for deployment {fact.behind}, which holds the environment")
+
+    def _turned_back(self, fact: e.CompensationStarted, _: Event) -> Iterator[Line]:
+        self._back = True
+        yield Line(LineKind.BACK, f"Rolling back: {_first_line(fact.reason)}")
+
+    def _undoing(self, fact: e.UndoStarted, event: Event) -> Iterator[Line]:
+        step = self._begin(event, "")
+        yield Line(LineKind.UNDOING, fact.title or step.title, event.step)
+
+    def _undo_failed(self, fact: e.CompensationFailed, event: Event) -> Iterator[Line]:
+        step = self._step(event.step or "")
+        seconds = _seconds(step.started, event.time)
+        yield Line(LineKind.UNDO_FAILED, fact.title or step.title, event.step, seconds)
+        yield from _why(fact.failure, tail=True)
+
+    def _succeeded(self, fact: e.DeploymentSucceeded, _: Event) -> Iterator[Line]:
+        self.outcome = "succeeded"
+        yield Line(LineKind.SUCCEEDED, "Live", seconds=fact.seconds)
+        yield from (Line(LineKind.ADDRESS, url) for url in fact.urls)
+        yield from (Line(LineKind.NOTE, alert) for alert in fact.alerts)
+
+    def _rolled_back(self, fact: e.DeploymentRolledBack, _: Event) -> Iterator[Line]:
+        self.outcome = "rolled_back"
+        yield Line(LineKind.ENDED, "Rolled back", seconds=fact.seconds)
+        yield Line(LineKind.DETAIL, "The environment runs what it ran before.")
+        yield from _because(fact.reason, fact.failure)
+        yield from (Line(LineKind.NOTE, kept) for kept in fact.kept)
+        yield self._explain()
+
+    def _ended_untouched(self, fact: e.DeploymentFailed, _: Event) -> Iterator[Line]:
+        self.outcome = "failed"
+        yield Line(LineKind.ENDED, "Failed", seconds=fact.seconds)
+        yield Line(LineKind.DETAIL, "Nothing was touched: the environment runs what it ran before.")
+        yield from _because(fact.reason, fact.failure)
+        yield self._explain()
+
+    def _denied(self, fact: f.DeploymentDenied, event: Event) -> Iterator[Line]:
+        yield from self._in_stage(Stage.AUTH)
+        self.outcome = "denied"
+        yield Line(LineKind.ENDED, f"Denied: {fact.reason}")
+        yield Line(LineKind.DETAIL, f"Decided by the rule: {fact.rule}", event.step)
+
+    def _cancelled(self, fact: e.DeploymentCancelled, _: Event) -> Iterator[Line]:
+        self.outcome = "cancelled"
+        yield Line(LineKind.ENDED, f"Cancelled by {fact.by}", seconds=fact.seconds)
+        after = "" if fact.compensated else "Nothing was touched: "
+        yield Line(LineKind.DETAIL, f"{after}the environment runs what it ran before.".capitalize())
+        yield from (Line(LineKind.NOTE, kept) for kept in fact.kept)
+
+    def _superseded(self, fact: e.DeploymentSuperseded, _: Event) -> Iterator[Line]:
+        self.outcome = "superseded"
+        by = f" by {fact.by}" if fact.by else ""
+        yield Line(LineKind.ENDED, f"Superseded{by}" + (f": {fact.reason}" if fact.reason else ""))
+
+    def _stuck(self, fact: e.DeploymentStuck, _: Event) -> Iterator[Line]:
+        self.outcome = "stuck"
+        title = self._step(fact.step).title
+        yield Line(LineKind.ENDED, f"Stuck: undoing “{title}” keeps failing; the environment stays locked")
+        yield from _why(fact.failure, tail=True)
+        yield Line(LineKind.HINT, f"slipway explain {self.deployment}, then retry or accept it")
+
+    def _unstuck(self, fact: e.DeploymentUnstuck, _: Event) -> Iterator[Line]:
+        self.outcome = None
+        yield Line(LineKind.NOTE, f"{fact.by} chose to {fact.action}")
+
+    def _silent(self, _: Fact, __: Event) -> Iterator[Line]:
+        return iter(())
+
+    def _explain(self) -> Line:
+        return Line(LineKind.HINT, f"slipway explain {self.deployment}")
+
+
+_Teller = Callable[[Narrator, Fact, Event], Iterator[Line]]
+
+
+def _teller(kind: type[F], method: Callable[[Narrator, F, Event], Iterator[Line]]) -> tuple[type[Fact], _Teller]:
+    def tell(narrator: Narrator, fact: Fact, event: Event) -> Iterator[Line]:
+        if isinstance(fact, kind):
+            yield from method(narrator, fact, event)
+
+    return kind, tell
+
+
+_TELLERS: dict[type[Fact], _Teller] = dict(
+    (
+        _teller(e.DeploymentCreated, Narrator._created),
+        _teller(e.DeploymentPlanned, Narrator._planned),
+        _teller(e.DeploymentQueued, Narrator._queued),
+        _teller(e.DeploymentStarted, Narrator._silent),
+        _teller(e.StepStarted, Narrator._started),
+        _teller(e.StepRetried, Narrator._retried),
+        _teller(f.ApprovalRequested, Narrator._approval),
+        _teller(f.DeploymentApproved, Narrator._approved),
+        _teller(f.DeploymentDenied, Narrator._denied),
+        _teller(e.CompensationStarted, Narrator._turned_back),
+        _teller(e.UndoStarted, Narrator._undoing),
+        _teller(e.CompensationFailed, Narrator._undo_failed),
+        _teller(e.DeploymentSucceeded, Narrator._succeeded),
+        _teller(e.DeploymentRolledBack, Narrator._rolled_back),
+        _teller(e.DeploymentFailed, Narrator._ended_untouched),
+        _teller(e.DeploymentCancelled, Narrator._cancelled),
+        _teller(e.DeploymentSuperseded, Narrator._superseded),
+        _teller(e.DeploymentStuck, Narrator._stuck),
+        _teller(e.DeploymentUnstuck, Narrator._unstuck),
+    )
+)
+
+
+def _what(fact: e.DeploymentCreated) -> str:
+    commit = (fact.commit or "")[:8]
+    branch = (fact.ref or "").removeprefix("refs/heads/").removeprefix("refs/tags/")
+    words = [commit, f"of {branch}" if branch and commit else branch, f"“{fact.title}”" if fact.title else ""]
+    return printable(" ".join(word for word in words if word))
+
+
+def _detail(fact: Fact) -> str:
+    match fact:
+        case f.ImageBuilt(reused=True):
+            return "unchanged, reused"
+        case f.ImageBuilt(size_bytes=size) if size:
+            return f"{size / 1e6:.0f} MB"
+        case f.DatabaseProvisioned(version=version, made=made):
+            return f"PostgreSQL {version}, {'new' if made else 'as it was'}"
+        case f.DeploymentAuthorized(rule=rule):
+            return rule
+        case f.ContainerDeployed(already_running=True):
+            return "runs already"
+        case _:
+            return ""
+
+
+def _undone_text(title: str, fact: Fact) -> str:
+    match fact:
+        case f.DatabaseRestored(detached_volume=volume) if volume:
+            return f"{title}: removed, its volume {volume} is kept"
+        case f.JobUndone(ran_undo=False):
+            return f"{title}: its container is gone; rows that it wrote stay"
+        case f.JobUndone():
+            return f"{title}: its own undo has run"
+        case f.TrafficRestored():
+            return f"{title}: the former release takes the traffic again"
+        case f.NothingToUndo():
+            return f"{title}: nothing to undo"
+        case _:
+            return title
+
+
+def _because(reason: str, failure: Failure | None) -> Iterator[Line]:
+    said = failure.message if failure else reason
+    yield from (Line(LineKind.DETAIL, printable(line)) for line in said.splitlines() if line.strip())
+
+
+def _why(failure: Failure, *, tail: bool) -> Iterator[Line]:
+    yield from (Line(LineKind.DETAIL, printable(line)) for line in failure.message.splitlines() if line.strip())
+    if tail:
+        yield from (Line(LineKind.LOG, printable(line)) for line in failure.log_tail)
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")
+
+
+def _seconds(start: datetime | None, end: datetime) -> float | None:
+    return None if start is None else max(0.0, (end - start).total_seconds())

@@ -1,0 +1,106 @@
+"""Narration as plain text, for where a line that was written cannot be written again: the git remote, a pipe, a file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from shared.narration import Line, LineKind
+
+WIDTH = 56
+"""Where the seconds stand, as columns from the left."""
+_MARKS = {
+    LineKind.DONE: "✓",
+    LineKind.FAILED: "✗",
+    LineKind.UNDONE: "↩",
+    LineKind.UNDO_FAILED: "✗",
+}
+
+
+@dataclass
+class PlainText:
+    """Draws lines. A step's start is written only once it has something to show: a log line, or a wait."""
+
+    prefix: str = ""
+    """Put before each line that says something, where several deployments are told at once."""
+    _announced: set[str | None] = field(default_factory=set)
+    _running: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _blank: bool = False
+
+    def draw(self, line: Line, now: float = 0.0) -> Iterator[str]:
+        """The text of a line: none, one or several. `now` (seconds, any zero) is what `waiting` counts from."""
+        text = tuple(self._draw(line, now))
+        for part in text:
+            self._blank = not part
+            yield f"{self.prefix}{part}".rstrip()
+
+    def waiting(self, now: float, after: float = 10.0) -> Iterator[str]:
+        """A sign of life for each step that has been silent for `after` seconds."""
+        for step, (title, since) in list(self._running.items()):
+            if now - since >= after:
+                self._running[step] = (title, now)
+                yield f"{self.prefix}    … {title}: still at work"
+
+    def _draw(self, line: Line, now: float) -> Iterator[str]:
+        match line.kind:
+            case LineKind.HEADING:
+                yield from self._gap()
+                yield f"──── {line.text} {'─' * max(4, WIDTH - 6 - len(line.text))}"
+            case LineKind.STAGE:
+                yield from self._gap()
+                yield f"  {line.text}"
+            case LineKind.STARTED | LineKind.UNDOING:
+                self._running[line.step or ""] = (line.text, now)
+                self._announced.discard(line.step)
+            case LineKind.DONE | LineKind.FAILED | LineKind.UNDONE | LineKind.UNDO_FAILED:
+                self._running.pop(line.step or "", None)
+                yield _timed(f"    {_MARKS[line.kind]} {line.text}", line.seconds)
+            case LineKind.LOG:
+                yield from self._announce(line.step, now)
+                yield f"      │ {line.text}"
+            case LineKind.RETRIED:
+                yield f"    ↻ {line.text}"
+            case LineKind.DETAIL:
+                yield f"      {line.text}"
+            case LineKind.NOTE:
+                yield f"    ! {line.text}"
+            case LineKind.WAITING:
+                yield f"    … {line.text}"
+            case LineKind.BACK:
+                self._running.clear()
+                yield from self._gap()
+                yield f"  {line.text}"
+            case LineKind.SUCCEEDED | LineKind.ENDED:
+                self._running.clear()
+                yield from self._gap()
+                mark = "✓" if line.kind is LineKind.SUCCEEDED else "✗"
+                yield f"  {mark} {line.text}" + (f" in {duration(line.seconds)}" if line.seconds else "")
+            case LineKind.ADDRESS:
+                yield f"    {line.text}"
+            case LineKind.HINT:
+                yield f"    → {line.text}"
+
+    def _announce(self, step: str | None, now: float) -> Iterator[str]:
+        title, _ = self._running.get(step or "", ("", 0.0))
+        if title:
+            self._running[step or ""] = (title, now)
+            if step not in self._announced:
+                self._announced.add(step)
+                yield f"    • {title}"
+
+    def _gap(self) -> Iterator[str]:
+        if not self._blank:
+            yield ""
+
+
+def _timed(text: str, seconds: float | None) -> str:
+    return text if seconds is None else f"{text.ljust(WIDTH - 8)} {duration(seconds):>7}"
+
+
+def duration(seconds: float) -> str:
+    """As people write it: `0.3s`, `12.0s`, `3m 05s`, `1h 02m`."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m"

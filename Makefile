@@ -1,0 +1,51 @@
+# `make` alone says what there is.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test check fix bench docs lock proto
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
+
+install: $(STAMP) ## everything that the platform and its tests need (Debian packages as root, Python packages in .venv)
+
+$(STAMP): requirements/dev.txt pyproject.toml scripts/install
+	scripts/install
+	@touch $@
+
+demo: install ## start the platform and deploy the example, three times
+	@$(BIN)/python -m examples.demo
+
+up: install ## start the platform for daily use
+	@$(BIN)/slipway up
+
+test: install check ## every check and every test
+	$(BIN)/python -m embedded.engine ensure
+	$(BIN)/pytest
+
+check: install ## verify style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+fix: install ## mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## all benchmarks
+	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+docs: install ## what is generated: the AsyncAPI document
+	$(BIN)/python -m docs.generate
+
+lock: ## pin dependencies with hashes
+	$(BIN)/uv pip compile --generate-hashes --no-emit-index-url --universal -q --no-header pyproject.toml -o requirements/main.txt
+	$(BIN)/uv pip compile --group dev pyproject.toml --generate-hashes --no-emit-index-url --universal -q --no-header -c requirements/main.txt -o requirements/dev.txt
+
+proto: ## generated gRPC code
+	$(BIN)/python -m grpc_tools.protoc -I. --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. shared/proto/*.proto

@@ -1,0 +1,117 @@
+"""The connection to NATS: JetStream for what must not be lost, core NATS for beats and cancels, where a loss is harmless."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import PubAck
+from nats.js.errors import ServiceUnavailableError
+
+from shared.messages import Message
+from shared.settings import ServiceSettings
+from shared.telemetry import trace_headers
+from shared.topology import inbox_of
+
+log = structlog.get_logger()
+
+ALREADY_THERE = 10077
+"""JetStream's error for a second message on a subject of a one-message-a-subject stream: this very message is there."""
+
+UNAVAILABLE = (OSError, TimeoutError, asyncio.TimeoutError, NatsError)
+"""Errors that say the bus is away."""
+
+
+class ConnectionLost(RuntimeError):
+    """The connection was closed for good; the process ends and is started again."""
+
+
+class Bus:
+    """One service's connection. Reconnects without limit; `closed` is set when nats-py gave up all the same."""
+
+    def __init__(self, client: Client, user: str) -> None:
+        self.nc = client
+        self.js: JetStreamContext = client.jetstream(timeout=5)
+        self.user = user
+        self.closed = asyncio.Event()
+        self.disconnected_at: float | None = None
+        self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
+
+    @classmethod
+    async def connect(cls, settings: ServiceSettings, user: str) -> "Bus":
+        """Connects as the service's user; raises `OSError` or `nats.errors.Error` where the server is away or says no."""
+        client = Client()
+        bus = cls(client, user)
+        await client.connect(
+            settings.nats_url,
+            name=f"slipway-{user}",
+            user=settings.nats_user or None,
+            password=settings.nats_password.get_secret_value() or None,
+            inbox_prefix=inbox_of(user),
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            connect_timeout=5,
+            ping_interval=20,
+            disconnected_cb=bus._disconnected,
+            reconnected_cb=bus._reconnected,
+            closed_cb=bus._closed,
+            error_cb=bus._error,
+            pending_size=8 * 1024 * 1024,
+        )
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        """Whether the socket is up right now."""
+        return self.nc.is_connected
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Calls back after every reconnect."""
+        self._on_reconnect.append(callback)
+
+    async def ready(self) -> None:
+        """A JetStream round trip; raises where there is none."""
+        await self.nc.request("$JS.API.INFO", b"", timeout=2)
+
+    async def publish(self, subject: str, message: Message, *, message_id: str | None = None) -> PubAck | None:
+        """Publishes durably and waits for JetStream's word. None: the message was there already."""
+        headers = message.headers(self.user, message_id=message_id) | trace_headers()
+        return await self.publish_raw(subject, message.encode(), headers)
+
+    async def publish_raw(self, subject: str, body: bytes, headers: dict[str, str]) -> PubAck | None:
+        """As `publish`, for a message that is encoded already."""
+        try:
+            return await self.js.publish(subject, body, headers=headers, timeout=5)
+        except ServiceUnavailableError as error:
+            if error.err_code == ALREADY_THERE:
+                return None
+            raise
+
+    async def close(self) -> None:
+        """Drains and closes; gives up after two seconds."""
+        with suppress(NatsError, asyncio.TimeoutError, TimeoutError):
+            async with asyncio.timeout(2):
+                await self.nc.drain()
+        if not self.nc.is_closed:
+            with suppress(NatsError):
+                await self.nc.close()
+
+    async def _disconnected(self) -> None:
+        self.disconnected_at = self.disconnected_at or asyncio.get_running_loop().time()
+        log.warning("bus disconnected", user=self.user)
+
+    async def _reconnected(self) -> None:
+        log.info("bus reconnected", user=self.user)
+        for callback in self._on_reconnect:
+            await callback()
+        self.disconnected_at = None
+
+    async def _closed(self) -> None:
+        self.closed.set()
+
+    async def _error(self, error: Exception) -> None:
+        log.error("bus error", user=self.user, error=str(error) or type(error).__name__)

@@ -1,0 +1,161 @@
+"""Reading a stream in batches with nats-py, for services that keep state: one transaction a batch is what is fast.
+
+Failing infrastructure pauses fetching and never counts against a message. A message that fails on
+its own merits is tried a few times with delay, then published to DEADLETTERS with its error, then terminated.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+from nats.aio.msg import Msg
+from nats.js.errors import FetchTimeoutError
+from pydantic import ValidationError
+
+from shared import bus as bus_module
+from shared import postgres
+from shared.bus import Bus
+from shared.contracts.facts import UnknownFact
+from shared.telemetry import DEAD, HANDLED, REDELIVERED
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+UNAVAILABLE = (*postgres.UNAVAILABLE, *bus_module.UNAVAILABLE)
+TRIES = 5
+DELAY_S = 2.0
+FETCH_S = 5.0
+"""A fetch in flight when the server restarts ends only at its own timeout."""
+
+
+@dataclass(frozen=True)
+class Received(Generic[T]):
+    """A decoded message with what it came in."""
+
+    message: T
+    headers: dict[str, str]
+    subject: str
+    tries: int
+
+
+async def consume(
+    bus: Bus,
+    stream: str,
+    durable: str,
+    decode: Callable[[str, dict[str, str], bytes], T],
+    handle: Callable[[Sequence[Received[T]]], Awaitable[None]],
+    *,
+    batch: int = 100,
+) -> None:
+    """Fetches for ever; `handle` gets what has queued up, at most `batch`, and its messages are acknowledged when it returns.
+
+    `decode` gets subject, headers and body, and raises `ValueError` for what no version understands: that is dead-lettered at once.
+    """
+    subscription = await bus.js.pull_subscribe_bind(durable, stream)
+    reader = _Reader(bus, durable, decode, handle)
+    pause = 0.1
+    while True:
+        try:
+            messages = await subscription.fetch(batch, timeout=FETCH_S)
+        except (FetchTimeoutError, TimeoutError):
+            await asyncio.sleep(0)  # a fetch on a closed connection fails without yielding
+            if bus.closed.is_set():
+                raise bus_module.ConnectionLost(durable) from None
+            continue
+        except bus_module.UNAVAILABLE as error:
+            if bus.closed.is_set():
+                raise bus_module.ConnectionLost(durable) from error
+            await asyncio.sleep(0.25)
+            continue
+        while True:
+            try:
+                await reader.take(messages)
+                pause = 0.1
+                break
+            except UNAVAILABLE as error:
+                log.warning("fetching paused", durable=durable, error=str(error) or type(error).__name__, seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+
+class _Reader(Generic[T]):
+    def __init__(
+        self,
+        bus: Bus,
+        durable: str,
+        decode: Callable[[str, dict[str, str], bytes], T],
+        handle: Callable[[Sequence[Received[T]]], Awaitable[None]],
+    ) -> None:
+        self._bus = bus
+        self._durable = durable
+        self._decode = decode
+        self._handle = handle
+
+    async def take(self, messages: Sequence[Msg]) -> None:
+        """Handles what was fetched: together, and one by one where one of them is bad."""
+        received = [(message, item) for message in messages if (item := await self._read(message)) is not None]
+        if not received:
+            return
+        try:
+            await self._handle([item for _, item in received])
+        except UNAVAILABLE:
+            raise
+        except Exception as error:  # noqa: BLE001 -- the process edge: every message of the batch is tried on its own below
+            log.warning("batch failed, trying one by one", durable=self._durable, error=repr(error))
+            for message, item in received:
+                await self._take_one(message, item)
+            return
+        await self._acknowledge([message for message, _ in received])
+
+    async def _take_one(self, message: Msg, item: Received[T]) -> None:
+        try:
+            await self._handle([item])
+        except UNAVAILABLE:
+            raise
+        except Exception as error:
+            if item.tries >= TRIES:
+                log.exception("message given up", durable=self._durable, subject=item.subject)
+                await self._bury(message, error)
+            else:
+                log.exception("message failed", durable=self._durable, subject=item.subject, tries=item.tries)
+                HANDLED.labels(self._durable, "failed").inc()
+                await message.nak(delay=DELAY_S * item.tries)
+            return
+        await self._acknowledge([message])
+
+    async def _acknowledge(self, messages: Sequence[Msg]) -> None:
+        for message in messages:
+            await message.ack()
+        await self._bus.nc.flush()
+        HANDLED.labels(self._durable, "done").inc(len(messages))
+
+    async def _read(self, message: Msg) -> Received[T] | None:
+        tries = message.metadata.num_delivered
+        if tries > 1:
+            REDELIVERED.labels(self._durable).inc()
+        headers = dict(message.headers or {})
+        try:
+            return Received(self._decode(message.subject, headers, message.data), headers, message.subject, tries)
+        except (ValidationError, UnknownFact, ValueError) as error:
+            await self._bury(message, error)
+            return None
+
+    async def _bury(self, message: Msg, error: Exception) -> None:
+        await bury(self._bus, self._durable, message.subject, dict(message.headers or {}), message.data, error)
+        await message.term()
+        DEAD.labels(self._durable).inc()
+
+
+async def bury(bus: Bus, durable: str, subject: str, headers: dict[str, str], body: bytes, error: BaseException) -> None:
+    """Publishes a message to DEADLETTERS with where it came from and why it was given up."""
+    kept = {name: value for name, value in headers.items() if not name.startswith("Nats-")}
+    letter = kept | {
+        "slipway-subject": subject,
+        "slipway-durable": durable,
+        "slipway-error": type(error).__name__,
+        "slipway-reason": " ".join(str(error).split())[:500].encode("ascii", "backslashreplace").decode(),
+    }
+    await bus.publish_raw(f"slipway.dead.{bus.user}", body, letter)
+    log.error("dead letter", durable=durable, subject=subject, error=repr(error))

@@ -1,0 +1,1 @@
+"""The contracts between services: one file per conversation; types only, no rules."""

@@ -1,0 +1,105 @@
+"""`slipway.yaml`: what a repository says about the services that it holds.
+
+The builder reads and checks the file (line numbers, suggestions); these are the types that travel.
+Durations are seconds, sizes are bytes.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from shared.messages import Frozen, Slug
+
+MIB = 1024 * 1024
+
+
+class HealthCheck(Frozen):
+    """How to tell that a container is ready. One of `http`, `tcp`, `command`; a service with a port and none of them is checked by `tcp`."""
+
+    http: str | None = Field(default=None, description="Path that answers 2xx or 3xx")
+    tcp: bool = False
+    command: tuple[str, ...] | None = Field(default=None, description="Run in the container; 0 is healthy")
+    port: int | None = Field(default=None, description="Where it differs from the service's port")
+    start_period_s: float = Field(default=30.0, description="Failures before this do not count")
+    interval_s: float = 0.5
+    timeout_s: float = 2.0
+    retries: int = Field(
+        default=3,
+        description="Failures in a row after the start period that mean unhealthy",
+    )
+
+
+class Resources(Frozen):
+    """Limits of one container."""
+
+    memory_bytes: int = 512 * MIB
+    cpu: float = 1.0
+
+
+class Strategy(StrEnum):
+    """How a new release replaces the former one."""
+
+    ROLLING = "rolling"
+    RECREATE = "recreate"
+
+
+class BuildSpec(Frozen):
+    """How a service's image is built. Paths are relative to the repository's root."""
+
+    context: str = "."
+    dockerfile: str = "Dockerfile"
+    target: str | None = None
+    args: dict[str, str] = {}
+    secrets: tuple[str, ...] = Field(default=(), description="Names of secrets that RUN --mount=type=secret may read")
+
+
+class ServiceManifest(Frozen):
+    """One service as the repository describes it."""
+
+    build: BuildSpec = BuildSpec()
+    image: str | None = Field(default=None, description="A ready image instead of a build")
+    watch: tuple[str, ...] = Field(default=(), description="Further paths whose change means a new build")
+    port: int | None = Field(default=None, description="Where the container listens; none means a worker")
+    command: tuple[str, ...] | None = None
+    health: HealthCheck | None = None
+    variables: dict[str, str] = {}
+    databases: tuple[Slug, ...] = ()
+    domains: tuple[str, ...] = ()
+    resources: Resources = Resources()
+    strategy: Strategy = Strategy.ROLLING
+    stop_grace_s: float = 10.0
+    user: str | None = Field(
+        default=None,
+        description="uid[:gid] or name; the image's own where it is not root, else 65532:65532",
+    )
+    read_only: bool = True
+    writable: tuple[str, ...] = Field(default=("/tmp",), description="Paths that get a tmpfs")  # noqa: S108
+    depends_on: tuple[Slug, ...] = ()
+
+
+class DatabaseManifest(Frozen):
+    """One database of an environment."""
+
+    engine: Literal["postgresql"] = "postgresql"
+    version: str = "18"
+    storage_bytes: int = 1024 * MIB
+    memory_bytes: int = 256 * MIB
+
+
+class JobManifest(Frozen):
+    """A command that runs once a deployment, in the image of a service, before its candidates start."""
+
+    service: Slug
+    command: tuple[str, ...]
+    undo: tuple[str, ...] | None = None
+    timeout_s: float = 300.0
+    depends_on: tuple[Slug, ...] = Field(default=(), description="Other jobs that must have succeeded")
+
+
+class Manifest(Frozen):
+    """The whole file."""
+
+    services: dict[Slug, ServiceManifest] = {}
+    databases: dict[Slug, DatabaseManifest] = {}
+    jobs: dict[Slug, JobManifest] = {}

@@ -1,0 +1,77 @@
+"""What people wish: written by api, read by coordinator. Authorised by api before they are written."""
+
+from pydantic import Field
+
+from shared.contracts.places import Place
+from shared.messages import Message, Slug
+
+
+class Request(Message):
+    """A person's wish. `subject` is the person (or token) that api has checked against the table of permissions."""
+
+    organization: Slug
+    subject: str
+
+    @property
+    def verb(self) -> str:
+        """The last part of the message's subject."""
+        return type(self).__name__.removesuffix("Requested").lower()
+
+
+class DeployRequested(Request):
+    """Deploy an environment: the given commit, or else what it follows (the newest known change), or a former deployment again."""
+
+    place: Place
+    ref: str | None = None
+    commit: str | None = None
+    again: str | None = Field(default=None, description="Deployment whose commit is deployed again")
+
+
+class RollbackRequested(Request):
+    """Return an environment to what it ran after `to`, or before its newest successful deployment where `to` is missing."""
+
+    place: Place
+    to: str | None = Field(default=None, description="A deployment that succeeded")
+
+
+class RemoveRequested(Request):
+    """Remove everything that an environment runs (its catalogue entry goes when the deployment has succeeded)."""
+
+    place: Place
+
+
+class CancelRequested(Request):
+    """End a deployment: before the lock it is dropped, with the lock it is compensated, after the pivot it is refused."""
+
+    target_deployment: str
+
+
+class ApproveRequested(Request):
+    """Let a waiting deployment go on, or refuse it."""
+
+    target_deployment: str
+    approved: bool = True
+    reason: str = ""
+
+
+class RetryRequested(Request):
+    """Try again the undo at which a deployment is stuck."""
+
+    target_deployment: str
+
+
+class AcceptRequested(Request):
+    """Accept a stuck deployment as it stands: the lock is released, what could not be undone is recorded."""
+
+    target_deployment: str
+
+
+REQUESTS: tuple[type[Request], ...] = (
+    DeployRequested,
+    RollbackRequested,
+    RemoveRequested,
+    CancelRequested,
+    ApproveRequested,
+    RetryRequested,
+    AcceptRequested,
+)

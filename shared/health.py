@@ -1,0 +1,79 @@
+"""`/healthz` (the process lives), `/readyz` (its database and bus answer), `/metrics` (Prometheus), on a port of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from prometheus_client import make_asgi_app
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+Check = Callable[[], Awaitable[None]]
+"""Raises where something is not ready."""
+
+
+def health_app(checks: Mapping[str, Check]) -> Starlette:
+    """The health pages; `checks` may grow afterwards."""
+
+    async def alive(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_request: Request) -> Response:
+        found = dict(zip(checks, await asyncio.gather(*(_say(check) for check in checks.values())), strict=True))
+        good = all(said == "ok" for said in found.values())
+        return JSONResponse({"status": "ok" if good else "not ready", "checks": found}, status_code=200 if good else 503)
+
+    return Starlette(routes=[Route("/healthz", alive), Route("/readyz", ready), Mount("/metrics", make_asgi_app())])
+
+
+async def _say(check: Check) -> str:
+    try:
+        async with asyncio.timeout(3):
+            await check()
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it is what readiness is to tell
+        return str(error) or type(error).__name__
+    return "ok"
+
+
+@asynccontextmanager
+async def serve(app: object, host: str, port: int) -> AsyncIterator[int]:
+    """Serves an ASGI application in this event loop, without touching signal handlers; yields the port."""
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            if task.done():
+                await task
+                raise OSError(f"could not listen on {host}:{port}")
+            await asyncio.sleep(0.005)
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The process has handlers of its own."""
+        yield
+
+
+@asynccontextmanager
+async def serve_health(port: int, checks: Mapping[str, Check]) -> AsyncIterator[int]:
+    """Serves the health pages on 127.0.0.1; yields the port (0 asks for a free one)."""
+    async with serve(health_app(checks), "127.0.0.1", port) as bound:
+        yield bound

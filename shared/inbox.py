@@ -1,0 +1,18 @@
+"""The inbox: which messages a service has taken already, recorded in the transaction that handles them."""
+
+from collections.abc import Sequence
+
+from shared.postgres import Connection
+
+
+async def take(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Records the messages and answers those that are new; the others have been handled before."""
+    rows = await connection.fetch(
+        "INSERT INTO inbox (id) SELECT DISTINCT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING id", list(ids)
+    )
+    return {row["id"] for row in rows}
+
+
+async def prune(connection: Connection, days: int = 32) -> None:
+    """Forgets what is older than any stream keeps a message."""
+    await connection.execute("DELETE FROM inbox WHERE taken_at < now() - make_interval(days => $1)", days)

@@ -1,0 +1,83 @@
+"""The envelope of everything that crosses the bus, and its form on the wire.
+
+A message travels as JSON with CloudEvents 1.0 binary headers (`ce-*`), `Nats-Msg-Id` for the
+stream's deduplication, and `traceparent` (W3C Trace Context). Readers ignore fields that they do
+not know; a change that breaks readers is a new class with a higher version.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from secrets import token_bytes
+from time import time_ns
+from typing import Annotated, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
+"""An immutable ASCII name that is safe in subjects, paths and host names."""
+
+NONE = "_"
+"""What stands in a subject for "no value"."""
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id() -> str:
+    """A new identifier of 26 characters: sorts by creation time (ULID, lower case), safe in a subject or a label."""
+    value = (time_ns() // 1_000_000 << 80) | int.from_bytes(token_bytes(10))
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def utc_now() -> datetime:
+    """The current time, with its zone."""
+    return datetime.now(UTC)
+
+
+class Frozen(BaseModel):
+    """Base of every value in a message: immutable, and tolerant of fields from newer writers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class Message(Frozen):
+    """One message: who it is, when it was written, what caused it, and which deployment and step it belongs to."""
+
+    version: ClassVar[int] = 1
+
+    id: str = Field(default_factory=new_id)
+    time: datetime = Field(default_factory=utc_now)
+    cause: str | None = None
+    deployment: str | None = None
+    step: str | None = None
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The CloudEvents type: `slipway.<ClassName>.v<version>`."""
+        return f"slipway.{cls.__name__}.v{cls.version}"
+
+    def encode(self) -> bytes:
+        """The body on the wire."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    @classmethod
+    def decode(cls, body: bytes | str) -> Self:
+        """Reads a body; raises `pydantic.ValidationError` where it is not such a message."""
+        return cls.model_validate_json(body)
+
+    def headers(self, source: str, *, message_id: str | None = None) -> dict[str, str]:
+        """The headers on the wire; `message_id` replaces the id for a message that is sent again."""
+        sent_as = message_id or self.id
+        return {
+            "ce-specversion": "1.0",
+            "ce-id": self.id,
+            "ce-source": f"slipway/{source}",
+            "ce-type": self.type_name(),
+            "ce-time": self.time.isoformat().replace("+00:00", "Z"),
+            "ce-datacontenttype": "application/json",
+            "Nats-Msg-Id": sent_as,
+        }
+
+
+def type_of(headers: Mapping[str, str] | None) -> str | None:
+    """The CloudEvents type that a received message claims, if any."""
+    return (headers or {}).get("ce-type")

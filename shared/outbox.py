@@ -1,0 +1,231 @@
+"""The outbox: messages are written in the transaction that causes them, and published by one relay a schema.
+
+Ids are frozen when a message is written, so that sending again is harmless. PostgreSQL is the truth;
+JetStream carries, and may lose: where a stream lost its end or is a new one, the relay sends again
+what readers may lack (see `Relay`). Order is not promised; events carry a sequence number.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import structlog
+from nats.js.errors import NotFoundError
+
+from shared import bus as bus_module
+from shared import postgres
+from shared.bus import Bus
+from shared.contracts.changes import ChangePushed
+from shared.contracts.commands import Command
+from shared.contracts.events import Event
+from shared.contracts.requests import Request
+from shared.contracts.steps import STEP_KINDS, command_subject
+from shared.messages import Message
+from shared.postgres import Connection
+from shared.telemetry import trace_headers
+
+log = structlog.get_logger()
+
+BATCH = 256
+AT_ONCE = 64
+POLL_S = 0.25
+"""How long a message waits that another replica wrote; the local relay is woken at once."""
+SYNC_INTERVAL = timedelta(minutes=2)
+"""JetStream's default time between syncs to disk: what a power cut may take."""
+KEEP = timedelta(days=30)
+
+_ADD = """
+INSERT INTO outbox (id, stream, subject, headers, body, open)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::bool[])
+ON CONFLICT (id) DO NOTHING
+"""
+_UNSENT = "SELECT position, stream, subject, headers, body FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT $1"
+_SENT = "UPDATE outbox SET sent_at = now() WHERE position = ANY($1::bigint[])"
+_AGAIN_OPEN = "UPDATE outbox SET sent_at = NULL WHERE stream = $1 AND open"
+_AGAIN_SINCE = "UPDATE outbox SET sent_at = NULL WHERE stream = $1 AND stream NOT IN ('COMMANDS', 'CHANGES') AND sent_at >= $2"
+_REMEMBER = """
+INSERT INTO outbox_streams (name, created, sequence) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET created = EXCLUDED.created, sequence = EXCLUDED.sequence, seen_at = now()
+"""
+_PRUNE = "DELETE FROM outbox WHERE created_at < now() - $1::interval AND sent_at IS NOT NULL AND NOT open"
+
+_KIND_OF = {kind.command: kind for kind in STEP_KINDS.values()}
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message with the stream and subject that it goes to; `open` ones are sent again until they are closed."""
+
+    stream: str
+    subject: str
+    message: Message
+    message_id: str
+    open: bool = False
+
+
+def outgoing(message: Message) -> Outgoing:
+    """Where a message goes, by its class; raises `TypeError` for one that has no place on the bus."""
+    match message:
+        case Event():
+            return Outgoing("EVENTS", message.subject, message, message.id)
+        case Command():
+            return Outgoing("COMMANDS", command_subject(message, _KIND_OF[type(message)]), message, message.attempt_id, open=True)
+        case ChangePushed():
+            return Outgoing("CHANGES", f"slipway.chg.{message.organization}.{message.connection}", message, message.id, open=True)
+        case Request():
+            return Outgoing("REQUESTS", f"slipway.req.{message.organization}.{message.verb}", message, message.id)
+        case _:
+            raise TypeError(f"{type(message).__name__} has no place on the bus")
+
+
+class Outbox:
+    """Writes messages of one service; `source` is the service's name."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.written = asyncio.Event()
+
+    async def add(self, connection: Connection, messages: Iterable[Message | Outgoing]) -> None:
+        """Writes the messages in the caller's transaction. Call `wake` once it has committed."""
+        columns = self.columns(messages)
+        if columns[0]:
+            await connection.execute(_ADD, *columns)
+
+    def columns(self, messages: Iterable[Message | Outgoing]) -> tuple[list[str], list[str], list[str], list[str], list[str], list[bool]]:
+        """The rows as columns (id, stream, subject, headers, body, open), for a statement of the caller's own."""
+        rows = [message if isinstance(message, Outgoing) else outgoing(message) for message in messages]
+        trace = trace_headers()
+        return (
+            [row.message_id for row in rows],
+            [row.stream for row in rows],
+            [row.subject for row in rows],
+            [json.dumps(row.message.headers(self.source, message_id=row.message_id) | trace) for row in rows],
+            [row.message.encode().decode() for row in rows],
+            [row.open for row in rows],
+        )
+
+    def wake(self) -> None:
+        """Tells this process's relay that something was committed."""
+        self.written.set()
+
+
+class Relay:
+    """Publishes the outbox of one schema. One at a time in all replicas (advisory lock on a connection of its own).
+
+    After a reconnect, and where a stream's sequence went backwards, open messages and those sent
+    since two sync intervals before are sent again; where the stream is a new one, open ones and all events that are kept.
+    """
+
+    def __init__(self, bus: Bus, dsn: str, schema: str, outbox: Outbox) -> None:
+        self._bus = bus
+        self._dsn = dsn
+        self._schema = schema
+        self._outbox = outbox
+        self._seen: dict[str, tuple[datetime, int]] = {}
+        self._check = True
+        self.lag = 0
+        """Messages found unsent at the last look."""
+        bus.on_reconnect(self._look_again)
+
+    async def run(self) -> None:
+        """Publishes for ever; pauses with backoff while the bus or the database is away."""
+        pause = 0.1
+        while True:
+            try:
+                await self._hold_and_publish()
+                pause = 0.1
+            except (*postgres.UNAVAILABLE, *bus_module.UNAVAILABLE) as error:
+                log.warning("relay paused", schema=self._schema, error=str(error) or type(error).__name__, seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    async def _look_again(self) -> None:
+        self._check = True
+        self._outbox.wake()
+
+    async def _hold_and_publish(self) -> None:
+        connection = await asyncpg.connect(
+            self._dsn, server_settings={"search_path": self._schema, "application_name": f"slipway-{self._schema}-relay"}
+        )
+        try:
+            lock = f"slipway:relay:{self._schema}"
+            while not await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", lock):
+                await asyncio.sleep(1)
+            self._check = True
+            while True:
+                await self._publish_waiting(connection)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await self._outbox.written.wait()
+        finally:
+            await connection.close(timeout=2)
+
+    async def _publish_waiting(self, connection: Connection) -> None:
+        """Publishes until nothing is left unsent."""
+        while True:
+            self._outbox.written.clear()
+            if self._check:
+                await self._send_again_what_was_lost(connection)
+                self._check = False
+            rows = await connection.fetch(_UNSENT, BATCH)
+            self.lag = len(rows)
+            if not rows:
+                return
+            await self._publish(connection, rows)
+
+    async def _publish(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> None:
+        failure: BaseException | None = None
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            results = await asyncio.gather(*(self._publish_row(row) for row in some), return_exceptions=True)
+            sent = [row["position"] for row, result in zip(some, results, strict=True) if not isinstance(result, BaseException)]
+            if sent:
+                await connection.execute(_SENT, sent)
+            failure = next((result for result in results if isinstance(result, BaseException)), failure)
+        if failure:
+            raise failure
+
+    async def _publish_row(self, row: asyncpg.Record) -> None:
+        ack = await self._bus.publish_raw(row["subject"], row["body"].encode(), json.loads(row["headers"]))
+        if ack is None or ack.duplicate:
+            return
+        created, sequence = self._seen.get(row["stream"], (None, 0))
+        if created is not None and ack.seq > sequence:
+            self._seen[row["stream"]] = (created, ack.seq)
+
+    async def _send_again_what_was_lost(self, connection: Connection) -> None:
+        rows = await connection.fetch("SELECT name, created, sequence, seen_at FROM outbox_streams")
+        known = {row["name"]: row for row in rows}
+        for row in await connection.fetch("SELECT DISTINCT stream FROM outbox"):
+            name = row["stream"]
+            try:
+                info = await self._bus.js.stream_info(name)
+            except NotFoundError as error:
+                raise OSError(f"stream {name} does not exist") from error
+            created, sequence = _as_datetime(info.created), info.state.last_seq
+            before = known.get(name)
+            if before is not None:
+                await self._reset(connection, name, before, created)
+            await connection.execute(_REMEMBER, name, created, sequence)
+            self._seen[name] = (created, sequence)
+        await connection.execute(_PRUNE, KEEP)
+
+    async def _reset(self, connection: Connection, name: str, before: asyncpg.Record, created: datetime) -> None:
+        await connection.execute(_AGAIN_OPEN, name)
+        if created != before["created"]:
+            log.warning("stream is a new one, events are sent again", stream=name)
+            await connection.execute(_AGAIN_SINCE, name, datetime.now(UTC) - KEEP)
+        else:
+            await connection.execute(_AGAIN_SINCE, name, before["seen_at"] - 2 * SYNC_INTERVAL)
+
+
+def _as_datetime(value: datetime | str | None) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if value is None:
+        raise OSError("the stream has no creation time")
+    return datetime.fromisoformat(value.replace("Z", "+00:00")[:26] + "+00:00")

@@ -1,0 +1,319 @@
+"""The worker side of the saga: takes commands from its pools, says `accepted`, beats, works, answers, acknowledges.
+
+A command is acknowledged only after JetStream has acknowledged its answer; effects are idempotent by
+step key, so a command that comes again is done again. Built on FastStream, one subscriber a pool.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+import structlog
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from faststream.security import SASLPlaintext
+from nats.aio.msg import Msg
+from pydantic import ValidationError
+
+from shared import bus as bus_module
+from shared.bus import Bus
+from shared.consumer import bury
+from shared.contracts.answers import Answer, Failure, Outcome, answer
+from shared.contracts.commands import Command, Direction
+from shared.contracts.facts import Fact
+from shared.contracts.logs import Beat, Cancel, LogLines
+from shared.contracts.steps import COMMANDS, pools_of
+from shared.messages import type_of
+from shared.process import worker_name
+from shared.redaction import Redactor
+from shared.settings import ServiceSettings
+from shared.telemetry import DEAD, HANDLED, HANDLING_SECONDS, REDELIVERED, span
+from shared.topology import WORKERS, command_durable, inbox_of
+
+log = structlog.get_logger()
+
+BEAT_S = 5.0
+TRIES = 3
+"""Deliveries after which a command that fails unexpectedly, or kills its worker, is answered as failed and dead-lettered."""
+FLUSH_S = 0.15
+LINES_AT_ONCE = 200
+
+
+class StepFailure(Exception):
+    """An expected failure of a step; becomes the answer `failed`."""
+
+    def __init__(self, code: str, message: str, *, details: str = "", log_tail: tuple[str, ...] = (), may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.failure = Failure(code=code, message=message, details=details, log_tail=log_tail, may_pass=may_pass)
+
+
+class LowerEpoch(Exception):
+    """The target has seen a higher epoch; becomes the answer `refused`. Nothing was touched."""
+
+
+class Unavailable(Exception):
+    """What the step needs is away for now (the engine, the registry); it is tried again until the step's time is over."""
+
+
+class Work:
+    """What a handler has besides its command: the log, redaction, and word of a cancel."""
+
+    def __init__(self, command: Command, bus: Bus, target: str) -> None:
+        self.command = command
+        self.cancelled = asyncio.Event()
+        self.redactor = Redactor()
+        self._bus = bus
+        self._subject = f"slipway.log.{target}.{command.deployment}.{command.step}"
+        self._lines: list[str] = []
+        self._next = 1
+        self._flusher: asyncio.Task[None] | None = None
+
+    def redact(self, values: Mapping[str, str]) -> None:
+        """Registers secret values: no line and no answer shows them from here on."""
+        self.redactor.add(values.values())
+
+    def log(self, line: str) -> None:
+        """Streams one line to whoever follows the deployment."""
+        self._lines.append(self.redactor(line.rstrip("\r\n"))[:8000])
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush_soon())
+
+    async def flush(self) -> None:
+        """Sends what is left."""
+        if self._flusher is not None:
+            await self._flusher
+
+    async def _flush_soon(self) -> None:
+        await asyncio.sleep(FLUSH_S)
+        while self._lines:
+            lines, self._lines = tuple(self._lines[:LINES_AT_ONCE]), self._lines[LINES_AT_ONCE:]
+            message = LogLines(
+                deployment=self.command.deployment,
+                step=self.command.step,
+                direction=self.command.direction,
+                attempt=self.command.attempt,
+                first=self._next,
+                lines=lines,
+            )
+            self._next += len(lines)
+            with suppress(*bus_module.UNAVAILABLE):  # a line is worth less than the step
+                await self._bus.publish(self._subject, message)
+
+
+C_contra = TypeVar("C_contra", bound=Command, contravariant=True)
+
+
+class Handler(Protocol[C_contra]):
+    """Makes one command so, idempotently by step key. Raises `StepFailure`, `LowerEpoch` or `Unavailable`."""
+
+    async def __call__(self, command: C_contra, work: Work, /) -> Fact:
+        """What is true afterwards."""
+        ...
+
+
+AnyHandler = Callable[..., Awaitable[Fact]]
+"""A handler of some class of command; the table that holds it says which."""
+
+
+class Participant:
+    """One participant's workers, for every pool that it has commands in."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: ServiceSettings,
+        bus: Bus,
+        handlers: Mapping[type[Command], AnyHandler],
+        undos: Mapping[type[Command], AnyHandler] | None = None,
+    ) -> None:
+        self.name = name
+        self.target = "_" if name == "auth" else settings.target
+        self._settings = settings
+        self._bus = bus
+        self._handlers = {Direction.DO: dict(handlers), Direction.UNDO: dict(undos or {})}
+        self._working: dict[tuple[str, Direction], tuple[Work, asyncio.Task[Fact]]] = {}
+        self._worker = worker_name()
+
+    async def run(self) -> None:
+        """Takes commands for ever."""
+        broker = self._broker()
+        for pool in pools_of(self.name):
+            self._subscribe(broker, pool)
+        cancels = await self._bus.nc.subscribe(f"slipway.cancel.{self.target}.>", cb=self._hear_cancel)
+        await broker.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await cancels.unsubscribe()
+            for work, task in self._working.values():
+                work.cancelled.set()
+                task.cancel()
+            with suppress(Exception):  # FastStream drains, which raises while reconnecting; the process ends anyway
+                async with asyncio.timeout(3):
+                    await broker.stop()
+
+    def _broker(self) -> NatsBroker:
+        settings = self._settings
+        security = None
+        if settings.nats_user:
+            security = SASLPlaintext(username=settings.nats_user, password=settings.nats_password.get_secret_value())
+        return NatsBroker(
+            settings.nats_url,
+            name=f"slipway-{self.name}-commands",
+            security=security,
+            inbox_prefix=inbox_of(self.name),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            apply_types=False,
+            logger=None,
+        )
+
+    def _subscribe(self, broker: NatsBroker, pool: str) -> None:
+        durable = command_durable(self.target, self.name, pool)
+
+        async def take(_body: bytes) -> None:
+            message: NatsMessage = broker.context.get_local("message")
+            raw = message.raw_message
+            if isinstance(raw, Msg):
+                await self._take(durable, raw)
+
+        async def as_it_is(message: NatsMessage) -> bytes:
+            return message.body
+
+        broker.subscriber(
+            f"slipway.cmd.{self.target}.{self.name}.{pool}.>",
+            durable=durable,
+            stream=JStream("COMMANDS", declare=False),
+            pull_sub=PullSub(batch_size=1, timeout=5),
+            max_workers=WORKERS[pool],
+            ack_policy=AckPolicy.MANUAL,
+            inbox_prefix=f"{inbox_of(self.name)}.".encode(),
+            decoder=as_it_is,
+        )(take)
+
+    async def _take(self, durable: str, raw: Msg) -> None:
+        headers = dict(raw.headers or {})
+        tries = raw.metadata.num_delivered
+        if tries > 1:
+            REDELIVERED.labels(durable).inc()
+        try:
+            command = COMMANDS[type_of(headers) or ""].decode(raw.data)
+        except (KeyError, ValidationError) as error:
+            DEAD.labels(durable).inc()
+            await bury(self._bus, durable, raw.subject, headers, raw.data, error)
+            await raw.term()
+            return
+        if (command.step_key, command.direction) in self._working:
+            await raw.nak(delay=BEAT_S)
+            return
+        title = f"{type(command).__name__} {command.direction}"
+        with span(title, headers, deployment=command.deployment or "", step=command.step or ""), HANDLING_SECONDS.labels(durable).time():
+            said = await self._work(command, raw, tries, durable)
+            if said is None:
+                return
+            await self._say(said)
+            await raw.ack()
+        HANDLED.labels(durable, said.outcome).inc()
+
+    async def _work(self, command: Command, raw: Msg, tries: int, durable: str) -> Answer | None:
+        """Runs the handler and forms the answer; None where the command was given back."""
+        work = Work(command, self._bus, self.target)
+        await self._say(self._answer(command, Outcome.ACCEPTED))
+        beats = asyncio.create_task(self._beat(command, raw))
+        task = asyncio.create_task(self._handle(command, work))
+        self._working[command.step_key, command.direction] = (work, task)
+        try:
+            said = await self._result(command, work, task)
+        except Exception as error:  # noqa: BLE001 -- the process edge: given back, or dead-lettered and answered
+            return await self._unexpected(command, raw, tries, durable, error)
+        finally:
+            del self._working[command.step_key, command.direction]
+            beats.cancel()
+            await work.flush()
+        return said
+
+    async def _result(self, command: Command, work: Work, task: asyncio.Task[Fact]) -> Answer:
+        try:
+            async with asyncio.timeout(command.timeout_s):
+                return self._answer(command, Outcome.DONE, fact=await task)
+        except StepFailure as error:
+            return self._answer(command, Outcome.FAILED, failure=_redacted(error.failure, work.redactor))
+        except LowerEpoch as error:
+            return self._answer(command, Outcome.REFUSED, failure=Failure(code="lower_epoch", message=str(error)))
+        except TimeoutError:
+            message = f"the step did not end within {command.timeout_s:g} s"
+            return self._answer(command, Outcome.FAILED, failure=Failure(code="timed_out", message=message, may_pass=True))
+        except asyncio.CancelledError:
+            if not work.cancelled.is_set() or (current := asyncio.current_task()) is None or current.cancelling():
+                raise
+            return self._answer(command, Outcome.FAILED, failure=Failure(code="cancelled", message="cancelled"))
+
+    async def _handle(self, command: Command, work: Work) -> Fact:
+        handler = self._handlers[command.direction][type(command)]
+        pause = 0.5
+        while True:
+            try:
+                return await handler(command, work)
+            except Unavailable as error:
+                work.log(f"waiting: {error}")
+                log.warning("step waits", step=command.step_key, reason=str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    async def _unexpected(self, command: Command, raw: Msg, tries: int, durable: str, error: Exception) -> Answer | None:
+        log.error("command failed unexpectedly", exc_info=error, step=command.step_key, direction=command.direction, tries=tries)
+        if tries < TRIES:
+            await raw.nak(delay=float(tries))
+            return None
+        DEAD.labels(durable).inc()
+        await bury(self._bus, durable, raw.subject, dict(raw.headers or {}), raw.data, error)
+        message = f"{self.name} failed unexpectedly {tries} times; this is a defect of Slipway or of its surroundings"
+        return self._answer(command, Outcome.FAILED, failure=Failure(code="internal_error", message=message, details=repr(error)))
+
+    def _answer(self, command: Command, outcome: Outcome, *, fact: Fact | None = None, failure: Failure | None = None) -> Answer:
+        said = answer(command, self.name, outcome, fact=fact, failure=failure, worker=self._worker)
+        return said.model_copy(update={"target": self.target})
+
+    async def _say(self, said: Answer) -> None:
+        """Publishes an answer until JetStream has it."""
+        subject = f"slipway.res.{self.target}.{self.name}.{said.deployment}-{said.step}"
+        pause = 0.1
+        while True:
+            try:
+                await self._bus.publish(subject, said)
+            except bus_module.UNAVAILABLE as error:
+                log.warning("answer waits for the bus", step=said.step, error=repr(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+            else:
+                return
+
+    async def _beat(self, command: Command, raw: Msg) -> None:
+        beat = Beat(deployment=command.deployment, step=command.step, direction=command.direction, attempt=command.attempt)
+        while True:
+            await asyncio.sleep(BEAT_S)
+            with suppress(*bus_module.UNAVAILABLE):
+                await self._bus.nc.publish(f"slipway.beat.{self.target}.{command.step_key}", beat.encode())
+                await raw.in_progress()
+
+    async def _hear_cancel(self, raw: Msg) -> None:
+        try:
+            cancel = Cancel.decode(raw.data)
+        except ValidationError:
+            return
+        working = self._working.get((raw.subject.rsplit(".", 1)[-1], cancel.direction))
+        if working is not None:
+            work, task = working
+            work.cancelled.set()
+            task.cancel()
+
+
+def _redacted(failure: Failure, redactor: Redactor) -> Failure:
+    return failure.model_copy(
+        update={
+            "message": redactor(failure.message),
+            "details": redactor(failure.details),
+            "log_tail": tuple(redactor(line) for line in failure.log_tail),
+        }
+    )

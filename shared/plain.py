@@ -7,11 +7,19 @@ from shared.narration import Line, LineKind
 
 WIDTH = 56
 """Where the seconds stand, as columns from the left."""
-_MARKS = {
+_TIMED = {
     LineKind.DONE: "✓",
     LineKind.FAILED: "✗",
     LineKind.UNDONE: "↩",
     LineKind.UNDO_FAILED: "✗",
+}
+_SIMPLE = {
+    LineKind.RETRIED: "    ↻ ",
+    LineKind.DETAIL: "      ",
+    LineKind.NOTE: "    ! ",
+    LineKind.WAITING: "    … ",
+    LineKind.ADDRESS: "    ",
+    LineKind.HINT: "    → ",
 }
 
 
@@ -52,18 +60,10 @@ class PlainText:
                 self._announced.discard(line.step)
             case LineKind.DONE | LineKind.FAILED | LineKind.UNDONE | LineKind.UNDO_FAILED:
                 self._running.pop(line.step or "", None)
-                yield _timed(f"    {_MARKS[line.kind]} {line.text}", line.seconds)
+                yield _timed(f"    {_TIMED[line.kind]} {line.text}", line.seconds)
             case LineKind.LOG:
                 yield from self._announce(line.step, now)
                 yield f"      │ {line.text}"
-            case LineKind.RETRIED:
-                yield f"    ↻ {line.text}"
-            case LineKind.DETAIL:
-                yield f"      {line.text}"
-            case LineKind.NOTE:
-                yield f"    ! {line.text}"
-            case LineKind.WAITING:
-                yield f"    … {line.text}"
             case LineKind.BACK:
                 self._running.clear()
                 yield from self._gap()
@@ -73,10 +73,8 @@ class PlainText:
                 yield from self._gap()
                 mark = "✓" if line.kind is LineKind.SUCCEEDED else "✗"
                 yield f"  {mark} {line.text}" + (f" in {duration(line.seconds)}" if line.seconds else "")
-            case LineKind.ADDRESS:
-                yield f"    {line.text}"
-            case LineKind.HINT:
-                yield f"    → {line.text}"
+            case simple:
+                yield f"{_SIMPLE[simple]}{line.text}"
 
     def _announce(self, step: str | None, now: float) -> Iterator[str]:
         title, _ = self._running.get(step or "", ("", 0.0))

@@ -1,0 +1,1 @@
+"""Who may do what: people, forge accounts, roles, tokens, and the audit log."""

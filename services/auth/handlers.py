@@ -1,0 +1,121 @@
+"""The command AuthorizeDeployment: may whoever pushed, or asked, deploy this commit there?"""
+
+from dataclasses import dataclass
+
+from services.auth.decisions import Actor, actor, asking
+from services.auth.identities import owner_of
+from services.auth.permissions import Resource
+from services.auth.store import audit, people
+from services.auth.store.audit import Happening
+from shared.contracts.changes import Pusher
+from shared.contracts.commands import AuthorizeDeployment
+from shared.contracts.facts import ApprovalRequested, DeploymentAuthorized, DeploymentDenied
+from shared.participant import Unavailable, Work
+from shared.postgres import UNAVAILABLE, Connection, Pool
+
+Verdict = DeploymentAuthorized | ApprovalRequested | DeploymentDenied
+ACTION = "deployment.create"
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """Who stands behind a deployment, as far as that is known."""
+
+    called: str
+    """As the audit log and a denial name them."""
+    actor: Actor | None = None
+    unknown: Verdict | None = None
+    """What is said where `actor` is not known."""
+
+
+class Authorizer:
+    """Decides, and writes the decision to the audit log, once for each attempt however often it is delivered."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __call__(self, command: AuthorizeDeployment, _work: Work) -> Verdict:
+        """The verdict; raises Unavailable while the database is away."""
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                somebody = await _somebody(connection, command)
+                verdict = somebody.unknown or _decide(somebody, command)
+                await audit.add(connection, _happening(command, somebody, verdict))
+                return verdict
+        except UNAVAILABLE as error:
+            raise Unavailable("auth's database is away") from error
+
+
+async def _somebody(connection: Connection, command: AuthorizeDeployment) -> Somebody:
+    pusher = command.pusher
+    if person := command.subject or (pusher.person if pusher else None):
+        found = await asking(connection, person)
+        return Somebody(found.name, found) if found else Somebody(person, unknown=_gone(person))
+    if pusher is None or not (pusher.login or pusher.id):
+        return Somebody("unknown", unknown=_NOBODY_SAID)
+    return await _on_forge(connection, pusher)
+
+
+_NOBODY_SAID = ApprovalRequested(
+    rule="a change whose pusher is not known needs approval",
+    reason="The forge did not say who pushed, and a commit's author proves nothing; somebody who may deploy there has to approve.",
+)
+
+
+def _gone(person: str) -> DeploymentDenied:
+    return DeploymentDenied(
+        rule="only people of this installation may deploy",
+        reason=f"{person!r} is no person here (any more). Ask an admin: slipway people list.",
+    )
+
+
+async def _on_forge(connection: Connection, pusher: Pusher) -> Somebody:
+    """The person whose account it is. An id that is seen for the first time is kept: from then on the login alone is not enough."""
+    login, account = _clean(pusher.login), _clean(pusher.id)
+    called = f"{pusher.forge} login {login}" if login else f"{pusher.forge} account {account}"
+    identity = owner_of(await people.candidates(connection, pusher.forge, login, account), login, account)
+    found = await actor(connection, identity.person) if identity else None
+    if identity is None or found is None:
+        account_option = f" --account-id {account}" if account else ""
+        command = f"slipway people link <person> {pusher.forge} {login}{account_option}".replace("  ", " ")
+        return Somebody(
+            called,
+            unknown=DeploymentDenied(
+                rule=f"only people of this installation may deploy; {called} is linked to nobody",
+                reason=f"Link {called} to a person: {command}",
+            ),
+        )
+    if account and not identity.account_id:
+        await people.learn_account(connection, identity, account)
+    return Somebody(found.name, found)
+
+
+def _decide(somebody: Somebody, command: AuthorizeDeployment) -> Verdict:
+    assert somebody.actor is not None
+    resource = Resource.of(command.place)
+    decision = somebody.actor.may(ACTION, resource, command.kind)
+    if decision.allowed:
+        return DeploymentAuthorized(person=somebody.actor.id, rule=decision.rule)
+    if decision.approval:
+        reason = f"{somebody.called} may see {resource.words}, but not deploy there; somebody who may has to approve."
+        return ApprovalRequested(rule=decision.rule, reason=reason)
+    grant = f"slipway people grant {somebody.actor.id} deployer {resource}"
+    return DeploymentDenied(rule=decision.rule, reason=f"Give {somebody.called} a role there: {grant}")
+
+
+def _happening(command: AuthorizeDeployment, somebody: Somebody, verdict: Verdict) -> Happening:
+    return Happening(
+        subject=somebody.actor.id if somebody.actor else somebody.called,
+        action=ACTION,
+        resource=str(Resource.of(command.place)),
+        allowed=isinstance(verdict, DeploymentAuthorized),
+        rule=verdict.rule,
+        details=f"{type(verdict).__name__}: deployment {command.deployment}, commit {command.commit}, {_clean(command.ref)}",
+        organization=command.place.organization,
+        key=command.attempt_id,
+    )
+
+
+def _clean(text: str | None) -> str:
+    """PostgreSQL has no NUL in text; a forge's JSON may."""
+    return (text or "").replace("\0", "\ufffd")

@@ -1,0 +1,1 @@
+"""All SQL of auth: one module a table. Functions take a connection (of the caller's transaction) or the pool."""

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import psutil
 
@@ -77,12 +77,12 @@ def ask(host: str, path: str, limit: float = 5.0) -> Any:
 
 def find(settings: EngineSettings) -> Engine | None:
     """The engine that answers at the configured address, or at the socket; None where none does."""
-    host = settings.host or f"unix://{settings.socket}"
+    host = settings.address
     try:
         version = ask(host, "/version")
     except (OSError, http.client.HTTPException, ValueError):
         return None
-    ours = settings.host in (None, f"unix://{settings.socket}") and _our_process(settings) is not None
+    ours = not settings.is_somebody_elses and _our_process(settings) is not None
     return Engine(host, str(version["Version"]), str(version["ApiVersion"]), ours)
 
 
@@ -91,7 +91,7 @@ def ensure(settings: EngineSettings) -> Engine:
     engine = find(settings)
     if engine is not None:
         return engine
-    if settings.host not in (None, f"unix://{settings.socket}"):
+    if settings.is_somebody_elses:
         raise EngineError(
             f"No container engine answers at {settings.host}. Start it, or unset SLIPWAY_DOCKER_HOST and DOCKER_HOST."
         )
@@ -126,9 +126,11 @@ def stop(settings: EngineSettings) -> bool:
     return True
 
 
-def running_containers(host: str) -> int:
-    """How many containers run on it, whosever they are."""
-    return len(ask(host, "/containers/json"))
+def running_names(host: str, instance: str | None = None) -> frozenset[str]:
+    """The names of the containers that run on it: all, or those of one instance."""
+    filters = {} if instance is None else {"label": [f"slipway.instance={instance}"]}
+    found = ask(host, f"/containers/json?filters={quote(json.dumps(filters))}")
+    return frozenset(name.removeprefix("/") for container in found for name in container["Names"])
 
 
 def _start(settings: EngineSettings) -> Engine:

@@ -26,6 +26,7 @@ SYSTEM_FOLDER = Path("/var/lib/slipway")
 """Where cluster and binaries go when the system user cannot reach those in the home or the environment."""
 DATABASE = "slipway"
 ADMINISTRATOR = "postgres"
+PID_FILE = "postmaster.pid"
 _PARAMETERS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -63,7 +64,7 @@ class PostgresServer:
 
     @property
     def pid_file(self) -> Path:
-        return self.data / "postmaster.pid"
+        return self.data / PID_FILE
 
     def dsn(self, user: str, password: str, database: str = DATABASE) -> str:
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"

@@ -21,6 +21,16 @@ class EngineSettings(BaseSettings):
     bridge: str | None = None
     """Name of the engine's bridge; `none` where a second engine runs on one machine."""
 
+    @property
+    def address(self) -> str:
+        """The engine's address."""
+        return self.host or f"unix://{self.socket}"
+
+    @property
+    def is_somebody_elses(self) -> bool:
+        """Whether the address was given and is not where an engine of our own would be."""
+        return self.address != f"unix://{self.socket}"
+
 
 class Settings(BaseSettings):
     """The embedded stack: its folder, its ports, and what is used instead of the embedded parts."""
@@ -40,3 +50,14 @@ class Settings(BaseSettings):
     organization: str = "main"
     target: str = "local"
     engine: EngineSettings = Field(default_factory=EngineSettings)
+
+    def environment(self) -> dict[str, str]:
+        """The variables from which the same settings are read again."""
+        own = self.model_dump(mode="json", exclude={"engine"}, exclude_none=True)
+        engine = self.engine.model_dump(mode="json", exclude={"host"}, exclude_none=True)
+        host = {"SLIPWAY_DOCKER_HOST": self.engine.host} if self.engine.host else {}
+        return {
+            **{f"SLIPWAY_{name.upper()}": str(value) for name, value in own.items()},
+            **{f"SLIPWAY_ENGINE_{name.upper()}": str(value) for name, value in engine.items()},
+            **host,
+        }

@@ -21,6 +21,8 @@ from shared.traefik import (
 )
 
 _MEMORY = 512 * 1024 * 1024
+EVERYWHERE = ""
+"""Applications are for everyone: all addresses, of both families."""
 _PRIVILEGED_PORTS = 1024
 _NO_LIMIT: dict[str, object] = {"transport": {"respondingTimeouts": {"readTimeout": 0}}}
 """Traefik's own limit (60 s) ends streams, uploads and `git push` in the middle."""
@@ -73,6 +75,15 @@ def prepare(home: Home, doors: Doors, image: str) -> Container:
     )
 
 
+def configured_ports(home: Home) -> frozenset[int]:
+    """The ports of the static configuration that was written last."""
+    file = home.traefik / "traefik.yml"
+    if not file.exists():
+        return frozenset()
+    doors = yaml.safe_load(file.read_text())["entryPoints"].values()
+    return frozenset(int(door["address"].rpartition(":")[2]) for door in doors)
+
+
 def route_platform(dynamic: Path, webhooks: str, api: str) -> None:
     """`/hooks` and `/git` go to the webhooks process, the rest to api (both host:port)."""
     doors = ("platform",)
@@ -108,8 +119,12 @@ def _static_configuration(dynamic: Path, doors: Doors) -> dict[str, object]:
         "api": {"insecure": True, "dashboard": False},
         "entryPoints": {
             "platform": {"address": doors.platform, "http": _NO_ALIASES, **_NO_LIMIT},
-            "web": {"address": f":{doors.web}", "http": _NO_ALIASES, **_NO_LIMIT},
-            "websecure": {"address": f":{doors.websecure}", "http": {"tls": {}, **_NO_ALIASES}, **_NO_LIMIT},
+            "web": {"address": f"{EVERYWHERE}:{doors.web}", "http": _NO_ALIASES, **_NO_LIMIT},
+            "websecure": {
+                "address": f"{EVERYWHERE}:{doors.websecure}",
+                "http": {"tls": {}, **_NO_ALIASES},
+                **_NO_LIMIT,
+            },
             "traefik": {"address": f"127.0.0.1:{doors.api}", "http": _NO_ALIASES},
         },
         "metrics": {"prometheus": {"entryPoint": "traefik", "addServicesLabels": True}},

@@ -1,0 +1,106 @@
+"""The supervisor's children: each is started, started again with growing delay when it ends, and ended in time."""
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from embedded import processes
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 10.0
+_STEADY = 60.0
+"""Seconds after which a child counts as healthy: its next end is treated as the first."""
+_LARGEST_LOG = 10 * 1024 * 1024
+_KEPT_LOGS = 2
+
+
+@dataclass(frozen=True)
+class ChildState:
+    """What is told about a child."""
+
+    name: str
+    pid: int | None
+    restarts: int
+    health_port: int | None
+    ready: bool
+    last_end: str
+
+
+@dataclass
+class Child:
+    """One supervised process. `run` is what its fork does; times are seconds of a monotonic clock."""
+
+    name: str
+    run: Callable[[], None]
+    log: Path
+    probe: Callable[[], Awaitable[bool]]
+    health_port: int | None = None
+    before_start: Callable[[], None] = lambda: None
+    stop_signal: signal.Signals = signal.SIGTERM
+    pid: int | None = None
+    restarts: int = 0
+    ready: bool = False
+    last_end: str = ""
+    _started_at: float = 0.0
+    _due_at: float = 0.0
+    _delay: float = field(default=_FIRST_DELAY)
+
+    def tend(self, now: float) -> str | None:
+        """Notice its end, start it when due; answers with a sentence where something happened."""
+        if self.pid is None:
+            return self._start(now) if now >= self._due_at else None
+        outcome = processes.reap(self.pid)
+        if outcome is None:
+            return None
+        if now - self._started_at > _STEADY:
+            self._delay = _FIRST_DELAY
+        self.pid, self.ready, self.last_end = None, False, str(outcome)
+        self._due_at, said = now + self._delay, f"{outcome}; starts again in {self._delay:.1f} s"
+        self._delay = min(self._delay * 2, _LONGEST_DELAY)
+        self.restarts += 1
+        return said
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until it is to be started; None while it runs."""
+        return max(self._due_at - now, 0.0) if self.pid is None else None
+
+    def last_words(self, lines: int = 3) -> str:
+        """The end of its log, which says why it ended."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(self.log.stat().st_size - 8192, 0))
+            return b"\n".join(file.read().splitlines()[-lines:]).decode(errors="replace")
+
+    def state(self) -> ChildState:
+        return ChildState(self.name, self.pid, self.restarts, self.health_port, self.ready, self.last_end)
+
+    def rotate(self) -> None:
+        """Keep the log below 10 MB: copied to `.1`, `.2`, and emptied.
+
+        The child appends to the same file all the while; a line written between copy and emptying is lost.
+        """
+        if not self.log.exists() or self.log.stat().st_size < _LARGEST_LOG:
+            return
+        for number in range(_KEPT_LOGS, 0, -1):
+            older = self.log.with_name(f"{self.log.name}.{number}")
+            newer = self.log.with_name(f"{self.log.name}.{number - 1}") if number > 1 else None
+            if newer is not None and newer.exists():
+                newer.replace(older)
+            elif newer is None:
+                older.write_bytes(self.log.read_bytes())
+                older.chmod(0o600)
+        os.truncate(self.log, 0)
+
+    def _start(self, now: float) -> str:
+        self.before_start()
+        self.pid = processes.fork(self.run, self.log, end_with_parent=self.stop_signal)
+        self._started_at = now
+        return f"process {self.pid}"
+
+
+def as_json(states: list[ChildState]) -> list[dict[str, object]]:
+    """For run/processes.json."""
+    return [asdict(state) for state in states]

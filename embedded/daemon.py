@@ -1,0 +1,279 @@
+"""The supervisor's process: `python -m embedded.daemon`. Started by `embedded.supervisor.up`, ended by SIGTERM.
+
+It starts NATS and PostgreSQL, prepares (in a child of its own), forks the services from itself after it has
+imported their libraries once, and tends them all. It has one thread and, whenever it forks, no event loop.
+"""
+
+import argparse
+import asyncio
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import time
+from dataclasses import dataclass
+from types import FrameType
+
+from embedded import authority, engine, health, lock, ports, processes, registry, servers, traefik
+from embedded.children import Child, as_json
+from embedded.data_plane import DataPlane
+from embedded.home import Home, write_private
+from embedded.preparation import Preparation
+from embedded.progress import WHOLE, Teller
+from embedded.services import PRELOADED, SERVICES, Service, Wiring
+from embedded.settings import Settings
+
+_SERVICES_END = 10.0
+_SERVERS_END = 15.0
+_PROBE_AT_START = 0.05
+_PROBE_LATER = 5.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What a supervisor runs; tests run smaller ones."""
+
+    services: tuple[Service, ...] = SERVICES
+    preloaded: tuple[str, ...] = PRELOADED
+    bootstrap: str | None = "services.auth.bootstrap"
+    data_plane: bool = True
+
+
+class StartFailed(Exception):
+    """The start was given up; everything that it started is ended again."""
+
+
+class Daemon:
+    """One run of the supervisor on one home."""
+
+    def __init__(self, settings: Settings, stack: Stack, teller: Teller) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._teller = teller
+        self._home = Home.at(settings.home)
+        self._alarm = _Alarm()
+        self._servers: list[Child] = []
+        self._services: list[Child] = []
+
+    @property
+    def _children(self) -> list[Child]:
+        return [*self._servers, *self._services]
+
+    def run(self) -> None:
+        """Until SIGTERM. Raises what made the start fail, after everything that was started has ended."""
+        self._home.prepare()
+        with lock.take(self._home):
+            try:
+                self._start()
+                self._tend()
+            except Exception as failure:
+                self._teller.say(WHOLE, "failed", sentence(failure))
+                raise
+            finally:
+                self._end()
+
+    def _start(self) -> None:
+        self._teller.say("engine", "working")
+        found = engine.ensure(self._settings.engine)
+        self._teller.say("engine", "done", f"Docker {found.version}")
+        authority.prepare(self._home, tuple(service.name for service in self._stack.services))
+        wiring, preparation = self._wire(found.host)
+        self._tend_children()
+        preparing = self._fork_preparation(preparation)
+        for module in self._stack.preloaded:
+            importlib.import_module(module)
+        self._teller.say("libraries", "done")
+        self._wait_for(preparing)
+        gc.collect()
+        gc.freeze()
+        self._services = [self._service(service, wiring) for service in self._stack.services]
+
+    def _wire(self, docker_host: str) -> tuple[Wiring, Preparation]:
+        """Choose ports, make servers, users and passwords; what services and preparation need is put together."""
+        chosen = self._choose_ports(docker_host)
+        stateful = [service.name for service in self._stack.services if service.stateful]
+        bus = servers.bus(self._settings, self._home)
+        database = servers.database(self._settings, self._home, stateful, chosen["postgres"])
+        self._servers = [child for child in (bus.child, database.child) if child is not None]
+        data_plane = DataPlane(
+            self._settings,
+            self._home,
+            docker_host,
+            registry_port=chosen["registry"],
+            traefik_api_port=chosen["traefik-api"],
+            webhooks=f"127.0.0.1:{chosen['webhooks-http']}",
+            api=f"127.0.0.1:{chosen['api-http']}",
+        )
+        preparation = Preparation(
+            home=self._home,
+            target=self._settings.target,
+            organization=self._settings.organization,
+            services=self._stack.services,
+            bus=bus,
+            database=database,
+            data_plane=data_plane if self._stack.data_plane else None,
+            bootstrap=self._stack.bootstrap,
+        )
+        wiring = Wiring(self._settings, self._home, chosen, docker_host, bus.url, bus.passwords, database.dsns)
+        return wiring, preparation
+
+    def _choose_ports(self, docker_host: str) -> dict[str, int]:
+        running = engine.running_names(docker_host, self._home.instance)
+        of_containers = {
+            "registry": registry.name(self._home.instance),
+            "traefik-api": traefik.name(self._home.instance),
+        }
+        of_services = [name for service in self._stack.services for name in service.port_names]
+        names = dict.fromkeys([*of_services, *of_containers, "postgres", "webhooks-http", "api-http"])
+        held = {port for port, container in of_containers.items() if container in running}
+        return dict(ports.choose(self._home.run / "ports.json", names, held))
+
+    def _fork_preparation(self, preparation: Preparation) -> int:
+        teller = self._teller
+
+        def prepare() -> None:
+            try:
+                asyncio.run(preparation.run(teller))
+            except Exception as failure:
+                teller.say("preparation", "failed", sentence(failure))
+                raise
+
+        return processes.fork(prepare, self._home.logs / "preparation.log", keep=teller.descriptors)
+
+    def _wait_for(self, preparing: int) -> None:
+        outcome = None
+        while outcome is None and not self._alarm.stopping:
+            self._tend_children()
+            outcome = processes.reap(preparing)
+            if outcome is None:
+                self._alarm.sleep(0.05)
+        if outcome is None:
+            processes.end([preparing], signal.SIGTERM, 2.0)
+            raise StartFailed("The start was interrupted.")
+        if outcome.code != 0:
+            log = self._home.logs / "preparation.log"
+            raise StartFailed(f"The preparation failed ({outcome}); {log} has all of it.")
+
+    def _service(self, service: Service, wiring: Wiring) -> Child:
+        environment = wiring.environment(service)
+        health_port = wiring.ports[f"{service.name}-health"]
+
+        def run() -> None:
+            os.environ.clear()
+            os.environ.update(environment)
+            processes.name_process(f"slw-{service.name}")
+            module = importlib.import_module(service.module)
+            importlib.import_module("shared.process").run(module.main)
+
+        log = self._home.logs / f"{service.name}.log"
+        return Child(service.name, run, log, lambda: health.is_ready(health_port), health_port)
+
+    def _tend(self) -> None:
+        """Tend all children until SIGTERM; says once that everything is ready."""
+        was_ready = False
+        probe_at = 0.0
+        while not self._alarm.stopping:
+            changed = self._tend_children()
+            now = time.monotonic()
+            if changed:
+                probe_at = min(probe_at, now + _PROBE_AT_START)
+            if now >= probe_at:
+                is_ready = self._probe()
+                if is_ready and not was_ready:
+                    self._teller.say(WHOLE, "ready")
+                was_ready = was_ready or is_ready
+                now = time.monotonic()
+                probe_at = now + (_PROBE_LATER if is_ready else _PROBE_AT_START)
+            delays = (child.due_in(now) for child in self._children)
+            self._alarm.sleep(min([probe_at - now, *(delay for delay in delays if delay is not None)]))
+
+    def _tend_children(self) -> bool:
+        changed = False
+        for child in self._children:
+            happened = child.tend(time.monotonic())
+            child.rotate()
+            if happened is None:
+                continue
+            changed = True
+            if child.pid is None:
+                self._teller.say(child.name, "failed", f"{happened}\n{child.last_words()}")
+            else:
+                self._teller.say(child.name, "working", happened)
+        if changed:
+            self._write_state()
+        return changed
+
+    def _probe(self) -> bool:
+        """Ask everyone for their readiness, tell what became ready; whether all are."""
+
+        async def ask() -> list[bool]:
+            return await asyncio.gather(*(child.probe() for child in self._children))
+
+        before = [child.ready for child in self._children]
+        for child, was, answer in zip(self._children, before, asyncio.run(ask()), strict=True):
+            child.ready = answer and child.pid is not None
+            if child.ready and not was:
+                self._teller.say(child.name, "done")
+        if before != [child.ready for child in self._children]:
+            self._write_state()
+        return all(child.ready for child in self._children)
+
+    def _write_state(self) -> None:
+        states = as_json([child.state() for child in self._children])
+        write_private(self._home.run / "processes.json", json.dumps(states))
+
+    def _end(self) -> None:
+        """Services first, within ten seconds; then the servers that they used."""
+        self._end_all(self._services, signal.SIGTERM, _SERVICES_END)
+        for child in self._servers:
+            self._end_all([child], child.stop_signal, _SERVERS_END)
+        (self._home.run / "processes.json").unlink(missing_ok=True)
+
+    def _end_all(self, children: list[Child], with_signal: signal.Signals, limit: float) -> None:
+        running = {child.pid: child.name for child in children if child.pid is not None}
+        for killed in processes.end(list(running), with_signal, limit):
+            self._teller.say(running[killed], "failed", f"did not end within {limit:.0f} s and was killed")
+
+
+class _Alarm:
+    """Signals as something to wait for: SIGTERM and SIGINT ask to stop, SIGCHLD only wakes."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self._reading, writing = os.pipe()
+        for descriptor in (self._reading, writing):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, self._ring)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _ring(self, number: int, _: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self.stopping = True
+
+    def sleep(self, seconds: float) -> None:
+        """Until a signal comes, at most that long."""
+        if select.select([self._reading], [], [], max(seconds, 0.0))[0]:
+            os.read(self._reading, 1024)
+
+
+def sentence(failure: BaseException) -> str:
+    """What to tell of a failure, in the words of the first cause of a group."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return str(failure) or type(failure).__name__
+
+
+def main(arguments: list[str] | None = None, stack: Stack | None = None) -> None:
+    """Run until SIGTERM; a failure ends the process with code 1 and its traceback in supervisor.log."""
+    parser = argparse.ArgumentParser(prog="python -m embedded.daemon", description=__doc__)
+    parser.add_argument("--progress", type=int, metavar="DESCRIPTOR", help="a pipe that is told what goes on")
+    options = parser.parse_args(arguments)
+    Daemon(Settings(), stack or Stack(), Teller(options.progress)).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Registry and load balancer: made right at each start, and seen to answer. Left alone where they are right."""
+
+import asyncio
+import http.client
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiodocker import Docker
+
+from embedded import containers, registry, traefik
+from embedded.home import Home
+from embedded.images.provision import load
+from embedded.settings import Settings
+
+_ANSWER_LIMIT = 20.0
+_STARTED = "started"
+_LEFT_ALONE = "runs already"
+Say = Callable[[str, str], None]
+
+
+class DataPlaneFailed(Exception):
+    """A container of the data plane does not answer; the message holds its last words."""
+
+
+@dataclass(frozen=True)
+class DataPlane:
+    """Both containers of one home, and where they listen."""
+
+    settings: Settings
+    home: Home
+    docker_host: str
+    registry_port: int
+    traefik_api_port: int
+    webhooks: str
+    api: str
+
+    async def ensure(self, say: Say) -> None:
+        """Both at once; `say` is told each name and what was done. Raises DataPlaneFailed."""
+        async with Docker(self.docker_host) as docker:
+            await asyncio.gather(self._registry(docker, say), self._traefik(docker, say))
+
+    async def _registry(self, docker: Docker, say: Say) -> None:
+        image = await asyncio.to_thread(load, "registry", engine=self.docker_host)
+        container = registry.prepare(self.home, self.registry_port, image)
+        changed = await containers.ensure(docker, container)
+        await _until_it_answers(docker, container.name, self.registry_port, "/v2/")
+        say("registry", _STARTED if changed else _LEFT_ALONE)
+
+    async def _traefik(self, docker: Docker, say: Say) -> None:
+        image = await asyncio.to_thread(load, "traefik", engine=self.docker_host)
+        doors = traefik.Doors(
+            self.settings.http, self.settings.web_port, self.settings.https_port, self.traefik_api_port
+        )
+        container = traefik.prepare(self.home, doors, image)
+        traefik.route_platform(self.home.traefik / "dynamic", self.webhooks, self.api)
+        changed = await containers.ensure(docker, container)
+        await _until_it_answers(
+            docker, container.name, self.traefik_api_port, "/api/http/services/platform-api@file", self.api
+        )
+        say("traefik", _STARTED if changed else _LEFT_ALONE)
+
+
+async def _until_it_answers(docker: Docker, name: str, port: int, path: str, wanted: str = "") -> None:
+    """Until the answer is 200 and holds `wanted`."""
+    deadline = asyncio.get_running_loop().time() + _ANSWER_LIMIT
+    while not _answers(port, path, wanted):
+        if asyncio.get_running_loop().time() > deadline or not await containers.is_running(docker, name):
+            words = await containers.last_words(docker, name)
+            raise DataPlaneFailed(f"The container {name} does not answer on 127.0.0.1:{port}. Its last words:\n{words}")
+        await asyncio.sleep(0.03)
+
+
+def _answers(port: int, path: str, wanted: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status == http.client.OK and wanted in answer.read().decode()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

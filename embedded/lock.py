@@ -1,0 +1,54 @@
+"""Which supervisor runs on a home: the one that holds the lock on run/supervisor.pid, whatever the number in it says."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import IO
+
+from embedded.home import Home
+
+
+class AlreadyRunning(Exception):
+    """Another supervisor holds this home."""
+
+
+def take(home: Home) -> IO[str]:
+    """Hold the home until the file is closed or the process ends. Raises AlreadyRunning."""
+    file = _path(home).open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise AlreadyRunning(f"Slipway runs already on {home.path} (process {running_supervisor(home)}).") from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def running_supervisor(home: Home) -> int | None:
+    """The process that holds the home, or None."""
+    try:
+        with _path(home).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read().strip() or 0)
+    except FileNotFoundError:
+        return None
+    return None
+
+
+def wait_until_free(home: Home, limit: float) -> bool:
+    """Wait until no supervisor holds the home; False when one still does after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while running_supervisor(home) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _path(home: Home) -> Path:
+    return home.run / "supervisor.pid"

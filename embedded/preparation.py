@@ -1,0 +1,116 @@
+"""What must be true before the services start: streams and users, schemas and migrations, the data plane, a first token.
+
+Done in a child process of its own, so that no event loop and no thread of it is in the supervisor when that forks.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+
+import asyncpg
+import nats
+
+from embedded import postgres
+from embedded.data_plane import DataPlane
+from embedded.home import Home, write_private
+from embedded.nats import is_ready
+from embedded.progress import Teller
+from embedded.servers import Bus, Database
+from embedded.services import Service
+from shared.postgres import SHARED_MIGRATIONS, UNAVAILABLE, migrate
+from shared.topology import declare
+
+Say = Callable[[str, str], None]
+_SERVER_LIMIT = 30.0
+
+
+class PreparationFailed(Exception):
+    """A server does not come up; the message says which."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Everything that one start prepares. All of it is safe to repeat."""
+
+    home: Home
+    target: str
+    organization: str
+    services: Sequence[Service]
+    bus: Bus
+    database: Database
+    data_plane: DataPlane | None
+    bootstrap: str | None
+    """The module whose `bootstrap(dsn, organization)` makes the first administrator's token, once."""
+
+    async def run(self, teller: Teller) -> None:
+        """Streams, schemas and containers at the same time; then the first organization, administrator and token."""
+
+        def say(part: str, detail: str) -> None:
+            teller.say(part, "done", detail)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._declare(say))
+            tasks.create_task(self._migrate(say))
+            if self.data_plane is not None:
+                tasks.create_task(self.data_plane.ensure(say))
+        if self.bootstrap is not None:
+            await self._bootstrap(self.bootstrap)
+            say("token", str(self.home.token))
+
+    async def _declare(self, say: Say) -> None:
+        user, password = self.bus.administrator, self.bus.passwords[self.bus.administrator]
+        await _until(lambda: is_ready(self.bus.url, user, password), "NATS")
+        client = await nats.connect(self.bus.url, user=user or None, password=password or None)
+        try:
+            await declare(client.jetstream(), self.target)
+        finally:
+            await client.close()
+        say("nats", "streams declared")
+
+    async def _migrate(self, say: Say) -> None:
+        database = self.database
+        reachable = database.maintenance_dsn or database.administrator_dsn
+        await _until(lambda: _accepts(reachable), "PostgreSQL")
+        if database.maintenance_dsn is not None:
+            await postgres.make_database(database.maintenance_dsn)
+        await postgres.make_roles(database.administrator_dsn, database.passwords)
+        stateful = [service for service in self.services if service.stateful]
+        applied = await asyncio.gather(
+            *(migrate(database.dsns[service.name], service.name, _migrations(service)) for service in stateful)
+        )
+        number = sum(len(names) for names in applied)
+        say("postgres", f"{number} migrations applied" if number else "migrations are up to date")
+
+    async def _bootstrap(self, module: str) -> None:
+        """The token is shown once, so it is kept where only this user reads it; a lost file gets a new token."""
+        if self.home.token.exists():
+            return
+        token: str = await import_module(module).bootstrap(self.database.dsns["auth"], self.organization)
+        write_private(self.home.token, f"{token}\n")
+
+
+async def _until(is_true: Callable[[], Awaitable[bool]], server: str) -> None:
+    deadline = monotonic() + _SERVER_LIMIT
+    while not await is_true():
+        if monotonic() > deadline:
+            raise PreparationFailed(f"{server} does not answer within {_SERVER_LIMIT:.0f} s.")
+        await asyncio.sleep(0.02)
+
+
+async def _accepts(dsn: str) -> bool:
+    try:
+        connection = await asyncpg.connect(dsn, timeout=2)
+    except UNAVAILABLE:
+        return False
+    await connection.close()
+    return True
+
+
+def _migrations(service: Service) -> tuple[Path, ...]:
+    """Those of shared/ (inbox, outbox) and the service's own."""
+    package = import_module(service.module.rpartition(".")[0])
+    own = Path(package.__path__[0]) / "migrations"
+    return (SHARED_MIGRATIONS, own) if own.exists() else (SHARED_MIGRATIONS,)

@@ -1,0 +1,124 @@
+"""`slipway status`: what runs of an instance, as it is now."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import psutil
+
+from embedded import engine, health, lock
+from embedded.home import Home
+from embedded.settings import Settings
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """One process of the control plane."""
+
+    name: str
+    pid: int | None
+    state: str
+    """`running`, or `waiting` for its next start."""
+    ready: bool
+    restarts: int
+    memory_mb: float
+    """Proportional set size, its children included."""
+    last_end: str
+    """How it ended the last time, if it did."""
+
+
+@dataclass(frozen=True)
+class ContainerStatus:
+    """One container of the instance: the data plane's own (`registry`, `load-balancer`), a database, an application."""
+
+    name: str
+    role: str
+    state: str
+    """The engine's words: `running`, `exited`, …"""
+    status: str
+    image: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole instance."""
+
+    home: str
+    instance: str
+    url: str
+    supervisor: int | None
+    """Its process, or None where the control plane is down."""
+    ready: bool
+    """Whether every health check is true."""
+    engine: str | None
+    processes: tuple[ProcessStatus, ...]
+    containers: tuple[ContainerStatus, ...]
+
+
+def status(settings: Settings) -> Status:
+    """Look at processes and containers; takes about a second at most, changes nothing."""
+    home = Home.at(settings.home)
+    running = lock.running_supervisor(home)
+    found = engine.find(settings.engine)
+    instance = home.instance if home.instance_file.exists() else ""
+    processes = _processes(home, running) if running is not None else ()
+    return Status(
+        home=str(home.path),
+        instance=instance,
+        url=f"http://{settings.http}",
+        supervisor=running,
+        ready=bool(processes) and all(process.ready for process in processes),
+        engine=None if found is None else f"Docker {found.version} at {found.host}",
+        processes=processes,
+        containers=_containers(found.host, instance) if found is not None and instance else (),
+    )
+
+
+def _processes(home: Home, supervisor: int) -> tuple[ProcessStatus, ...]:
+    file = home.run / "processes.json"
+    known = json.loads(file.read_text()) if file.exists() else []
+    ready = asyncio.run(_ready({child["name"]: child["health_port"] for child in known if child["health_port"]}))
+    own = ProcessStatus("supervisor", supervisor, "running", bool(known), 0, _memory_mb(supervisor, deep=False), "")
+    children = [
+        ProcessStatus(
+            name=child["name"],
+            pid=child["pid"],
+            state="waiting" if child["pid"] is None else "running",
+            ready=child["pid"] is not None and ready.get(child["name"], bool(child["ready"])),
+            restarts=child["restarts"],
+            memory_mb=_memory_mb(child["pid"], deep=True) if child["pid"] is not None else 0.0,
+            last_end=child["last_end"],
+        )
+        for child in known
+    ]
+    return (own, *children)
+
+
+async def _ready(ports: dict[str, int]) -> dict[str, bool]:
+    answers = await asyncio.gather(*(health.is_ready(port) for port in ports.values()))
+    return dict(zip(ports, answers, strict=True))
+
+
+def _memory_mb(pid: int, *, deep: bool) -> float:
+    try:
+        process = psutil.Process(pid)
+        family = [process, *(process.children(recursive=True) if deep else ())]
+        return sum(float(member.memory_full_info().pss) for member in family) / 1024**2
+    except psutil.Error:
+        return 0.0
+
+
+def _containers(host: str, instance: str) -> tuple[ContainerStatus, ...]:
+    filters = quote(json.dumps({"label": [f"slipway.instance={instance}"]}))
+    found = engine.ask(host, f"/containers/json?all=true&filters={filters}")
+    return tuple(
+        ContainerStatus(
+            name=container["Names"][0].removeprefix("/"),
+            role=container["Labels"].get("slipway.role", ""),
+            state=container["State"],
+            status=container["Status"],
+            image=container["Image"],
+        )
+        for container in sorted(found, key=lambda container: str(container["Names"]))
+    )

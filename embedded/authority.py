@@ -5,7 +5,7 @@
 `keys/` the master key (secrets at rest), the target's key pair (secrets on their way), the clone key.
 """
 
-import datetime
+import datetime as dt
 import ipaddress
 import secrets
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ SERVER_NAME = "slipway.internal"
 
 _CA_DAYS = 3650
 _LEAF_DAYS = 365
-_RENEW_BEFORE = datetime.timedelta(days=60)
+_RENEW_BEFORE = dt.timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,15 @@ _CA_USAGE = x509.KeyUsage(
 
 
 def _builder(name: str, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
 
@@ -136,7 +136,7 @@ def _is_good(certificate: Path, key: Path, authority: Authority) -> bool:
     if not (certificate.exists() and key.exists()):
         return False
     known = x509.load_pem_x509_certificate(certificate.read_bytes())
-    lasts = known.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+    lasts = known.not_valid_after_utc - dt.datetime.now(dt.UTC)
     if known.issuer != authority.certificate.subject or lasts < _RENEW_BEFORE:
         return False
     loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
@@ -144,6 +144,4 @@ def _is_good(certificate: Path, key: Path, authority: Authority) -> bool:
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

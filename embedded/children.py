@@ -75,6 +75,7 @@ class Child:
             return b"\n".join(file.read().splitlines()[-lines:]).decode(errors="replace")
 
     def state(self) -> ChildState:
+        """What there is to tell about it."""
         return ChildState(self.name, self.pid, self.restarts, self.health_port, self.ready, self.last_end)
 
     def rotate(self) -> None:

@@ -1,74 +1,16 @@
-"""A container of the data plane: it outlives the control plane, and is touched only if it is not as it shall be."""
+"""Makes a container of the data plane run: it outlives the control plane, and is touched only if it is not as it shall be."""
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from typing import cast
 
 from aiodocker import Docker
 from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 from aiodocker.types import JSONObject
 
-FINGERPRINT = "slipway.fingerprint"
+from embedded.container import FINGERPRINT, Container
+
 _STOP_SECONDS = 10
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A folder or file of this machine in the container."""
-
-    source: Path
-    target: Path
-    read_only: bool = True
-
-
-@dataclass(frozen=True)
-class Container:
-    """What shall run. Always: the host's network, a read-only root, no way to more rights, `unless-stopped`."""
-
-    name: str
-    image: str
-    command: tuple[str, ...]
-    user: str
-    mounts: tuple[Mount, ...]
-    memory: int
-    """Limit in bytes."""
-    labels: tuple[tuple[str, str], ...]
-    content: str = ""
-    """The content of its configuration files: when it changes, the container is made anew."""
-    capabilities: tuple[str, ...] = ()
-
-    def fingerprint(self) -> str:
-        """Equal for containers that are to be made alike."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
-
-    def configuration(self) -> JSONObject:
-        """As the Engine API's `POST /containers/create` wants it."""
-        return {
-            "Labels": {**dict(self.labels), FINGERPRINT: self.fingerprint()},
-            "Image": self.image,
-            "Cmd": list(self.command),
-            "User": self.user,
-            "HostConfig": {
-                "NetworkMode": "host",
-                "RestartPolicy": {"Name": "unless-stopped"},
-                "ReadonlyRootfs": True,
-                "CapDrop": ["ALL"],
-                "CapAdd": list(self.capabilities),
-                "SecurityOpt": ["no-new-privileges"],
-                "Memory": self.memory,
-                "PidsLimit": 512,
-                "Mounts": [
-                    {
-                        "Type": "bind",
-                        "Source": str(mount.source),
-                        "Target": str(mount.target),
-                        "ReadOnly": mount.read_only,
-                    }
-                    for mount in self.mounts
-                ],
-            },
-        }
 
 
 async def ensure(docker: Docker, container: Container) -> bool:
@@ -81,7 +23,7 @@ async def ensure(docker: Docker, container: Container) -> bool:
             await docker.containers.container(container.name).start()
             return True
         await remove(docker, container.name)
-    made = await docker.containers.create(config=container.configuration(), name=container.name)
+    made = await docker.containers.create(config=cast("JSONObject", container.configuration()), name=container.name)
     await made.start()
     return True
 

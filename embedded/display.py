@@ -30,13 +30,12 @@ class LiveProgress:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._console.is_terminal:
             self._live.stop()
 
     def __call__(self, progress: Progress) -> None:
+        """One step more to show."""
         if progress.part == WHOLE:
             return
         self._parts[progress.part] = progress

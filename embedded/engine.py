@@ -75,6 +75,19 @@ def ask(host: str, path: str, limit: float = 5.0) -> Any:
         connection.close()
 
 
+def order(host: str, method: str, path: str, limit: float) -> None:
+    """Have the engine do something; one that is gone already, or stopped, is fine. Raises EngineError, OSError."""
+    connection = _Connection(host, limit)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        words = answer.read().decode(errors="replace")
+        if answer.status >= http.client.BAD_REQUEST and answer.status != http.client.NOT_FOUND:
+            raise EngineError(f"The container engine refuses {method} {path}: {words.strip()}")
+    finally:
+        connection.close()
+
+
 def find(settings: EngineSettings) -> Engine | None:
     """The engine that answers at the configured address, or at the socket; None where none does."""
     host = settings.address
@@ -92,9 +105,7 @@ def ensure(settings: EngineSettings) -> Engine:
     if engine is not None:
         return engine
     if settings.is_somebody_elses:
-        raise EngineError(
-            f"No container engine answers at {settings.host}. Start it, or unset SLIPWAY_DOCKER_HOST and DOCKER_HOST."
-        )
+        raise EngineError(f"No container engine answers at {settings.host}. Start it, or unset SLIPWAY_DOCKER_HOST and DOCKER_HOST.")
     return _start(settings)
 
 
@@ -157,9 +168,7 @@ def _start(settings: EngineSettings) -> Engine:
     return _wait_until_it_answers(settings, process, log, beginning)
 
 
-def _wait_until_it_answers(
-    settings: EngineSettings, process: "subprocess.Popen[bytes]", log: Path, beginning: int
-) -> Engine:
+def _wait_until_it_answers(settings: EngineSettings, process: "subprocess.Popen[bytes]", log: Path, beginning: int) -> Engine:
     deadline = time.monotonic() + START_LIMIT
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -224,15 +233,15 @@ def _forget_dead(pid_file: Path, program: str) -> None:
 def main(arguments: list[str]) -> int:
     """`ensure` or `stop`; 0 done, 1 failed, 2 wrong usage."""
     if arguments not in (["ensure"], ["stop"]):
-        print("usage: python -m embedded.engine ensure|stop", file=sys.stderr)
+        sys.stderr.write("usage: python -m embedded.engine ensure|stop\n")
         return 2
     try:
         if arguments == ["stop"]:
             stop(EngineSettings())
         else:
-            print(ensure(EngineSettings()).host)
+            sys.stdout.write(f"{ensure(EngineSettings()).host}\n")
     except EngineError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

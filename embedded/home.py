@@ -26,6 +26,7 @@ class Home:
 
     @property
     def instance_file(self) -> Path:
+        """Where that name is kept."""
         return self.path / "instance"
 
     @property
@@ -35,26 +36,32 @@ class Home:
 
     @property
     def nats(self) -> Path:
+        """NATS' configuration, passwords and streams."""
         return self.path / "nats"
 
     @property
     def postgres(self) -> Path:
+        """The database cluster, or a link to it."""
         return self.path / "postgres"
 
     @property
     def keys(self) -> Path:
+        """Master key, the target's key pair, clone key, passwords of the database roles."""
         return self.path / "keys"
 
     @property
     def tls(self) -> Path:
+        """The control plane's CA and certificates."""
         return self.path / "tls"
 
     @property
     def ca(self) -> Path:
+        """The local CA for `*.localhost`."""
         return self.path / "ca"
 
     @property
     def logs(self) -> Path:
+        """One log a process, kept below 10 MB each."""
         return self.path / "logs"
 
     @property
@@ -64,10 +71,12 @@ class Home:
 
     @property
     def traefik(self) -> Path:
+        """The load balancer's files; its container sees them under the same path."""
         return self.path / "traefik"
 
     @property
     def registry(self) -> Path:
+        """The image registry's configuration and data."""
         return self.path / "registry"
 
     def prepare(self) -> None:

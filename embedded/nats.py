@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import nats
-
 from embedded.home import write_private
 
 ADMINISTRATOR = "admin"
@@ -37,14 +35,17 @@ class NatsServer:
 
     @property
     def url(self) -> str:
+        """Where clients connect to."""
         return f"nats://127.0.0.1:{self.port}"
 
     @property
     def configuration(self) -> Path:
+        """Its nats.conf."""
         return self.folder / "nats.conf"
 
     @property
     def pid_file(self) -> Path:
+        """Written by the server itself."""
         return self.folder / "nats.pid"
 
     def arguments(self) -> list[str]:
@@ -110,6 +111,7 @@ def administrator(password: str) -> User:
 
 async def is_ready(url: str, user: str, password: str, limit: float = 1.0) -> bool:
     """Whether JetStream answers a request: a server that only accepts connections is not ready."""
+    import nats  # Takes 200 ms, and only the supervisor needs it.
 
     async def quiet(_: Exception) -> None: ...
 

@@ -1,7 +1,7 @@
 """Local ports: chosen once and remembered, so that a restart keeps them."""
 
 import json
-import random
+import secrets
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -55,6 +55,6 @@ def holder(port: int) -> str | None:
 
 def _free_port(taken: Collection[int]) -> int:
     while True:
-        port = random.choice(_RANGE)
+        port = secrets.choice(_RANGE)
         if port not in taken and is_free("127.0.0.1", port):
             return port

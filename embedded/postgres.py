@@ -11,12 +11,10 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import psutil
 
 from embedded.processes import Account
@@ -64,9 +62,11 @@ class PostgresServer:
 
     @property
     def pid_file(self) -> Path:
+        """Written by the server itself; its eighth line says when it is ready."""
         return self.data / PID_FILE
 
     def dsn(self, user: str, password: str, database: str = DATABASE) -> str:
+        """How that role connects."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
     def exists(self) -> bool:
@@ -167,7 +167,7 @@ def _binaries(account: Account | None) -> Path:
         libraries = f"{package.name}.libs"
         shutil.copytree(package.parent / libraries, beside / libraries, symlinks=True)
         with suppress(FileExistsError):  # Another start of ours was quicker.
-            os.rename(beside, copy)
+            beside.rename(copy)
     return copy / package.name / "pginstall" / "bin"
 
 
@@ -185,49 +185,8 @@ def _run_as(account: Account | None, arguments: list[str]) -> None:
         user=account.uid if account else None,
         group=account.gid if account else None,
         extra_groups=() if account else None,
+        check=False,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
     )
     if done.returncode != 0:
         raise PostgresError(f"{Path(arguments[0]).name} failed: {done.stderr.strip() or done.stdout.strip()}")
-
-
-async def make_database(administrator_dsn: str) -> None:
-    """Make the database `slipway` where it is missing; nobody but its roles may connect to it."""
-    connection = await asyncpg.connect(administrator_dsn)
-    try:
-        if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE) is None:
-            await connection.execute(f"CREATE DATABASE {DATABASE}")
-            await connection.execute(f"REVOKE ALL ON DATABASE {DATABASE}, postgres, template1 FROM PUBLIC")
-    finally:
-        await connection.close()
-
-
-async def make_roles(database_dsn: str, passwords: Mapping[str, str]) -> None:
-    """A role and a schema of the same name for each service, with that password.
-
-    A role sees its own schema only, and finds it without naming it. Safe to repeat; a changed password is set.
-    """
-    connection = await asyncpg.connect(database_dsn)
-    try:
-        async with connection.transaction():
-            database = await connection.fetchval("SELECT current_database()")
-            await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-            for role, password in passwords.items():
-                await _make_role(connection, str(database), role, password)
-    finally:
-        await connection.close()
-
-
-async def _make_role(connection: "asyncpg.Connection[asyncpg.Record]", database: str, role: str, password: str) -> None:
-    known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
-    statement = await connection.fetchval(
-        "SELECT format('%s ROLE %I LOGIN PASSWORD %L', $1::text, $2::text, $3::text)",
-        "ALTER" if known else "CREATE",
-        role,
-        password,
-    )
-    await connection.execute(statement)
-    await connection.execute(f'GRANT CONNECT ON DATABASE "{database}" TO "{role}"')
-    await connection.execute(f'ALTER ROLE "{role}" IN DATABASE "{database}" SET search_path = "{role}"')
-    await connection.execute(f'GRANT "{role}" TO CURRENT_USER')
-    await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{role}" AUTHORIZATION "{role}"')

@@ -67,11 +67,7 @@ def _runtime() -> list[Finding]:
         )
     library, version = platform.libc_ver()
     if library == "glibc" and tuple(int(part) for part in version.split(".")[:2]) < _LEAST_GLIBC:
-        findings.append(
-            Finding(
-                f"The C library is too old: glibc {version}", "this machine", "Use Debian 10, Ubuntu 20.04 or newer."
-            )
-        )
+        findings.append(Finding(f"The C library is too old: glibc {version}", "this machine", "Use Debian 10, Ubuntu 20.04 or newer."))
     if library != "glibc":
         findings.append(
             Finding(

@@ -13,7 +13,7 @@ from time import monotonic
 import asyncpg
 import nats
 
-from embedded import postgres
+from embedded import database
 from embedded.data_plane import DataPlane
 from embedded.home import Home, write_private
 from embedded.nats import is_ready
@@ -71,16 +71,14 @@ class Preparation:
         say("nats", "streams declared")
 
     async def _migrate(self, say: Say) -> None:
-        database = self.database
-        reachable = database.maintenance_dsn or database.administrator_dsn
+        wanted = self.database
+        reachable = wanted.maintenance_dsn or wanted.administrator_dsn
         await _until(lambda: _accepts(reachable), "PostgreSQL")
-        if database.maintenance_dsn is not None:
-            await postgres.make_database(database.maintenance_dsn)
-        await postgres.make_roles(database.administrator_dsn, database.passwords)
+        if wanted.maintenance_dsn is not None:
+            await database.make_database(wanted.maintenance_dsn)
+        await database.make_roles(wanted.administrator_dsn, wanted.passwords)
         stateful = [service for service in self.services if service.stateful]
-        applied = await asyncio.gather(
-            *(migrate(database.dsns[service.name], service.name, _migrations(service)) for service in stateful)
-        )
+        applied = await asyncio.gather(*(migrate(wanted.dsns[service.name], service.name, _migrations(service)) for service in stateful))
         number = sum(len(names) for names in applied)
         say("postgres", f"{number} migrations applied" if number else "migrations are up to date")
 

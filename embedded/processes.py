@@ -49,9 +49,7 @@ class Outcome:
         return f"exit code {self.code}"
 
 
-def fork(
-    run: Callable[[], None], log: Path, *, end_with_parent: signal.Signals = signal.SIGTERM, keep: Sequence[int] = ()
-) -> int:
+def fork(run: Callable[[], None], log: Path, *, end_with_parent: signal.Signals = signal.SIGTERM, keep: Sequence[int] = ()) -> int:
     """Start `run` in a child of its own session whose output goes to `log`; its process id is returned.
 
     Of the open files only standard output and error are left to it, and those that it shall `keep`. When this process dies, however it dies, the child gets `end_with_parent`. The caller has one thread
@@ -77,7 +75,7 @@ def program(
             os.setgid(account.gid)
             os.setuid(account.uid)
             _end_with_parent(end_with_parent)  # Changing the user forgets it.
-        os.execve(arguments[0], list(arguments), dict(environment))
+        os.execve(arguments[0], list(arguments), dict(environment))  # noqa: S606 -- a shell has no part in it
 
     return become
 
@@ -129,9 +127,7 @@ def end_left_over(pid_file: Path, marker: str, with_signal: signal.Signals, grac
     return False
 
 
-def _be_child(
-    run: Callable[[], None], log: Path, end_with_parent: signal.Signals, parent: int, keep: Sequence[int]
-) -> NoReturn:
+def _be_child(run: Callable[[], None], log: Path, end_with_parent: signal.Signals, parent: int, keep: Sequence[int]) -> NoReturn:
     code = 1
     try:
         os.setsid()
@@ -144,7 +140,7 @@ def _be_child(
         code = 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
-    except BaseException:  # The edge of the process: whatever it was goes to its log, and its code says so.
+    except BaseException:  # noqa: BLE001 -- the edge of the process: it goes to the log, and the exit code says so
         traceback.print_exc()
     finally:
         with suppress(Exception):
@@ -166,7 +162,7 @@ def _redirect(log: Path, keep: Sequence[int]) -> None:
     os.dup2(nothing, 0)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    for number in sorted(int(name) for name in os.listdir("/proc/self/fd")):
+    for number in sorted(int(entry.name) for entry in Path("/proc/self/fd").iterdir()):
         if number > _STANDARD_ERROR and number not in keep:
             with suppress(OSError):  # The listing's own descriptor is gone by now.
                 os.close(number)

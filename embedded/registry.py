@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from embedded.containers import Container, Mount
+from embedded.container import Container, Mount
 from embedded.home import Home
 
 _OUTSIDER = 65532

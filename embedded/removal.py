@@ -1,14 +1,15 @@
 """Removes what an instance made on the engine: by its label, and nothing else."""
 
-import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
-from aiodocker import Docker
-from aiodocker.exceptions import DockerError
+from embedded import engine
 
 _STOP_SECONDS = 10
-_GONE = 404
+_REQUEST_LIMIT = 60.0
 
 
 @dataclass(frozen=True)
@@ -21,43 +22,28 @@ class Removed:
 
 
 def remove_instance(host: str, instance: str, *, volumes: bool) -> Removed:
-    """Stop and remove all containers of the instance, then its networks and, if asked for, its volumes."""
-    return asyncio.run(_remove(host, instance, volumes))
+    """Stop and remove all containers of the instance, then its networks and, if asked for, its volumes.
 
-
-async def _remove(host: str, instance: str, volumes: bool) -> Removed:
-    filters = json.dumps({"label": [f"slipway.instance={instance}"]})
-    async with Docker(host) as docker:
-        containers = await docker._query_json("containers/json", params={"all": "true", "filters": filters})
-        await asyncio.gather(*(_remove_container(docker, str(found["Id"])) for found in containers))
-        networks = await docker._query_json("networks", params={"filters": filters})
-        for found in networks:
-            await _delete(docker, f"networks/{found['Id']}")
-        kept = await docker._query_json("volumes", params={"filters": filters})
-        names = [str(found["Name"]) for found in kept["Volumes"] or ()] if volumes else []
-        for name in names:
-            await _delete(docker, f"volumes/{name}")
+    What is gone already is what we want. Raises engine.EngineError where the engine refuses.
+    """
+    filters = quote(json.dumps({"label": [f"slipway.instance={instance}"]}))
+    containers: list[dict[str, Any]] = engine.ask(host, f"/containers/json?all=true&filters={filters}")
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for _ in pool.map(lambda found: _remove_container(host, str(found["Id"])), containers):
+            pass
+    networks: list[dict[str, Any]] = engine.ask(host, f"/networks?filters={filters}")
+    for found in networks:
+        engine.order(host, "DELETE", f"/networks/{found['Id']}", _REQUEST_LIMIT)
+    kept = engine.ask(host, f"/volumes?filters={filters}")["Volumes"] or [] if volumes else []
+    for found in kept:
+        engine.order(host, "DELETE", f"/volumes/{found['Name']}", _REQUEST_LIMIT)
     return Removed(
         tuple(sorted(str(found["Names"][0]).removeprefix("/") for found in containers)),
         tuple(sorted(str(found["Name"]) for found in networks)),
-        tuple(sorted(names)),
+        tuple(sorted(str(found["Name"]) for found in kept)),
     )
 
 
-async def _remove_container(docker: Docker, identity: str) -> None:
-    try:
-        await docker.containers.container(identity).stop(t=_STOP_SECONDS)
-    except DockerError as error:
-        if error.status != _GONE:
-            raise
-    await _delete(docker, f"containers/{identity}?force=true")
-
-
-async def _delete(docker: Docker, path: str) -> None:
-    """One that is gone already is what we want."""
-    try:
-        async with docker._query(path, method="DELETE"):
-            pass
-    except DockerError as error:
-        if error.status != _GONE:
-            raise
+def _remove_container(host: str, identity: str) -> None:
+    engine.order(host, "POST", f"/containers/{identity}/stop?t={_STOP_SECONDS}", _REQUEST_LIMIT)
+    engine.order(host, "DELETE", f"/containers/{identity}?force=true", _REQUEST_LIMIT)

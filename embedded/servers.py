@@ -95,6 +95,4 @@ def with_user(dsn: str, user: str, password: str) -> str:
     parts = urlsplit(dsn)
     query = {name: values for name, values in parse_qs(parts.query).items() if name not in ("user", "password")}
     address = parts.netloc.rpartition("@")[2]
-    return urlunsplit(
-        parts._replace(netloc=f"{quote(user)}:{quote(password)}@{address}", query=urlencode(query, doseq=True))
-    )
+    return urlunsplit(parts._replace(netloc=f"{quote(user)}:{quote(password)}@{address}", query=urlencode(query, doseq=True)))

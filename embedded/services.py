@@ -111,11 +111,7 @@ class Wiring:
             "SLIPWAY_PUBLIC_URL": f"http://{self.settings.http}",
             "SLIPWAY_TARGET_PUBLIC_KEY_FILE": str(keys / "target.pub"),
             "SLIPWAY_CLONE_KEY_FILE": str(keys / "clone.key"),
-            **(
-                {"SLIPWAY_CLONE_URL": f"http://{self.address('webhooks-http')}/git"}
-                if "webhooks-http" in self.ports
-                else {}
-            ),
+            **({"SLIPWAY_CLONE_URL": f"http://{self.address('webhooks-http')}/git"} if "webhooks-http" in self.ports else {}),
             **{name: self.address(port) for name, port in optional.items() if port in self.ports},
         }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from embedded.containers import Container, Mount
+from embedded.container import Container, Mount
 from embedded.home import Home, write_private
 from embedded.registry import outsider
 from shared.traefik import (
@@ -88,9 +88,7 @@ def route_platform(dynamic: Path, webhooks: str, api: str) -> None:
     """`/hooks` and `/git` go to the webhooks process, the rest to api (both host:port)."""
     doors = ("platform",)
     routers = {
-        "platform-webhooks": Router(
-            rule=path_prefix("/hooks/", "/git/"), service="platform-webhooks", entry_points=doors, priority=20
-        ),
+        "platform-webhooks": Router(rule=path_prefix("/hooks/", "/git/"), service="platform-webhooks", entry_points=doors, priority=20),
         "platform-api": Router(rule=path_prefix("/"), service="platform-api", entry_points=doors, priority=10),
     }
     services = {

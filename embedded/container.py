@@ -1,0 +1,65 @@
+"""What a container of the data plane shall be."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+FINGERPRINT = "slipway.fingerprint"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder or file of this machine in the container."""
+
+    source: Path
+    target: Path
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class Container:
+    """What shall run. Always: the host's network, a read-only root, no way to more rights, `unless-stopped`."""
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    user: str
+    mounts: tuple[Mount, ...]
+    memory: int
+    """Limit in bytes."""
+    labels: tuple[tuple[str, str], ...]
+    content: str = ""
+    """The content of its configuration files: when it changes, the container is made anew."""
+    capabilities: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Equal for containers that are to be made alike."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+    def configuration(self) -> dict[str, object]:
+        """As the Engine API's `POST /containers/create` wants it."""
+        return {
+            "Labels": {**dict(self.labels), FINGERPRINT: self.fingerprint()},
+            "Image": self.image,
+            "Cmd": list(self.command),
+            "User": self.user,
+            "HostConfig": {
+                "NetworkMode": "host",
+                "RestartPolicy": {"Name": "unless-stopped"},
+                "ReadonlyRootfs": True,
+                "CapDrop": ["ALL"],
+                "CapAdd": list(self.capabilities),
+                "SecurityOpt": ["no-new-privileges"],
+                "Memory": self.memory,
+                "PidsLimit": 512,
+                "Mounts": [
+                    {
+                        "Type": "bind",
+                        "Source": str(mount.source),
+                        "Target": str(mount.target),
+                        "ReadOnly": mount.read_only,
+                    }
+                    for mount in self.mounts
+                ],
+            },
+        }

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from services.auth.errors import Missing, NotPermitted, Unusable
 from services.auth.permissions import Decision, Grant, Resource, decide, may_manage
-from services.auth.store import audit, grants, people, tokens
+from services.auth.store import Reader, audit, grants, people, tokens
 from services.auth.store.audit import Happening
 from shared.contracts.places import EnvironmentKind
 from shared.postgres import Connection, Pool
@@ -37,7 +37,7 @@ class Actor:
         return decision
 
 
-async def actor(connection: Connection | Pool, person: str) -> Actor | None:
+async def actor(connection: Reader, person: str) -> Actor | None:
     """A person by id, None where there is none (any more)."""
     found = await people.by_id(connection, person)
     if found is None:
@@ -61,7 +61,7 @@ async def existing(connection: Connection, person: str) -> Actor:
     return Actor(found.id, found.name, (await grants.of(connection, [person]))[person])
 
 
-async def asking(connection: Connection | Pool, subject: str) -> Actor | None:
+async def asking(connection: Reader, subject: str) -> Actor | None:
     """The person who a subject is: a person's id, or that of a token."""
     found = await actor(connection, subject)
     if found is None and (token := await tokens.by_id(connection, subject)) is not None:

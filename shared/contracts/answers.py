@@ -1,6 +1,7 @@
 """Answers: what a participant says of a command. Subject: `slipway.res.<target>.<participant>.<step key>`."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
@@ -35,7 +36,7 @@ class Failure(Frozen):
 class Answer(Message):
     """What a participant says of one attempt. Only the coordinator turns it into an event."""
 
-    target: Slug
+    target: Slug | Literal["_"]  # auth has none
     participant: str
     direction: Direction
     attempt: int

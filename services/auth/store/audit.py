@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import asyncpg
 
 from services.auth.audit import START, Entry, Link, chain_hash
+from services.auth.store import Reader
 from shared.messages import NONE, new_id, utc_now
-from shared.postgres import Connection, Pool
+from shared.postgres import Connection
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,13 @@ async def add(connection: Connection, happening: Happening) -> None:
     await connection.execute(_MOVE, organization, entry.number, linked)
 
 
-async def page(connection: Connection | Pool, organization: str, before: int | None, limit: int) -> list[tuple[int, Entry]]:
+async def page(connection: Reader, organization: str, before: int | None, limit: int) -> list[tuple[int, Entry]]:
     """The newest entries first, each with its position; `before` is the position where the last page ended."""
     rows = await connection.fetch(_PAGE, organization, before, limit)
     return [(row["position"], _link(row).entry) for row in rows]
 
 
-async def chain(connection: Connection | Pool, organization: str) -> list[Link]:
+async def chain(connection: Reader, organization: str) -> list[Link]:
     """All entries of an organization from the first on, to be checked by `broken_at`."""
     return [_link(row) for row in await connection.fetch(_CHAIN, organization)]
 

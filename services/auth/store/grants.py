@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from services.auth.permissions import Grant, Resource, Role
-from shared.postgres import Connection, Pool
+from services.auth.store import Reader
+from shared.postgres import Connection
 
 _OF = "SELECT person, role, resource FROM grants WHERE person = ANY($1::text[]) ORDER BY resource"
 _GRANT = """
@@ -17,7 +18,7 @@ _ADMINS = "SELECT person FROM grants WHERE resource = $1 AND role = 'admin'"
 _KNOWN = "SELECT EXISTS (SELECT FROM grants WHERE organization = $1)"
 
 
-async def of(connection: Connection | Pool, people: Sequence[str]) -> dict[str, tuple[Grant, ...]]:
+async def of(connection: Reader, people: Sequence[str]) -> dict[str, tuple[Grant, ...]]:
     """What each of them may, by person."""
     found: dict[str, tuple[Grant, ...]] = dict.fromkeys(people, ())
     for row in await connection.fetch(_OF, list(people)):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.auth.identities import Identity, fold
-from shared.postgres import Connection, Pool
+from services.auth.store import Reader
+from shared.postgres import Connection
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ async def add(connection: Connection, person: Person) -> None:
     await connection.execute(_ADD, person.id, person.name, person.email)
 
 
-async def by_id(connection: Connection | Pool, person: str) -> Person | None:
+async def by_id(connection: Reader, person: str) -> Person | None:
     """Somebody who was not removed."""
     row = await connection.fetchrow(_BY_ID, person)
     return Person(**row) if row else None
@@ -66,7 +67,7 @@ async def lock(connection: Connection, person: str) -> Person | None:
     return Person(**row) if row else None
 
 
-async def page(connection: Connection | Pool, organization: str, after: str, limit: int) -> list[Person]:
+async def page(connection: Reader, organization: str, after: str, limit: int) -> list[Person]:
     """Those with a role in an organization (empty: everybody), by id from after `after`."""
     return [Person(**row) for row in await connection.fetch(_LIST, organization, after, limit)]
 
@@ -77,12 +78,12 @@ async def remove(connection: Connection, person: str) -> None:
     await connection.execute(_REMOVE, person)
 
 
-async def identities_of(connection: Connection | Pool, people: Sequence[str]) -> list[Identity]:
+async def identities_of(connection: Reader, people: Sequence[str]) -> list[Identity]:
     """All their accounts, the oldest link first."""
     return [Identity(**row) for row in await connection.fetch(_IDENTITIES_OF, list(people))]
 
 
-async def candidates(connection: Connection | Pool, forge: str, login: str, account_id: str) -> list[Identity]:
+async def candidates(connection: Reader, forge: str, login: str, account_id: str) -> list[Identity]:
     """The identities that an account may be; `owner_of` says which."""
     return [Identity(**row) for row in await connection.fetch(_CANDIDATES, forge, fold(login), account_id)]
 

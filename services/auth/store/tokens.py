@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.postgres import Connection, Pool
+from services.auth.store import Reader
+from shared.postgres import Connection
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,19 @@ async def add(connection: Connection, token: NewToken) -> Token:
     return Token(**row)
 
 
-async def owner(connection: Connection | Pool, digest: bytes) -> Owner | None:
+async def owner(connection: Reader, digest: bytes) -> Owner | None:
     """None for a token that is unknown, expired, revoked, or of somebody who was removed."""
     row = await connection.fetchrow(_OWNER, digest)
     return Owner(**row) if row else None
 
 
-async def by_id(connection: Connection | Pool, token: str) -> Token | None:
+async def by_id(connection: Reader, token: str) -> Token | None:
     """A token, valid or not."""
     row = await connection.fetchrow(_BY_ID, token)
     return Token(**row) if row else None
 
 
-async def page(connection: Connection | Pool, person: str, after: str, limit: int) -> list[Token]:
+async def page(connection: Reader, person: str, after: str, limit: int) -> list[Token]:
     """The tokens of a person (empty: of everybody), by id from after `after`; revoked ones too."""
     return [Token(**row) for row in await connection.fetch(_PAGE, person, after, limit)]
 
@@ -98,6 +99,6 @@ async def revoke_all(connection: Connection, person: str) -> None:
     await connection.execute(_REVOKE_ALL, person)
 
 
-async def write_used(connection: Connection | Pool, used: Mapping[str, datetime]) -> None:
+async def write_used(connection: Reader, used: Mapping[str, datetime]) -> None:
     """When each was last used; never back in time."""
     await connection.execute(_USED, list(used), list(used.values()))

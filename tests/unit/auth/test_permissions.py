@@ -90,7 +90,9 @@ def test_a_higher_role_may_all_that_a_lower_one_may(action: str, kind: Environme
     assert PERMISSIONS[action].production >= PERMISSIONS[action].least, role
 
 
-@pytest.mark.parametrize("text", ["", "organization", "organization/", "project/o", "environment/o/p", "target/x", "project/o/p/e", "project//p"])
+@pytest.mark.parametrize(
+    "text", ["", "organization", "organization/", "project/o", "environment/o/p", "target/x", "project/o/p/e", "project//p"]
+)
 def test_nonsense_is_no_resource(text: str) -> None:
     """A resource is read strictly."""
     with pytest.raises(ValueError, match="no resource"):

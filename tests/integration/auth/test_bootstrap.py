@@ -1,0 +1,28 @@
+"""The first admin."""
+
+import asyncio
+
+import asyncpg
+
+from services.auth import tokens
+from services.auth.bootstrap import bootstrap
+
+
+async def test_the_first_start_makes_one_admin_however_many_start_at_once(postgres_dsn: str) -> None:
+    """Of several at once one gets the token; later ones get none."""
+    made = await asyncio.gather(*(bootstrap(postgres_dsn) for _ in range(4)))
+    given = [token for token in made if token]
+    assert len(given) == 1
+    assert tokens.is_well_formed(given[0])
+    assert await bootstrap(postgres_dsn) is None
+
+
+async def test_the_plain_token_is_nowhere_in_the_database(postgres_dsn: str) -> None:
+    """Only its hash and its first characters are stored."""
+    token = await bootstrap(postgres_dsn)
+    assert token
+    connection = await asyncpg.connect(postgres_dsn, server_settings={"search_path": "auth"})
+    rows = await connection.fetch("SELECT * FROM tokens")
+    await connection.close()
+    assert [row["digest"] for row in rows] == [tokens.digest(token)]
+    assert token[len("slw_") + 4 :] not in repr(rows)

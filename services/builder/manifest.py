@@ -5,7 +5,7 @@ Pure: text in, `Manifest` or `ManifestInvalid` out.
 
 from services.builder.dockerfile import Dockerfile
 from services.builder.manifest_checks import check
-from services.builder.manifest_fields import MANIFEST
+from services.builder.manifest_sections import MANIFEST
 from services.builder.yaml_reading import Problem, Reading, Wrong
 from shared.contracts.manifest import HealthCheck, Manifest, ServiceManifest
 

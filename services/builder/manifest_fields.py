@@ -1,4 +1,4 @@
-"""The fields of slipway.yaml: what each may hold, and how a person writes it."""
+"""Readers of single fields of slipway.yaml: what a field may hold, and how a person writes it."""
 
 import re
 import shlex
@@ -9,14 +9,11 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from services.builder import quantities
 from services.builder.yaml_reading import Read, Reading, Wrong, is_null, is_scalar, joined, kind_of, shown
-from shared.contracts.manifest import BuildSpec, DatabaseManifest, HealthCheck, JobManifest, Resources, ServiceManifest, Strategy
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _SHELL = re.compile(r"[|&;<>$`\n]")
-_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/@-]{0,254}", re.ASCII)
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?", re.ASCII)
 
 
 def text(_: Reading, node: Node, __: str) -> str:
@@ -191,70 +188,9 @@ def matching(pattern: re.Pattern[str], what: str) -> Read:
 
 def variable_name(word: str) -> str:
     """Checks the name of a variable; raises `Wrong`."""
-    if not _VARIABLE.fullmatch(word):
+    if not VARIABLE.fullmatch(word):
         raise Wrong(f"`{shown(word)}` is no name of a variable: letters, digits and underscores, no digit first")
     return word
-
-
-def build(reading: Reading, node: Node, path: str) -> BuildSpec:
-    """How an image is built; a single path is the context."""
-    if is_scalar(node) and not is_null(node):
-        return _with_dockerfile({"context": inside(reading, node, path)})
-    return _with_dockerfile(reading.section(node, path, BUILD))
-
-
-def _with_dockerfile(values: dict[str, object]) -> BuildSpec:
-    """In the context lies the Dockerfile, where nothing else is said."""
-    context = str(values.get("context", "."))
-    return BuildSpec.model_validate({"dockerfile": str(PurePosixPath(context) / "Dockerfile"), **values})
-
-
-def health(reading: Reading, node: Node, path: str) -> HealthCheck:
-    """How readiness is told; a single path is asked by HTTP, the word `tcp` tries to connect."""
-    if is_scalar(node) and not is_null(node):
-        word = text(reading, node, path)
-        return HealthCheck(tcp=True) if word == "tcp" else HealthCheck(http=url_path(reading, node, path))
-    values = reading.section(node, path, HEALTH)
-    ways = [way for way in ("http", "tcp", "command") if values.get(way)]
-    if len(ways) > 1:
-        reading.wrong(node, path, f"one of `http`, `tcp` and `command`, not {' and '.join(f'`{way}`' for way in ways)}")
-    return HealthCheck.model_validate(_renamed(values, start_period="start_period_s", interval="interval_s", timeout="timeout_s"))
-
-
-def resources(reading: Reading, node: Node, path: str) -> Resources:
-    """Limits of a container."""
-    return Resources.model_validate(_renamed(reading.section(node, path, RESOURCES), memory="memory_bytes"))
-
-
-def service(reading: Reading, node: Node, path: str) -> ServiceManifest:
-    """One service."""
-    values = reading.section(node, path, SERVICE)
-    if "image" in values and "build" in values:
-        reading.wrong_at(f"{path}.image", "`image` and `build` exclude each other: is the image ready, or built here?")
-    check = values.get("health")
-    if isinstance(check, HealthCheck) and (check.http or check.tcp) and not check.port and f"{path}.port" not in reading.places:
-        reading.wrong_at(f"{path}.health", "needs to know where the container listens: give the service a `port`")
-    if values.get("domains") and f"{path}.port" not in reading.places:
-        reading.wrong_at(f"{path}.domains", "a service with domains needs a `port`")
-    return ServiceManifest.model_validate(_renamed(values, stop_grace="stop_grace_s"))
-
-
-def database(reading: Reading, node: Node, path: str) -> DatabaseManifest:
-    """One database; a single word is its engine."""
-    if is_scalar(node) and not is_null(node):
-        return DatabaseManifest.model_validate({"engine": DATABASE["engine"](reading, node, path)})
-    values = reading.section(node, path, DATABASE)
-    return DatabaseManifest.model_validate(_renamed(values, storage="storage_bytes", memory="memory_bytes"))
-
-
-def job(reading: Reading, node: Node, path: str) -> JobManifest:
-    """One job."""
-    found = len(reading.problems)
-    values = reading.section(node, path, JOB)
-    missing = [key for key in ("service", "command") if key not in values]
-    if missing and found == len(reading.problems):
-        reading.wrong(node, path, f"`{missing[0]}` is missing")
-    return JobManifest.model_validate({"service": "unread", "command": (), **_renamed(values, timeout="timeout_s")})
 
 
 def _texts(reading: Reading, node: Node, path: str) -> tuple[object, ...]:
@@ -262,73 +198,11 @@ def _texts(reading: Reading, node: Node, path: str) -> tuple[object, ...]:
     return found if isinstance(found, tuple) else ()
 
 
-def _renamed(values: dict[str, object], **names: str) -> dict[str, object]:
-    return {names.get(key, key): value for key, value in values.items()}
-
-
-def _duration(least: float, most: float, bounds: str) -> Read:
+def duration(least: float, most: float, bounds: str) -> Read:
+    """A duration in seconds, within bounds that `bounds` says in words."""
     return quantity(quantities.seconds, least, most, bounds)
 
 
-def _size(least_mib: int, bounds: str) -> Read:
+def size(least_mib: int, bounds: str) -> Read:
+    """A size in bytes, at least so many MiB."""
     return quantity(quantities.size_bytes, least_mib * 2**20, 2**50, bounds)
-
-
-PORT = whole(1, 65535)
-BUILD: dict[str, Read] = {
-    "context": inside,
-    "dockerfile": inside,
-    "target": matching(re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII), "name of a build stage"),
-    "args": mapping_of(variable_name, text),
-    "secrets": list_of(matching(_VARIABLE, "name of a secret")),
-}
-HEALTH: dict[str, Read] = {
-    "http": url_path,
-    "tcp": boolean,
-    "command": command,
-    "port": PORT,
-    "start_period": _duration(0, 3600, "at most an hour"),
-    "interval": _duration(0.05, 300, "from 50ms to 5m"),
-    "timeout": _duration(0.05, 300, "from 50ms to 5m"),
-    "retries": whole(1, 1000),
-}
-RESOURCES: dict[str, Read] = {
-    "memory": _size(6, "at least 6Mi"),
-    "cpu": quantity(quantities.processors, 0.01, 1024, "at least 10m"),
-}
-SERVICE: dict[str, Read] = {
-    "build": build,
-    "image": matching(_IMAGE, "name of an image"),
-    "watch": list_of(inside),
-    "port": PORT,
-    "command": command,
-    "health": health,
-    "variables": mapping_of(variable_name, text),
-    "databases": list_of(name),
-    "domains": list_of(domain),
-    "resources": resources,
-    "strategy": one_of({strategy.value: strategy for strategy in Strategy}),
-    "stop_grace": _duration(0, 3600, "at most an hour"),
-    "user": matching(_USER, "user such as `1000`, `1000:1000` or `node`"),
-    "read_only": boolean,
-    "writable": list_of(absolute),
-    "depends_on": list_of(name),
-}
-DATABASE: dict[str, Read] = {
-    "engine": one_of({"postgresql": "postgresql", "postgres": "postgresql"}),
-    "version": matching(re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?", re.ASCII), "version such as `18`"),
-    "storage": _size(64, "at least 64Mi"),
-    "memory": _size(32, "at least 32Mi"),
-}
-JOB: dict[str, Read] = {
-    "service": name,
-    "command": command,
-    "undo": command,
-    "timeout": _duration(1, 86400, "from 1s to a day"),
-    "depends_on": list_of(name),
-}
-MANIFEST: dict[str, Read] = {
-    "services": mapping_of(as_slug, service),
-    "databases": mapping_of(as_slug, database),
-    "jobs": mapping_of(as_slug, job),
-}

@@ -1,0 +1,127 @@
+"""BuildImage: one service's image, built from exactly one commit and exported to the registry by digest."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.builder.admission import Admission
+from services.builder.checkout import Checkouts
+from services.builder.docker_cli import Broken, BuildOrder, DockerCli
+from services.builder.engine import Engine, EngineRefused
+from services.builder.failures import Build, failure_of, timed_out
+from services.builder.folders import Folders
+from services.builder.ledger import Ledger
+from services.builder.memory import BuildMemory
+from services.builder.progress import Progress
+from services.builder.recipe import Recipe, arguments_of, recipe_of
+from services.builder.registry import ImageName, Registry, Stored, tag_of
+from services.builder.settings import Settings
+from services.builder.sources import Sources
+from shared.contracts.commands import BuildImage
+from shared.contracts.facts import ImageBuilt
+from shared.contracts.releases import Sealed
+from shared.participant import StepFailure, Unavailable, Work
+
+_AWAY = ("transport is closing", "code = Unavailable", "error reading from server", "connection reset by peer")
+
+
+@dataclass(frozen=True)
+class ImageBuilding:
+    """Idempotent by the image's key: what the registry has under it is not built again."""
+
+    settings: Settings
+    sources: Sources
+    checkouts: Checkouts
+    registry: Registry
+    engine: Engine
+    client: DockerCli
+    admission: Admission
+    memory: BuildMemory
+    folders: Folders
+    ledger: Ledger
+
+    async def __call__(self, command: BuildImage, work: Work) -> ImageBuilt:
+        """Builds and exports; raises `StepFailure` where it cannot. Cancelled, it leaves nothing but cached layers."""
+        place = command.place
+        repository = self.registry.repository(place.organization, place.project, command.service)
+        name = ImageName(self.registry.host, repository, tag_of(command.key))
+        stored = await self.registry.find(repository, tag_of(command.key))
+        reused = stored is not None
+        if stored is None:
+            stored = await self._make(command, name, work)
+        self.ledger.touch(repository, tag_of(command.key))
+        by_digest = ImageName(self.registry.host, repository, digest=stored.digest)
+        return ImageBuilt(service=command.service, image=str(by_digest), size_bytes=stored.size_bytes, reused=reused)
+
+    async def _make(self, command: BuildImage, name: ImageName, work: Work) -> Stored:
+        await self.admission.wait(work)
+        with self.folders.checkout() as scratch:
+            source = scratch / "source"
+            source.mkdir()
+            remote = self.sources.remote(command.place.organization, command.source, work)
+            await self.checkouts.lay_out(remote, command.source.commit, command.source.ref, source, work)
+            recipe = recipe_of(source, command.service, command.build)
+            await self._build(command, recipe, name, scratch, work)
+        try:
+            digest = await self.engine.push(name)
+        except EngineRefused as error:
+            raise StepFailure("export_failed", f"the registry {name.registry} did not take the image: {error}", may_pass=True) from None
+        stored = await self.registry.find(name.repository, digest)
+        if stored is None:
+            raise Unavailable(f"the registry {name.registry} does not show {digest} yet")
+        return stored
+
+    async def _build(self, command: BuildImage, recipe: Recipe, name: ImageName, scratch: Path, work: Work) -> None:
+        """Runs the client under the limits of memory, time and log."""
+        progress, limit_s = Progress(), min(self.settings.build_timeout_s, command.timeout_s * 0.95)
+        with self.memory.limited(command.memory_bytes) as watch, self._secrets(command, work) as secrets:
+            order = BuildOrder(
+                recipe.context, recipe.file, str(name), {"slipway.instance": self.settings.instance}, command.build.target,
+                {**self.settings.proxy, **arguments_of(recipe, command.build, self.settings.build_args)}, secrets,
+            )  # fmt: skip
+            try:
+                async with asyncio.timeout(limit_s):
+                    await self._follow(self.client.build(order, scratch), progress, work)
+            except (TimeoutError, Broken) as error:
+                if any(sign in line for line in progress.closing for sign in _AWAY):
+                    raise Unavailable("the container engine went away during the build") from error
+                build = Build(
+                    command.service, command.build.dockerfile, recipe.dockerfile, command.build.context, watch.limit_bytes, watch.ran_out
+                )
+                raise (timed_out(build, progress, limit_s) if isinstance(error, TimeoutError) else failure_of(build, progress)) from None
+
+    async def _follow(self, lines: AsyncIterator[str], progress: Progress, work: Work) -> None:
+        left = self.settings.log_limit_bytes
+        async with aclosing(lines) as closing:  # type: ignore[type-var]
+            async for line in closing:
+                for shown in progress.feed(line):
+                    if left > 0:
+                        work.log(shown)
+                        left -= len(shown.encode()) + 1
+                        if left <= 0:
+                            work.log(
+                                f"(the log has reached {self.settings.log_limit_bytes} bytes; the build goes on, the rest is not kept)"
+                            )
+
+    @contextmanager
+    def _secrets(self, command: BuildImage, work: Work) -> Iterator[dict[str, Path]]:
+        """Each secret in a file of its own in a private folder, as long as the build runs."""
+        missing = [name for name in command.build.secrets if name not in command.secrets.values]
+        if missing:
+            names = ", ".join(missing)
+            raise StepFailure(
+                "secret_missing", f"services.{command.service}.build.secrets: {names} has no value; set it with `slipway secret`"
+            )
+        if not command.build.secrets:
+            yield {}
+            return
+        wanted = Sealed(values={name: command.secrets.values[name] for name in command.build.secrets})
+        values = self.sources.key.open(wanted, work)
+        with self.folders.private() as folder:
+            files = {name: folder / str(index) for index, name in enumerate(values)}
+            for name, path in files.items():
+                path.touch(mode=0o600)
+                path.write_text(values[name])
+            yield files

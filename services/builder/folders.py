@@ -1,0 +1,60 @@
+"""Temporary folders, named after the process that uses them, so that what a killed one left can be told and removed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 -- what lies there is ours, 0700, and never touches a disk
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where builds lie while they run (`work`), and secrets while they are used (memory, where there is a tmpfs)."""
+
+    instance: str
+    work: Path
+
+    @property
+    def _secrets(self) -> Path:
+        return _MEMORY if os.access(_MEMORY, os.W_OK) else self.work
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.instance}-builder-"
+
+    @contextmanager
+    def checkout(self) -> Iterator[Path]:
+        """A folder for a checkout; gone afterwards."""
+        self.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._folder(self.work) as folder:
+            yield folder
+
+    @contextmanager
+    def private(self) -> Iterator[Path]:
+        """A folder for secret values, readable by this user only; gone afterwards."""
+        if self._secrets == self.work:
+            self.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._folder(self._secrets) as folder:
+            yield folder
+
+    def sweep(self) -> None:
+        """Removes what processes left that are no more."""
+        for root in {self._secrets, self.work}:
+            for left in root.glob(f"{self._prefix}*"):
+                process = left.name.removeprefix(self._prefix).partition("-")[0]
+                if process.isdigit() and not psutil.pid_exists(int(process)):
+                    shutil.rmtree(left, ignore_errors=True)
+
+    @contextmanager
+    def _folder(self, root: Path) -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(prefix=f"{self._prefix}{os.getpid()}-", dir=root))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

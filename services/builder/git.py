@@ -1,0 +1,140 @@
+"""git, run so that it asks nobody, runs no hooks, uses only allowed protocols, and shows a credential to its own host only."""
+
+import asyncio
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.builder.clone_address import CloneAddress
+from services.builder.folders import Folders
+from services.builder.programs import Finished, run
+from services.builder.settings import Settings
+from shared.participant import StepFailure
+
+_NEVER = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "safe.directory=*")
+_DENIED = (
+    "authentication failed",
+    "could not read username",
+    "could not read password",
+    "permission denied",
+    "error: 403",
+    "access denied",
+)
+_MISSING = ("repository not found", "does not exist", "not appear to be a git repository", "error: 404", "not found")
+_AWAY = (
+    "could not resolve",
+    "connection refused",
+    "timed out",
+    "failed to connect",
+    "connection reset",
+    "error: 5",
+    "early eof",
+    "unreachable",
+)
+_SSH = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={known} -o IdentitiesOnly=yes"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """Who the builder is at a forge: a password or token, or for ssh a private key. Never shown."""
+
+    username: str | None
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Git:
+    """git with one configuration; made by `Gits`."""
+
+    env: dict[str, str]
+    limit_s: float
+    largest_file: int
+
+    async def __call__(self, *arguments: str, given: bytes | None = None, env: dict[str, str] | None = None) -> Finished:
+        """Runs `git <arguments>`; raises `StepFailure` when it takes longer than it may."""
+        try:
+            async with asyncio.timeout(self.limit_s):
+                return await run("git", *_NEVER, *arguments, env={**self.env, **(env or {})}, given=given, largest_file=self.largest_file)
+        except TimeoutError:
+            message = f"git did not end within {self.limit_s:g} s (git {arguments[0]})"
+            raise StepFailure("clone_timed_out", message, may_pass=True) from None
+
+
+@dataclass(frozen=True)
+class Gits:
+    """Makes gits: a plain one for what lies here, and one with a credential for each remote."""
+
+    settings: Settings
+    folders: Folders
+
+    @property
+    def plain(self) -> Git:
+        """Without any credential."""
+        return self._git({"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_SSH_COMMAND": self._ssh})
+
+    @contextmanager
+    def remote(self, address: CloneAddress, credential: Credential | None) -> Iterator[Git]:
+        """With a credential for the host of this address and no other: it lies in a private file as long as the block runs."""
+        if credential is None:
+            yield self.plain
+            return
+        with self.folders.private() as folder:
+            if address.host.startswith("ssh://"):
+                key = folder / "key"
+                _write_private(key, credential.secret.rstrip("\n") + "\n")
+                yield self._git({"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_SSH_COMMAND": f"{self._ssh} -i {key}"})
+                return
+            store, config = folder / "credentials", folder / "config"
+            _write_private(store, address.credential_line(credential.username or "x-access-token", credential.secret))
+            _write_private(config, f'[credential "{address.host}"]\n\thelper = "store --file={shlex.quote(str(store))}"\n')
+            yield self._git({"GIT_CONFIG_GLOBAL": str(config), "GIT_SSH_COMMAND": self._ssh})
+
+    @property
+    def _ssh(self) -> str:
+        return _SSH.format(known=self.settings.state / "known_hosts")
+
+    def _git(self, env: dict[str, str]) -> Git:
+        clean = {
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "/bin/false",
+            "SSH_ASKPASS": "/bin/false",
+            "GIT_ALLOW_PROTOCOL": ":".join(self.settings.git_protocols),
+            "GIT_OPTIONAL_LOCKS": "0",
+            **self.settings.proxy,
+            **env,
+        }
+        return Git(clean, self.settings.source_timeout_s, self.settings.source_limit_bytes)
+
+
+def unreadable(repository: str, finished: Finished, limit_bytes: int) -> StepFailure:
+    """The failure that a git which talked to a remote ended with."""
+    said = finished.err.strip()
+    low = said.lower()
+    if finished.status == -25 or "file too large" in low or "signal 25" in low or "file size limit" in low:
+        return StepFailure("source_too_large", f"{repository} is larger than a build may fetch ({limit_bytes // 2**20} MiB)", details=said)
+    if any(sign in low for sign in _DENIED):
+        message = (
+            f"{repository} refused to let the builder in: check the token or key of its connection, and that it may read the repository"
+        )
+        return StepFailure("clone_denied", message, details=said)
+    if "not allowed" in low and "transport" in low:
+        return StepFailure("clone_protocol_refused", f"{repository}: {said.splitlines()[-1].removeprefix('fatal: ')}", details=said)
+    if any(sign in low for sign in _MISSING):
+        message = f"{repository} was not found where it is cloned from, or the builder may not see it: check its address and its connection"
+        return StepFailure("repository_missing", message, details=said)
+    if any(sign in low for sign in _AWAY):
+        return StepFailure("clone_unreachable", f"{repository} cannot be reached: {_last(said)}", details=said, may_pass=True)
+    return StepFailure("clone_failed", f"{repository} could not be fetched: {_last(said)}", details=said, may_pass=True)
+
+
+def _last(said: str) -> str:
+    lines = [line.removeprefix("fatal: ") for line in said.splitlines() if line.strip()]
+    return next((line for line in reversed(lines)), "git gave no reason")
+
+
+def _write_private(path: Path, content: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(content)

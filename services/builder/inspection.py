@@ -1,0 +1,56 @@
+"""InspectSource: what the repository holds at the commit."""
+
+import asyncio
+from dataclasses import dataclass
+
+from services.builder import dockerfile, manifest, trees
+from services.builder.mirrors import Mirror, Mirrors
+from services.builder.sources import Sources
+from shared.contracts.commands import InspectSource
+from shared.contracts.facts import SourceInspected
+from shared.contracts.manifest import Manifest
+from shared.participant import StepFailure, Work
+
+_MISNAMED = ("slipway.yml", ".slipway.yaml", ".slipway.yml", "Slipway.yaml")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Reads only; a second time it says the same, but for the head."""
+
+    mirrors: Mirrors
+    sources: Sources
+
+    async def __call__(self, command: InspectSource, work: Work) -> SourceInspected:
+        """Fetches the commit where it is not here yet, and reads manifest, trees, head and ancestry."""
+        source = command.source
+        remote = self.sources.remote(command.place.organization, source, work)
+        head = asyncio.create_task(self.mirrors.head(remote, source.ref))
+        try:
+            async with self.mirrors.holding(remote, source.commit, source.ref) as mirror:
+                commit, read = await _read(mirror, source.commit)
+                hashes = await trees.trees_of(mirror, source.commit, read)
+            stale = command.newest is not None and await self.mirrors.is_strict_ancestor(remote, source.commit, command.newest)
+            title, author = _title_and_author(commit)
+            return SourceInspected(manifest=read, trees=hashes, head=await head, stale=stale, title=title, author=author)
+        finally:
+            head.cancel()
+
+
+async def _read(mirror: Mirror, commit: str) -> tuple[bytes, Manifest]:
+    names = [commit, *(f"{commit}:{name}" for name in (manifest.FILE, "Dockerfile", *_MISNAMED))]
+    about, content, docker, *misnamed = await mirror.contents(names)
+    try:
+        if content is not None:
+            return about or b"", manifest.parse(content)
+        described = None if docker is None else dockerfile.parse(docker.decode(errors="replace"))
+        found = next((name for name, there in zip(_MISNAMED, misnamed, strict=True) if there is not None), None)
+        return about or b"", manifest.without_file(described, found)
+    except manifest.ManifestInvalid as invalid:
+        raise StepFailure("manifest_invalid", str(invalid)) from None
+
+
+def _title_and_author(commit: bytes) -> tuple[str, str]:
+    head, _, message = commit.decode(errors="replace").partition("\n\n")
+    author = next((line.removeprefix("author ") for line in head.splitlines() if line.startswith("author ")), "")
+    return next(iter(message.strip().splitlines()), "")[:200], author.partition(" <")[0][:200]

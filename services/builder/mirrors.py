@@ -1,0 +1,207 @@
+"""Bare mirrors of repositories: a cache under the builder's state, one for each connection's view of a repository.
+
+A mirror holds commits and objects, never an address or a credential. Two organizations never share one, so that nobody
+builds from what only another may read.
+"""
+
+import asyncio
+import fcntl
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from services.builder.clone_address import CloneAddress
+from services.builder.git import Credential, Git, Gits, unreadable
+from shared.participant import StepFailure
+
+_REFUSED = ("not our ref", "unadvertised object", "allow request for", "no such remote ref")
+_REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
+_HISTORY = 200
+"""How many commits are fetched to tell whether a commit is an ancestor of another."""
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A repository as one connection sees it."""
+
+    owner: str
+    """Organization and connection: who shares the mirror."""
+    repository: str
+    """What people call it."""
+    address: CloneAddress
+    credential: Credential | None = None
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One mirror while it is open: nobody changes it as long as it is."""
+
+    path: Path
+    git: Git
+
+    async def read(self, *arguments: str, given: bytes | None = None) -> bytes | None:
+        """What git says of the mirror; None where it fails."""
+        finished = await self.git(f"--git-dir={self.path}", *arguments, given=given)
+        return finished.out if finished.status == 0 else None
+
+    async def contents(self, names: list[str]) -> list[bytes | None]:
+        """Objects by name (`<commit>:<path>`), in one process; None for what is not there or is no blob or commit."""
+        out = await self.read("cat-file", "--batch", given="".join(f"{name}\n" for name in names).encode()) or b""
+        return _objects(out, len(names))
+
+    async def ids(self, names: list[str]) -> list[str | None]:
+        """Object ids by name; None for what is not there."""
+        given = "".join(f"{name}\n" for name in names).encode()
+        out = await self.read("cat-file", "--batch-check=%(objectname)", given=given) or b""
+        lines = out.decode(errors="replace").splitlines()
+        return [None if line.endswith(" missing") else line for line in lines]
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """All mirrors; several builder processes may share them."""
+
+    root: Path
+    gits: Gits
+    limit_bytes: int
+
+    @asynccontextmanager
+    async def holding(self, remote: Remote, commit: str, ref: str | None = None) -> AsyncIterator[Mirror]:
+        """The mirror with this commit in it, fetched if it is not there. Raises `StepFailure` where it cannot be had."""
+        path = self._path(remote)
+        if not await self._has(path, commit):
+            async with _locked(path, exclusive=True):
+                if not await self._has(path, commit):
+                    await self._fetch(remote, path, commit, ref)
+        async with _locked(path, exclusive=False):
+            yield Mirror(path, self.gits.plain)
+
+    async def head(self, remote: Remote, ref: str) -> str | None:
+        """Where the ref stands at the remote; None where it is gone or the remote does not say."""
+        if not _REF.fullmatch(ref):
+            return None
+        with self.gits.remote(remote.address, remote.credential) as git:
+            finished = await git("ls-remote", "--quiet", "--", remote.address.url, ref)
+        for line in finished.out.decode(errors="replace").splitlines():
+            commit, _, name = line.partition("\t")
+            if name == ref and finished.status == 0:
+                return commit
+        return None
+
+    async def is_strict_ancestor(self, remote: Remote, commit: str, of: str) -> bool:
+        """Whether `commit` lies in the history of `of`; what cannot be found out is no."""
+        path = self._path(remote)
+        mirror = Mirror(path, self.gits.plain)
+        if commit == of:
+            return False
+        older, newer = await mirror.contents([commit, of])
+        if of in _parents(older):
+            return False
+        if commit in _parents(newer):
+            return True
+        async with _locked(path, exclusive=True):
+            fetched = await self._fetch_commit(remote, path, of, f"--depth={_HISTORY}")
+        return fetched and await mirror.read("merge-base", "--is-ancestor", commit, of) is not None
+
+    def _path(self, remote: Remote) -> Path:
+        name = sha256(f"{remote.owner}\0{remote.address.url}".encode()).hexdigest()[:40]
+        return self.root / f"{name}.git"
+
+    async def _has(self, path: Path, commit: str) -> bool:
+        if (path / "refs" / "slipway" / commit).exists():
+            return True
+        if not (path / "packed-refs").exists():
+            return False
+        finished = await self.gits.plain(f"--git-dir={path}", "rev-parse", "--quiet", "--verify", f"refs/slipway/{commit}^{{commit}}")
+        return finished.status == 0
+
+    async def _fetch(self, remote: Remote, path: Path, commit: str, ref: str | None) -> None:
+        """Only the commit; where the remote gives only what its refs point at, the ref's or all branches' whole history."""
+        if not (path / "HEAD").exists():
+            await self._init(path, commit)
+        if await self._fetch_commit(remote, path, commit, "--depth=1"):
+            return
+        wanted = f"+{ref}:refs/slipway-refs/0" if ref and _REF.fullmatch(ref) else "+refs/heads/*:refs/slipway-refs/*"
+        unshallow = ["--unshallow"] if (path / "shallow").exists() else []
+        with self.gits.remote(remote.address, remote.credential) as git:
+            finished = await git(*_fetching(path), *unshallow, "--", remote.address.url, wanted)
+        if finished.status != 0 and not any(sign in finished.err.lower() for sign in (*_REFUSED, "couldn't find remote ref")):
+            raise unreadable(remote.repository, finished, self.limit_bytes)
+        kept = await self.gits.plain(f"--git-dir={path}", "update-ref", f"refs/slipway/{commit}", commit)
+        if kept.status != 0:
+            message = f"commit {commit[:12]} is not in {remote.repository} any more; it was probably replaced by a forced push. Push again"
+            raise StepFailure("commit_missing", message, details=finished.err)
+
+    async def _fetch_commit(self, remote: Remote, path: Path, commit: str, depth: str) -> bool:
+        """Fetches one commit by its id; False where the remote does not give it that way."""
+        with self.gits.remote(remote.address, remote.credential) as git:
+            finished = await git(*_fetching(path), depth, "--", remote.address.url, f"+{commit}:refs/slipway/{commit}")
+        if finished.status == 0:
+            return True
+        if any(sign in finished.err.lower() for sign in _REFUSED):
+            return False
+        raise unreadable(remote.repository, finished, self.limit_bytes)
+
+    async def _init(self, path: Path, commit: str) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        form = "sha256" if len(commit) == 64 else "sha1"
+        finished = await self.gits.plain("init", "--quiet", "--bare", "--template=", f"--object-format={form}", str(path))
+        if finished.status != 0:
+            raise OSError(f"git could not make {path}: {finished.err}")
+
+
+def _fetching(path: Path) -> tuple[str, ...]:
+    return (
+        f"--git-dir={path}",
+        "fetch",
+        "--quiet",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-auto-maintenance",
+        "--no-recurse-submodules",
+    )
+
+
+def _parents(commit: bytes | None) -> list[str]:
+    head = (commit or b"").partition(b"\n\n")[0].decode(errors="replace")
+    return [line.removeprefix("parent ") for line in head.splitlines() if line.startswith("parent ")]
+
+
+def _objects(out: bytes, count: int) -> list[bytes | None]:
+    """Reads the output of `git cat-file --batch` (git-cat-file(1), BATCH OUTPUT)."""
+    found: list[bytes | None] = []
+    at = 0
+    while len(found) < count and at < len(out):
+        end = out.index(b"\n", at)
+        words = out[at:end].rsplit(b" ", 2)
+        at = end + 1
+        if len(words) < 3 or not words[2].isdigit():
+            found.append(None)
+            continue
+        size = int(words[2])
+        found.append(out[at : at + size] if words[1] in (b"blob", b"commit") else None)
+        at += size + 1
+    return found + [None] * (count - len(found))
+
+
+@asynccontextmanager
+async def _locked(path: Path, *, exclusive: bool) -> AsyncIterator[None]:
+    """Holds the mirror's lock, across processes; the lock ends with its holder."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        while True:
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,78 @@
+"""Runs programs in a clean environment; whoever is cancelled or out of time leaves no process behind."""
+
+import asyncio
+import os
+import resource
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+GRACE_S = 1.0
+"""From SIGTERM to SIGKILL."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that ended."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+@asynccontextmanager
+async def started(
+    *arguments: str,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdin: int = asyncio.subprocess.DEVNULL,
+    largest_file: int | None = None,
+) -> AsyncIterator[Process]:
+    """A program in a session of its own; what still runs when the block ends, however it ends, is terminated."""
+    clean = {"PATH": PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **env}
+    process = await asyncio.create_subprocess_exec(
+        *arguments, env=clean, cwd=cwd, stdin=stdin, stdout=PIPE, stderr=PIPE, start_new_session=True, limit=2**20
+    )
+    try:
+        if largest_file is not None:
+            with suppress(ProcessLookupError):
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        yield process
+    finally:
+        await _end(process)
+
+
+async def run(
+    *arguments: str,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    given: bytes | None = None,
+    largest_file: int | None = None,
+) -> Finished:
+    """Runs a program to its end."""
+    stdin = asyncio.subprocess.DEVNULL if given is None else PIPE
+    async with started(*arguments, env=env, cwd=cwd, stdin=stdin, largest_file=largest_file) as process:
+        out, err = await process.communicate(given)
+    return Finished(process.returncode or 0, out, err.decode(errors="replace"))
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is None:
+        _signal(process, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await process.wait()
+        except TimeoutError:
+            pass
+        finally:
+            _signal(process, signal.SIGKILL)
+
+
+def _signal(process: Process, number: int) -> None:
+    """To the program and all that it started; they are one session."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

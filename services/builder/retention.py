@@ -1,0 +1,121 @@
+"""Removes images that nothing can need any more, so that builds do not fill the disk.
+
+Kept of each service, whatever its age: the newest images by when they were last built, pushed or asked for (the ledger),
+and every image that any container of the engine uses, running or stopped. What was wanted within a day is kept too: a
+deployment may be on its way with it. So `keep_images` must not be less than the releases that people may return to.
+Removed is only what carries this instance's label, in the registry and in the engine; a copied ready image carries none.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.builder.engine import Engine, EngineRefused
+from services.builder.ledger import Ledger
+from services.builder.registry import Registry, RegistryRefused
+from services.builder.settings import Settings
+from shared.participant import Unavailable
+
+log = structlog.get_logger()
+
+EVERY_S = 3600.0
+_RECENT_S = 24 * 3600.0
+_UNUSED_CACHE_H = 7 * 24
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """One tag of a service's repository."""
+
+    tag: str
+    digest: str
+    wanted_at: float
+
+
+def unneeded(images: Sequence[Tagged], used: set[str], keep: int, now: float, recent_s: float = _RECENT_S) -> list[Tagged]:
+    """What may go: a digest goes with all of its tags or not at all. Pure."""
+    newest: dict[str, float] = {}
+    for image in images:
+        newest[image.digest] = max(newest.get(image.digest, 0.0), image.wanted_at)
+    order = sorted(newest, key=lambda digest: newest[digest], reverse=True)
+    kept = {*order[:keep], *used, *(digest for digest in order if now - newest[digest] < recent_s)}
+    return [image for image in images if image.digest not in kept]
+
+
+@dataclass(frozen=True)
+class Retention:
+    """The periodic prune of one builder."""
+
+    settings: Settings
+    registry: Registry
+    engine: Engine
+    ledger: Ledger
+
+    async def run(self) -> None:
+        """Prunes for ever; what is away now is asked again the next time."""
+        while True:
+            try:
+                await self.prune()
+            except (Unavailable, RegistryRefused, EngineRefused) as error:
+                log.warning("images were not pruned", reason=str(error))
+            await asyncio.sleep(EVERY_S)
+
+    async def prune(self) -> int:
+        """One round; how many images went."""
+        used = await self._used_digests()
+        gone = 0
+        for repository in await self.registry.repositories():
+            gone += await self._prune_repository(repository, used)
+        gone += await self._prune_engine()
+        if self.settings.prune_build_cache:
+            freed = await self.engine.prune_build_cache(self.settings.build_cache_bytes, _UNUSED_CACHE_H)
+            log.info("build cache pruned", freed_bytes=freed)
+        return gone
+
+    async def _prune_repository(self, repository: str, used: set[str]) -> int:
+        tags = await self.registry.tags(repository)
+        self.ledger.note_unknown(repository, tags)
+        times = self.ledger.times(repository)
+        found = [(tag, stored) for tag in tags if (stored := await self.registry.find(repository, tag)) is not None]
+        images = [Tagged(tag, stored.digest, times.get(tag, 0.0)) for tag, stored in found]
+        by_tag = dict(found)
+        gone = 0
+        for image in unneeded(images, used, self.settings.keep_images, time.time()):
+            labels = await self.registry.labels(repository, by_tag[image.tag])
+            if labels.get("slipway.instance") != self.settings.instance:
+                continue
+            if await self.registry.delete(repository, image.digest):
+                gone += 1
+                log.info("image removed", repository=repository, tag=image.tag, digest=image.digest)
+            await self.engine.remove(f"{self.registry.host}/{repository}:{image.tag}")
+            self.ledger.forget(repository, image.tag)
+        return gone
+
+    async def _used_digests(self) -> set[str]:
+        """Digests that containers use: by the name that they were started with, or by what the engine knows of their image."""
+        used = await self.engine.used_images()
+        named = {name.partition("@")[2] for name in used if "@" in name}
+        known = {
+            digest.partition("@")[2]
+            for image in await self.engine.images(self._label)
+            if image.id in used or used & {*image.tags, *image.digests}
+            for digest in image.digests
+        }
+        return named | known
+
+    async def _prune_engine(self) -> int:
+        """Images of ours without any name, left where a key was built twice."""
+        used = await self.engine.used_images()
+        nameless = [
+            image.id for image in await self.engine.images(self._label) if not image.tags and not image.digests and image.id not in used
+        ]
+        for identity in nameless:
+            await self.engine.remove(identity)
+        return len(nameless)
+
+    @property
+    def _label(self) -> str:
+        return f"slipway.instance={self.settings.instance}"

@@ -1,0 +1,94 @@
+"""What a container is made with. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.deployer.targets.local.engine import Json
+
+NOBODY = "65532:65532"
+"""Who runs where neither the manifest nor the image names a user other than root."""
+_LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+_PROCESSES = 512
+LOWEST_MEMORY = 6 * 1024 * 1024
+"""The engine makes no container with less."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a container is put: network, fixed address, and the names that it is found by."""
+
+    network: str
+    address: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a container may use. Memory in bytes, swap never; processors as a share."""
+
+    memory_bytes: int
+    cpu: float | None = None
+
+    def engine(self) -> Json:
+        """As the engine's create and update calls want it."""
+        memory = max(self.memory_bytes, LOWEST_MEMORY)
+        limits: Json = {"Memory": memory, "MemorySwap": memory}
+        if self.cpu is not None:
+            limits["NanoCpus"] = int(self.cpu * 1e9)
+        return limits
+
+
+def configuration(
+    *,
+    image: str,
+    labels: Mapping[str, str],
+    environment: Mapping[str, str],
+    user: str,
+    limits: Limits,
+    endpoint: Endpoint,
+    hostname: str,
+    command: Sequence[str] | None = None,
+    read_only: bool = True,
+    writable: Sequence[str] = (),
+    volumes: Mapping[str, str] | None = None,
+) -> Json:
+    """The body of `POST /containers/create`: no capabilities, no way to more rights, limits on everything, no restart.
+
+    `command` is the whole command: the image's entrypoint does not stand before it. `volumes` maps name to path.
+    """
+    made: Json = {
+        "Image": image,
+        "Labels": dict(labels),
+        "Env": [f"{name}={value}" for name, value in environment.items()],
+        "User": user,
+        "Hostname": hostname,
+        "HostConfig": {
+            **limits.engine(),
+            "NetworkMode": endpoint.network,
+            "RestartPolicy": {"Name": "no"},
+            "ReadonlyRootfs": read_only,
+            "Tmpfs": dict.fromkeys(writable, "rw,exec,nosuid,nodev,mode=1777"),
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "PidsLimit": _PROCESSES,
+            "LogConfig": _LOG,
+            "Init": True,
+            "Mounts": [{"Type": "volume", "Source": name, "Target": path} for name, path in (volumes or {}).items()],
+        },
+        "NetworkingConfig": {
+            "EndpointsConfig": {
+                endpoint.network: {"IPAMConfig": {"IPv4Address": endpoint.address}, "Aliases": list(endpoint.aliases)},
+            }
+        },
+    }
+    if command is not None:
+        made["Entrypoint"], made["Cmd"] = list(command), []
+    return made
+
+
+def user_of(wanted: str | None, image: Json) -> str:
+    """The manifest's user; else the image's own where it is not root; else nobody."""
+    own = str((image.get("Config") or {}).get("User") or "")
+    if wanted:
+        return wanted
+    return NOBODY if own.partition(":")[0] in {"", "0", "root"} else own

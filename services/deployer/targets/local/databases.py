@@ -1,0 +1,227 @@
+"""PostgreSQL in a container with a named volume; its password is derived, so it is never stored and always the same."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from services.deployer.fence import Claim
+from services.deployer.ports import Journal, Provisioned
+from services.deployer.targets.local import links
+from services.deployer.targets.local.containers import Endpoint, Limits, configuration
+from services.deployer.targets.local.database_images import DatabaseImages
+from services.deployer.targets.local.database_rules import major_of, refuse_no_way_back
+from services.deployer.targets.local.engine import Container, Engine
+from services.deployer.targets.local.exits import explain_exit
+from services.deployer.targets.local.naming import Role, container_name, place_labels
+from services.deployer.targets.local.networks import Networks
+from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Records
+from services.deployer.targets.local.secrets import TargetKey
+from services.deployer.targets.local.workloads import LIVE
+from shared.contracts.places import Place
+from shared.contracts.releases import DatabaseSpec
+from shared.participant import StepFailure
+
+_VOLUME = "/var/lib/postgresql"
+_USER = "999:999"
+_GRACE_S = 30.0
+_NOT_YET = (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError, TimeoutError)
+
+
+@dataclass(frozen=True)
+class Databases:
+    """The databases of one instance."""
+
+    engine: Engine
+    networks: Networks
+    records: Records
+    key: TargetKey
+    images: DatabaseImages
+    instance: str
+
+    async def provision(self, claim: Claim, spec: DatabaseSpec, journal: Journal) -> Provisioned:
+        """Made, or changed in place; a database whose container is gone gets it back on its volume."""
+        known = self.records.database(claim.place, spec.name)
+        if known is not None:
+            refuse_no_way_back(known.spec, spec)
+        image = await self.images.ensure(spec)
+        async with claim.lease():
+            known = self.records.database(claim.place, spec.name)
+            record = known or self._new(claim, spec)
+            if record.spec != spec or known is None:
+                record = record.model_copy(update={"spec": spec})
+                self.records.keep_database(record)
+            await self._run(record, image)
+        await self._until_answering(claim.place, spec, journal)
+        return Provisioned(major_of(spec.version), made=record.deployment == claim.deployment)
+
+    async def restore(self, claim: Claim, spec: DatabaseSpec, former: DatabaseSpec | None) -> str | None:
+        """What this deployment made is detached; of what was there, the former spec is in force again."""
+        record = self.records.database(claim.place, spec.name)
+        if record is None:
+            return None
+        if record.deployment == claim.deployment:
+            return await self.detach(claim, spec)
+        if former is not None and record.spec != former:
+            image = await self.images.ensure(former)
+            async with claim.lease():
+                record = record.model_copy(update={"spec": former})
+                self.records.keep_database(record)
+                await self._run(record, image)
+        return None
+
+    async def connect(self, claim: Claim, spec: DatabaseSpec) -> str:
+        """Found by its name on the environment's network."""
+        network = self.networks.name(claim.place)
+        async with claim.lease():
+            subnet = await self.networks.ensure(claim.place)
+            found = await self._there(claim.place, spec.name)
+            attached = found.networks.get(network)
+            if attached is None or spec.name not in attached.aliases:
+                address = attached.address if attached else await self.networks.free_address(claim.place, subnet, found.name)
+                if attached is not None:
+                    await self.engine.disconnect(network, found.name)
+                await self.engine.connect(network, found.name, address, (spec.name,))
+        return network
+
+    async def check(self, claim: Claim, spec: DatabaseSpec, journal: Journal) -> str:
+        """It answers a query with the derived password, in the asked major version."""
+        version = await self._until_answering(claim.place, spec, journal)
+        if major_of(version) != major_of(spec.version):
+            raise StepFailure(
+                "database_version_differs", f"the database {spec.name} runs PostgreSQL {version}, and {spec.version} was asked for"
+            )
+        return version
+
+    async def detach(self, claim: Claim, former: DatabaseSpec) -> str | None:
+        """The container goes; the volume is kept for days, and never used again by itself."""
+        record = self.records.database(claim.place, former.name)
+        if record is None:
+            return None
+        await self._stop(claim, record.container)
+        async with claim.lease():
+            detached = DetachedVolume(place=claim.place, database=former.name, volume=record.volume, version=record.spec.version)
+            if await self.engine.volume(record.volume) is not None:
+                self.records.detach(detached)
+            await self.engine.remove(record.container)
+            self.records.forget_database(claim.place, former.name)
+        return record.volume
+
+    async def bring_back(self, record: DatabaseRecord) -> bool:
+        """The container runs again, made anew where it is gone; True where something had to be done. The caller holds the lease."""
+        found = await self.engine.inspect(record.container)
+        if found is not None and found.running:
+            return False
+        await self._run(record, await self.images.ensure(record.spec))
+        return True
+
+    def _new(self, claim: Claim, spec: DatabaseSpec) -> DatabaseRecord:
+        """A database that this step makes: container and volume named by the step, so that the next try gets new ones."""
+        name = container_name(self.instance, claim.place, spec.name, claim.step_key)
+        return DatabaseRecord(
+            place=claim.place,
+            spec=spec,
+            container=name,
+            volume=name,
+            deployment=claim.deployment,
+            step_key=claim.step_key,
+            epoch=claim.epoch,
+        )
+
+    def _labels(self, record: DatabaseRecord) -> dict[str, str]:
+        """Container and volume carry the step that made the database, also where they are made again."""
+        return place_labels(self.instance, record.place) | {
+            "slipway.service": record.spec.name,
+            "slipway.role": Role.DATABASE,
+            "slipway.deployment": record.deployment,
+            "slipway.step": record.step_key,
+            "slipway.epoch": str(record.epoch),
+        }
+
+    async def _run(self, record: DatabaseRecord, image: str) -> None:
+        """The record's container runs, with its limits. The caller holds the lease."""
+        limits = Limits(record.spec.memory_bytes)
+        found = await self.engine.inspect(record.container)
+        if found is None:
+            await self._create(record, image, limits)
+        elif found.memory_bytes != limits.engine()["Memory"]:
+            await self.engine.update(record.container, limits.engine())
+        if found is None or not found.running:
+            await self.engine.start(record.container)
+        if found is None or found.restart_policy != "unless-stopped":
+            await self.engine.update(record.container, LIVE)
+
+    async def _create(self, record: DatabaseRecord, image: str, limits: Limits) -> None:
+        spec = record.spec
+        subnet = await self.networks.ensure(record.place)
+        address = await self.networks.free_address(record.place, subnet, record.container)
+        carried = self._labels(record)
+        await self.engine.create_volume(record.volume, carried)
+        user = links.user_of(spec.name)
+        environment = {
+            "POSTGRES_USER": user,
+            "POSTGRES_DB": user,
+            "POSTGRES_PASSWORD": self.key.password(record.place, spec.name),
+            "PGDATA": f"{_VOLUME}/{major_of(spec.version)}/docker",
+        }
+        made = configuration(
+            image=image,
+            labels=carried,
+            environment=environment,
+            user=_USER,
+            limits=limits,
+            endpoint=Endpoint(self.networks.name(record.place), address, (spec.name,)),
+            hostname=spec.name,
+            writable=("/tmp", "/run/postgresql", "/var/run/postgresql"),  # noqa: S108 -- in the container
+            volumes={record.volume: _VOLUME},
+        )
+        await self.engine.create(record.container, made)
+
+    async def _until_answering(self, place: Place, spec: DatabaseSpec, journal: Journal) -> str:
+        """The server's version, as soon as it answers. The step's own time ends the wait."""
+        told = False
+        while True:
+            found = await self._there(place, spec.name)
+            if not found.running:
+                raise await explain_exit(self.engine, found, f"the database {spec.name}")
+            try:
+                return await self._version(place, spec, found)
+            except _NOT_YET:
+                if not told:
+                    journal.log(f"waiting for the database {spec.name}")
+                told = True
+            except asyncpg.InvalidPasswordError as error:
+                raise StepFailure(
+                    "database_password_differs",
+                    f"the database {spec.name} has another password than the one of this target's key: was the key replaced? Put it back.",
+                ) from error
+            await asyncio.sleep(0.05)
+
+    async def _version(self, place: Place, spec: DatabaseSpec, found: Container) -> str:
+        attached = found.networks.get(self.networks.name(place))
+        if attached is None:
+            raise ConnectionError(f"{found.name} is on no network")
+        connection: Any = await asyncpg.connect(links.url(self.key, place, spec.name, attached.address), timeout=5, ssl=False)
+        try:
+            return str(await connection.fetchval("SHOW server_version")).split()[0]
+        finally:
+            await connection.close(timeout=2)
+
+    async def _there(self, place: Place, name: str) -> Container:
+        record = self.records.database(place, name)
+        found = None if record is None else await self.engine.inspect(record.container)
+        if found is None:
+            raise StepFailure("stopped_from_outside", f"the container of the database {name} was removed by somebody: deploy again")
+        return found
+
+    async def _stop(self, claim: Claim, container: str) -> None:
+        async with claim.lease():
+            found = await self.engine.inspect(container)
+            signalled = found is not None and found.running and await self.engine.signal(container, found.stop_signal)
+        if signalled:
+            try:
+                async with asyncio.timeout(_GRACE_S):
+                    await self.engine.wait(container)
+            except TimeoutError:
+                return  # its removal kills it; PostgreSQL recovers from that

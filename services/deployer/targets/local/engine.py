@@ -1,0 +1,347 @@
+"""The container engine, by the few calls that the target makes. API: https://docs.docker.com/engine/api/v1.41/.
+
+What is not there is `None` or `False`, what cannot be done now is `Unavailable`; the rest stays a `DockerError`.
+"""
+
+import json
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiodocker import Docker
+from aiodocker.exceptions import DockerError
+
+from shared.participant import Unavailable
+
+Json = dict[str, Any]
+_CONNECTION_FAILED = 900
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as the engine shows it."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    status: str
+    """created, running, paused, restarting, exited or dead."""
+    exit_code: int
+    out_of_memory: bool
+    error: str
+    pid: int
+    started_at: str
+    image: str
+    user: str
+    command: tuple[str, ...]
+    environment: tuple[str, ...]
+    stop_signal: str
+    memory_bytes: int
+    nano_cpus: int
+    restart_policy: str
+    read_only: bool
+    networks: Mapping[str, "Attachment"]
+    volumes: tuple[str, ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether its process runs."""
+        return self.status in {"running", "paused"}
+
+    def label(self, name: str) -> str:
+        """The value of `slipway.<name>`; empty where it has none."""
+        return self.labels.get(f"slipway.{name}", "")
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A container on a network: its fixed address, and the names that it is found by."""
+
+    address: str
+    aliases: tuple[str, ...]
+
+
+class Engine:
+    """The engine that a deployer works on. Every call raises `Unavailable` where the engine does not answer."""
+
+    def __init__(self, docker: Docker) -> None:
+        self._docker = docker
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` where the engine does not answer."""
+        async with _engine_errors():
+            await self._docker.version()
+
+    async def inspect(self, name: str) -> Container | None:
+        """A container by name or id."""
+        async with _engine_errors():
+            try:
+                shown = await self._docker.containers.container(name).show()
+            except DockerError as error:
+                if error.status == 404:
+                    return None
+                raise
+        return _container(shown)
+
+    async def summaries(self, labels: Mapping[str, str]) -> list[Json]:
+        """The engine's own short form of all containers that carry these labels."""
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        async with _engine_errors():
+            found = await self._docker.containers.list(all=True, filters=filters)
+        return [dict(container._container) for container in found]  # noqa: SLF001 -- the listing has no public accessor for all of it
+
+    async def find(self, labels: Mapping[str, str]) -> list[Container]:
+        """All containers that carry these labels, the oldest first."""
+        summaries = await self.summaries(labels)
+        found = [await self.inspect(str(summary["Id"])) for summary in sorted(summaries, key=lambda summary: summary["Created"])]
+        return [container for container in found if container is not None]
+
+    async def create(self, name: str, configuration: Json) -> None:
+        """Makes a container; one of that name is left as it is."""
+        async with _engine_errors():
+            try:
+                await self._docker.containers.create(configuration, name=name)
+            except DockerError as error:
+                if error.status != 409:
+                    raise
+
+    async def start(self, name: str) -> None:
+        """Starts a container; one that runs goes on."""
+        async with _engine_errors():
+            await self._docker.containers.container(name).start()
+
+    async def try_start(self, name: str) -> str | None:
+        """Starts a container; the engine's words where that cannot be (no such program in the image, for one)."""
+        try:
+            await self.start(name)
+        except DockerError as error:
+            return str(error.message).strip()
+        return None
+
+    async def update(self, name: str, changes: Json) -> None:
+        """Changes limits or the restart policy of a container in place."""
+        async with _engine_errors():
+            await self._docker._query_json(f"containers/{name}/update", "POST", data=changes)  # noqa: SLF001 -- aiodocker lacks this call
+
+    async def signal(self, name: str, signal: str) -> bool:
+        """Sends a signal; False where no process is left to get it."""
+        async with _engine_errors():
+            try:
+                await self._docker.containers.container(name).kill(signal=signal)
+            except DockerError as error:
+                if error.status in {404, 409, 500}:  # gone, not running, or ended between look and signal
+                    return False
+                raise
+        return True
+
+    async def wait(self, name: str) -> int | None:
+        """Waits until a container does not run; its exit code, None where there is no such container."""
+        async with _engine_errors():
+            try:
+                ended = await self._docker.containers.container(name).wait(timeout=None)
+            except DockerError as error:
+                if error.status == 404:
+                    return None
+                raise
+        return int(ended["StatusCode"])
+
+    async def remove(self, name: str) -> bool:
+        """Removes a container, running or not, and its anonymous volumes; False where there was none."""
+        async with _engine_errors():
+            try:
+                await self._docker.containers.container(name).delete(force=True, v=True)
+            except DockerError as error:
+                if error.status == 404:
+                    return False
+                if error.status != 409:  # another's removal is under way
+                    raise
+        return True
+
+    async def tail(self, name: str, lines: int = 20) -> tuple[str, ...]:
+        """The last lines that a container wrote; none where it is gone."""
+        async with _engine_errors():
+            try:
+                written = await self._docker.containers.container(name).log(stdout=True, stderr=True, tail=lines)
+            except DockerError as error:
+                if error.status in {404, 409}:
+                    return ()
+                raise
+        return tuple("".join(written).splitlines()[-lines:])
+
+    async def follow(self, name: str) -> AsyncGenerator[str, None]:
+        """What a container writes, line by line from its first, until it ends."""
+        rest = ""
+        async with _engine_errors():
+            async for part in self._docker.containers.container(name).log(stdout=True, stderr=True, follow=True):
+                *lines, rest = (rest + part).split("\n")
+                for line in lines:
+                    yield line
+        if rest:
+            yield rest
+
+    async def execute(self, name: str, command: Sequence[str]) -> tuple[int, str]:
+        """Runs a command in a container: its exit code and what it wrote."""
+        async with _engine_errors():
+            execution = await self._docker.containers.container(name).exec(list(command))
+            written = b""
+            async with execution.start(detach=False) as stream:
+                while (message := await stream.read_out()) is not None:
+                    written += message.data
+            shown = await execution.inspect()
+        return int(shown["ExitCode"] or 0), written.decode(errors="replace")
+
+    async def signalled(self, container: Container) -> bool:
+        """Whether somebody sent the container a signal since it started: a person's `stop` or `kill`."""
+        filters = json.dumps({"container": [container.id], "event": ["kill"]})
+        parameters = {"since": container.started_at, "until": str(int(time.time()) + 1), "filters": filters}
+        async with _engine_errors(), self._docker._query("events", params=parameters) as answer:  # noqa: SLF001 -- aiodocker only follows events
+            return bool((await answer.text()).strip())
+
+    async def image(self, reference: str) -> Json | None:
+        """An image that the engine has."""
+        async with _engine_errors():
+            try:
+                return dict(await self._docker.images.inspect(reference))
+            except DockerError as error:
+                if error.status == 404:
+                    return None
+                raise
+
+    async def pull(self, reference: str) -> str | None:
+        """Pulls an image; the engine's words where it cannot."""
+        async with _engine_errors():
+            try:
+                await self._docker.images.pull(reference, timeout=None)
+            except DockerError as error:
+                return str(error.message)
+        return None
+
+    async def network(self, name: str) -> Json | None:
+        """A network."""
+        async with _engine_errors():
+            try:
+                return dict(await (await self._docker.networks.get(name)).show())
+            except DockerError as error:
+                if error.status == 404:
+                    return None
+                raise
+
+    async def networks(self) -> list[Json]:
+        """All networks of the engine."""
+        async with _engine_errors():
+            return [dict(network) for network in await self._docker.networks.list()]
+
+    async def create_network(self, configuration: Json) -> bool:
+        """Makes a network; False where its range overlaps another's. One of that name is left as it is."""
+        async with _engine_errors():
+            try:
+                await self._docker.networks.create({**configuration, "CheckDuplicate": True})
+            except DockerError as error:
+                if error.status == 409:
+                    return True
+                if error.status == 403 or "overlap" in str(error.message).lower():
+                    return False
+                raise
+        return True
+
+    async def remove_network(self, name: str) -> None:
+        """Removes a network that nothing is on."""
+        async with _engine_errors():
+            try:
+                await (await self._docker.networks.get(name)).delete()
+            except DockerError as error:
+                if error.status != 404:
+                    raise
+
+    async def connect(self, network: str, container: str, address: str, aliases: Sequence[str]) -> None:
+        """Puts a container on a network."""
+        endpoint = {"IPAMConfig": {"IPv4Address": address}, "Aliases": list(aliases)}
+        async with _engine_errors():
+            await (await self._docker.networks.get(network)).connect({"Container": container, "EndpointConfig": endpoint})
+
+    async def disconnect(self, network: str, container: str) -> None:
+        """Takes a container off a network; one that is not on it is left as it is."""
+        async with _engine_errors():
+            try:
+                await (await self._docker.networks.get(network)).disconnect({"Container": container, "Force": True})
+            except DockerError as error:
+                if error.status != 404 and "is not connected" not in str(error.message):
+                    raise
+
+    async def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Makes a volume; one of that name is left as it is."""
+        async with _engine_errors():
+            await self._docker._query_json("volumes/create", "POST", data={"Name": name, "Labels": dict(labels)})  # noqa: SLF001 -- untyped there
+
+    async def volume(self, name: str) -> Json | None:
+        """A volume."""
+        async with _engine_errors():
+            try:
+                return dict(await self._docker._query_json(f"volumes/{name}"))  # noqa: SLF001 -- untyped there
+            except DockerError as error:
+                if error.status == 404:
+                    return None
+                raise
+
+    async def remove_volume(self, name: str) -> None:
+        """Removes a volume and its data."""
+        async with _engine_errors():
+            try:
+                await self._docker._query_json(f"volumes/{name}", "DELETE")  # noqa: SLF001 -- untyped there
+            except DockerError as error:
+                if error.status != 404:
+                    raise
+
+    async def volumes(self, labels: Mapping[str, str]) -> list[Json]:
+        """All volumes that carry these labels."""
+        filters = json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})
+        async with _engine_errors():
+            listed = await self._docker._query_json("volumes", params={"filters": filters})  # noqa: SLF001 -- untyped there
+        return [dict(volume) for volume in listed["Volumes"] or ()]
+
+
+@asynccontextmanager
+async def _engine_errors() -> AsyncIterator[None]:
+    try:
+        yield
+    except DockerError as error:
+        if error.status == _CONNECTION_FAILED:
+            raise Unavailable(f"the container engine does not answer: {error.message}") from error
+        raise
+    except (aiohttp.ClientError, ConnectionError) as error:
+        raise Unavailable(f"the container engine does not answer: {error!r}") from error
+
+
+def _container(shown: Mapping[str, Any]) -> Container:
+    state, config, host = shown["State"], shown["Config"], shown["HostConfig"]
+    return Container(
+        id=shown["Id"],
+        name=shown["Name"].removeprefix("/"),
+        labels=config.get("Labels") or {},
+        status=state["Status"],
+        exit_code=state["ExitCode"],
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
+        pid=state["Pid"],
+        started_at=state["StartedAt"],
+        image=config["Image"],
+        user=config.get("User") or "",
+        command=tuple(config.get("Entrypoint") or ()) + tuple(config.get("Cmd") or ()),
+        environment=tuple(config.get("Env") or ()),
+        stop_signal=config.get("StopSignal") or "SIGTERM",
+        memory_bytes=host.get("Memory") or 0,
+        nano_cpus=host.get("NanoCpus") or 0,
+        restart_policy=host["RestartPolicy"]["Name"] or "no",
+        read_only=bool(host.get("ReadonlyRootfs")),
+        networks={name: _attachment(shown["Id"], part) for name, part in shown["NetworkSettings"]["Networks"].items()},
+        volumes=tuple(mount["Name"] for mount in shown.get("Mounts") or () if mount["Type"] == "volume"),
+    )
+
+
+def _attachment(container_id: str, part: Mapping[str, Any]) -> Attachment:
+    fixed = (part.get("IPAMConfig") or {}).get("IPv4Address") or part.get("IPAddress") or ""
+    aliases = tuple(sorted(alias for alias in part.get("Aliases") or () if not container_id.startswith(alias)))
+    return Attachment(fixed, aliases)

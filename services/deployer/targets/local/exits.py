@@ -1,0 +1,40 @@
+"""Why a container does not run, said so that its owner can act."""
+
+from services.deployer.targets.local.engine import Container, Engine
+from shared.participant import StepFailure
+
+_SIGNALS = 128
+_KILLED, _ASKED = 137, 143
+
+
+async def explain_exit(engine: Engine, container: Container | None, what: str) -> StepFailure:
+    """The failure of a container that ended, or is gone."""
+    if container is None:
+        return StepFailure("stopped_from_outside", f"the container of {what} was removed by somebody while it was needed: deploy again")
+    tail = await engine.tail(container.name)
+    if container.out_of_memory:
+        limit = size(container.memory_bytes)
+        return StepFailure(
+            "out_of_memory",
+            f"{what} was killed because it used more memory than its limit of {limit}: raise `resources.memory` in slipway.yaml, or let it use less",
+            log_tail=tail,
+        )
+    if container.exit_code in {0, _KILLED, _ASKED} and await engine.signalled(container):
+        return StepFailure("stopped_from_outside", f"the container of {what} was stopped by somebody: deploy again", log_tail=tail)
+    return StepFailure(
+        "crashed_at_start", f"{what} ended with {_code(container.exit_code)} instead of running; its last lines follow", log_tail=tail
+    )
+
+
+def _code(code: int) -> str:
+    if code > _SIGNALS:
+        return f"exit code {code} (signal {code - _SIGNALS})"
+    return f"exit code {code}"
+
+
+def size(number: int) -> str:
+    """As people write it: `64 MiB`."""
+    for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if number >= factor:
+            return f"{number / factor:.4g} {unit}"
+    return f"{number} B"

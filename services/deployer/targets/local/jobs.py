@@ -1,0 +1,140 @@
+"""Jobs: a container under the step's key, which keeps its exit code until the deployment has ended."""
+
+import asyncio
+import time
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from services.deployer.fence import Claim
+from services.deployer.ports import Journal, Ran
+from services.deployer.targets.local import links
+from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of
+from services.deployer.targets.local.engine import Container, Engine
+from services.deployer.targets.local.exits import size
+from services.deployer.targets.local.images import ensure_image
+from services.deployer.targets.local.naming import Role, container_name, labels, place_labels
+from services.deployer.targets.local.networks import Networks
+from services.deployer.targets.local.secrets import TargetKey
+from shared.contracts.places import Place
+from shared.contracts.releases import JobSpec, Sealed
+from shared.participant import StepFailure
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs of one instance."""
+
+    engine: Engine
+    networks: Networks
+    key: TargetKey
+    instance: str
+
+    async def run(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal) -> Ran:
+        """Runs it once; a command that comes again waits for the same run, or reads how it ended."""
+        name = self._name(claim.place, job, claim.step_key)
+        await self._ensure(claim, job, secrets, name, job.command)
+        return await self._end(claim, job, name, journal, job.command)
+
+    async def undo(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal) -> bool:
+        """Ends the job, then runs its own `undo` if the job had started. Its container is removed only after that, so that an undo
+        that comes again knows."""
+        name = self._name(claim.place, job, claim.step_key)
+        found = await self.engine.inspect(name)
+        if found is None or found.status == "created":
+            await self._remove(claim, name)
+            return False
+        await self._kill(claim, name)
+        if job.undo is not None:
+            undoing = self._name(claim.place, job, f"{claim.step_key}.undo")
+            await self._ensure(claim, job, secrets, undoing, job.undo)
+            await self._end(claim, job, undoing, journal, job.undo)
+            await self._remove(claim, name)
+            await self._remove(claim, undoing)
+            return True
+        await self._remove(claim, name)
+        return False
+
+    async def clear(self, claim: Claim) -> None:
+        """Removes the jobs of the deployment; a running one is ended."""
+        wanted = place_labels(self.instance, claim.place) | {"slipway.role": Role.JOB, "slipway.deployment": claim.deployment}
+        for container in await self.engine.find(wanted):
+            await self._remove(claim, container.name)
+
+    async def _ensure(self, claim: Claim, job: JobSpec, secrets: Sealed, name: str, command: tuple[str, ...]) -> None:
+        spec = job.container
+        image = await ensure_image(self.engine, spec.image, f"the job {job.name}")
+        async with claim.lease():
+            found = await self.engine.inspect(name)
+            if found is None:
+                subnet = await self.networks.ensure(claim.place)
+                address = await self.networks.free_address(claim.place, subnet, name)
+                environment = links.variables(self.key, claim.place, spec.databases) | spec.variables | self.key.open(secrets)
+                made = configuration(
+                    image=spec.image,
+                    labels=labels(self.instance, claim, Role.JOB, job.name),
+                    environment=environment,
+                    user=user_of(spec.user, image),
+                    limits=Limits(spec.resources.memory_bytes, spec.resources.cpu),
+                    endpoint=Endpoint(self.networks.name(claim.place), address),
+                    hostname=job.name,
+                    command=command,
+                    read_only=spec.read_only,
+                    writable=spec.writable,
+                )
+                await self.engine.create(name, made)
+            if found is None or found.status == "created":
+                await self._start(name, job, command)
+
+    async def _start(self, name: str, job: JobSpec, command: tuple[str, ...]) -> None:
+        words = await self.engine.try_start(name)
+        if words is not None:
+            raise StepFailure(
+                "start_failed", f"the job {job.name} (`{' '.join(command)}`) could not be started: {words[-300:]}", details=words
+            )
+
+    async def _end(self, claim: Claim, job: JobSpec, name: str, journal: Journal, command: tuple[str, ...]) -> Ran:
+        """Waits for the end, its lines streamed; raises `StepFailure` where it is a bad one."""
+        since = time.monotonic()
+        try:
+            async with asyncio.timeout(job.timeout_s):
+                async with aclosing(self.engine.follow(name)) as lines:
+                    async for line in lines:
+                        journal.log(line)
+                await self.engine.wait(name)
+        except TimeoutError:
+            await self._kill(claim, name)
+            tail = await self.engine.tail(name)
+            raise StepFailure(
+                "job_timed_out",
+                f"the job {job.name} did not end within {job.timeout_s:g} s and was killed: raise its `timeout` in slipway.yaml, or let it do less",
+                log_tail=tail,
+            ) from None
+        ended = await self.engine.inspect(name)
+        tail = await self.engine.tail(name)
+        self._judge(job, ended, tail, command)
+        return Ran(round(time.monotonic() - since, 3), tail)
+
+    def _judge(self, job: JobSpec, ended: Container | None, tail: tuple[str, ...], command: tuple[str, ...]) -> None:
+        if ended is None:
+            raise StepFailure("stopped_from_outside", f"the container of the job {job.name} was removed by somebody: deploy again")
+        if ended.out_of_memory:
+            limit = size(ended.memory_bytes)
+            raise StepFailure("out_of_memory", f"the job {job.name} used more memory than its limit of {limit}: raise it", log_tail=tail)
+        if ended.exit_code != 0:
+            raise StepFailure(
+                "job_failed",
+                f"the job {job.name} (`{' '.join(command)}`) ended with exit code {ended.exit_code}; its last lines follow",
+                log_tail=tail,
+            )
+
+    async def _kill(self, claim: Claim, name: str) -> None:
+        async with claim.lease():
+            await self.engine.signal(name, "SIGKILL")
+        await self.engine.wait(name)
+
+    async def _remove(self, claim: Claim, name: str) -> None:
+        async with claim.lease():
+            await self.engine.remove(name)
+
+    def _name(self, place: Place, job: JobSpec, distinct: str) -> str:
+        return container_name(self.instance, place, job.name, distinct)

@@ -1,0 +1,145 @@
+"""Record against target: sets right what a reboot, an engine's restart or a person's hand has changed."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from services.deployer.fence import Claim, Fence
+from services.deployer.files import remove_durably
+from services.deployer.targets.local.certificates import Certificates
+from services.deployer.targets.local.databases import Databases
+from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.naming import route_name
+from services.deployer.targets.local.records import Records, ServiceRecord
+from services.deployer.targets.local.route_files import PREFIX
+from services.deployer.targets.local.route_folder import RouteFolder
+from services.deployer.targets.local.sweep import Sweep
+from services.deployer.targets.local.workloads import Workloads
+from shared.contracts.places import Place
+from shared.messages import utc_now
+from shared.participant import LowerEpoch, StepFailure, Unavailable
+
+log = structlog.get_logger()
+
+DETACHED_KEPT = timedelta(days=7)
+_EVERY_S = 600.0
+_ENGINE_LOOK_S = 5.0
+
+
+@dataclass(frozen=True)
+class Reconcile:
+    """The reconciliation of one instance. Every effect is under the lease of its environment."""
+
+    fence: Fence
+    engine: Engine
+    records: Records
+    workloads: Workloads
+    databases: Databases
+    routes: RouteFolder
+    certificates: Certificates
+    sweep: Sweep
+
+    async def run(self) -> None:
+        """At start, whenever the engine was away, and every ten minutes."""
+        while True:
+            try:
+                await self.once()
+            except Unavailable as error:
+                log.warning("reconcile waits", reason=str(error))
+                await asyncio.sleep(_ENGINE_LOOK_S)
+                continue
+            await self._until_needed()
+
+    async def once(self) -> list[str]:
+        """Everything once; what was done, in words."""
+        done: list[str] = []
+        for place in sorted(self.records.places() | await self._labelled(), key=str):
+            done += await self._place(place)
+        done += self._clear_routes()
+        done += await self._drop_detached()
+        for line in done:
+            log.info("reconciled", what=line)
+        return done
+
+    async def _place(self, place: Place) -> list[str]:
+        done = []
+        for database in list(self.records.databases(place)):
+            async with self.fence.lease(place):
+                if self.records.database(place, database.spec.name) == database and await self.databases.bring_back(database):
+                    done.append(f"{place}: the database {database.spec.name} runs again")
+        for record in list(self.records.services(place)):
+            done += await self._service(place, record.service)
+        async with self.fence.lease(place):
+            removed = await self.sweep.clear(place, below=self.fence.highest(place))
+        return done + [f"{place}: leftover {name} removed" for name in removed]
+
+    async def _service(self, place: Place, service: str) -> list[str]:
+        done = []
+        record = self.records.service(place, service)
+        if record.live is not None:
+            live = record.live
+            claim = Claim(self.fence, place, self.fence.highest(place), live.deployment, f"reconcile-{service}")
+            try:
+                if await self.workloads.bring_back(claim, live.release, live.secrets):
+                    done.append(f"{place}: {service} runs again")
+            except StepFailure as failure:
+                log.error("a live service cannot be brought back", place=str(place), service=service, reason=str(failure))
+                done.append(f"{place}: {service} cannot be brought back: {failure}")
+            except LowerEpoch:
+                return done
+        async with self.fence.lease(place):
+            record = await self._readdressed(self.records.service(place, service))
+            self.records.keep_service(record)
+            self.routes.apply(record)
+            if self.certificates.renew(record):
+                done.append(f"{place}: certificate of {service} renewed")
+        return done
+
+    async def _readdressed(self, record: ServiceRecord) -> ServiceRecord:
+        """A live container that had to be made anew may have another address."""
+        if record.live is None:
+            return record
+        found = await self.engine.inspect(record.live.container)
+        attached = None if found is None else found.networks.get(self.workloads.networks.name(record.place))
+        if attached is None or attached.address == record.live.address:
+            return record
+        return record.model_copy(update={"live": record.live.model_copy(update={"address": attached.address})})
+
+    async def _labelled(self) -> set[Place]:
+        """Environments that have containers, whether or not a record speaks of them."""
+        found = await self.engine.summaries({"slipway.instance": self.workloads.instance})
+        names = ("organization", "project", "environment")
+        carried = [[summary["Labels"].get(f"slipway.{name}") for name in names] for summary in found]
+        return {Place(organization=org, project=project, environment=name) for org, project, name in carried if org and project and name}
+
+    def _clear_routes(self) -> list[str]:
+        """Route files that no record speaks of."""
+        known = {f"{PREFIX}{route_name(record.place, record.service)}.yml" for record in self.records.services()}
+        stray = [path for path in sorted(Path(self.routes.folder).glob(f"{PREFIX}*.yml")) if path.name not in known]
+        return [f"stray route {path.name} removed" for path in stray if remove_durably(path)]
+
+    async def _drop_detached(self) -> list[str]:
+        done = []
+        for volume in list(self.records.detached()):
+            if utc_now() - volume.at > DETACHED_KEPT:
+                await self.engine.remove_volume(volume.volume)
+                self.records.forget_detached(volume)
+                done.append(f"{volume.place}: volume {volume.volume}, detached {volume.at:%Y-%m-%d}, removed")
+        return done
+
+    async def _until_needed(self) -> None:
+        """Returns when the engine is back after it was away, or after ten minutes."""
+        loop = asyncio.get_running_loop()
+        until, away = loop.time() + _EVERY_S, False
+        while loop.time() < until:
+            await asyncio.sleep(_ENGINE_LOOK_S)
+            try:
+                await self.engine.ping()
+            except Unavailable:
+                away = True
+                continue
+            if away:
+                return

@@ -1,0 +1,56 @@
+"""What a compensated epoch left: an engine's request may land after its sender died, after the undo had looked."""
+
+from dataclasses import dataclass
+
+from services.deployer.fence import Claim
+from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.naming import Role, place_labels
+from services.deployer.targets.local.networks import Networks
+from services.deployer.targets.local.records import DetachedVolume, Records
+from shared.contracts.places import Place
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Leftovers of one instance."""
+
+    engine: Engine
+    networks: Networks
+    records: Records
+    instance: str
+
+    async def begin(self, claim: Claim) -> None:
+        """From here on nothing that carries the step's key may stand, whenever it arrives."""
+        async with claim.lease():
+            self.records.mark_undone(claim.place, claim.step_key)
+
+    async def run(self, claim: Claim) -> None:
+        """Removes what undone steps of the environment left."""
+        async with claim.lease():
+            await self.clear(claim.place)
+
+    async def clear(self, place: Place, below: int = 0) -> list[str]:
+        """Removes what undone steps left, and candidates and jobs of epochs below the given one; their names. The caller holds the lease.
+
+        What the records speak of stays, whoever made it. A volume is never removed, only marked as detached.
+        """
+        undone = self.records.undone(place)
+        kept = {name for record in self.records.services(place) for name in record.containers()}
+        kept |= {record.container for record in self.records.databases(place)}
+        removed = []
+        for summary in await self.engine.summaries(place_labels(self.instance, place)):
+            name, carried = str(summary["Names"][0]).removeprefix("/"), summary["Labels"]
+            stale = int(carried.get("slipway.epoch") or 0) < below
+            if name not in kept and (stale or carried.get("slipway.step") in undone) and await self.engine.remove(name):
+                removed.append(name)
+        await self._detach_volumes(place, undone)
+        await self.networks.remove_unused(place)
+        return removed
+
+    async def _detach_volumes(self, place: Place, undone: set[str]) -> None:
+        used = {record.volume for record in self.records.databases(place)} | {volume.volume for volume in self.records.detached(place)}
+        for volume in await self.engine.volumes(place_labels(self.instance, place) | {"slipway.role": Role.DATABASE}):
+            carried = volume["Labels"]
+            if volume["Name"] not in used and carried["slipway.step"] in undone:
+                database = carried["slipway.service"]
+                self.records.detach(DetachedVolume(place=place, database=database, volume=volume["Name"], version=""))

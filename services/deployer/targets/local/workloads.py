@@ -1,0 +1,224 @@
+"""Containers of services: a candidate beside the live release, started, stopped, connected, brought back.
+
+A container is found by its name, which is made from the release's key: same inputs, same container.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from services.deployer.fence import Claim
+from services.deployer.ports import Deployed
+from services.deployer.targets.local import links
+from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of
+from services.deployer.targets.local.engine import Container, Engine, Json
+from services.deployer.targets.local.images import ensure_image
+from services.deployer.targets.local.naming import Role, container_name, labels, place_labels
+from services.deployer.targets.local.networks import Networks
+from services.deployer.targets.local.records import Placed, Records, ServiceRecord
+from services.deployer.targets.local.secrets import TargetKey
+from shared.contracts.manifest import Strategy
+from shared.contracts.places import Place
+from shared.contracts.releases import Release, Sealed
+from shared.participant import StepFailure
+
+LIVE = {"RestartPolicy": {"Name": "unless-stopped"}}
+
+
+def starts_in_switch(release: Release, record: ServiceRecord) -> bool:
+    """Workers, and `recreate` where something runs already, are made in their step and started in the switch."""
+    replaces = record.live is not None and not record.runs(release.key)
+    return release.port is None or (release.strategy is Strategy.RECREATE and replaces)
+
+
+@dataclass(frozen=True)
+class Workloads:
+    """The containers of one instance."""
+
+    engine: Engine
+    networks: Networks
+    records: Records
+    key: TargetKey
+    instance: str
+
+    def container(self, place: Place, release: Release) -> str:
+        """The name of a release's container."""
+        return container_name(self.instance, place, release.service, release.key)
+
+    async def deploy(self, claim: Claim, release: Release, secrets: Sealed) -> Deployed:
+        """The candidate beside the live release. Idempotent; a live release with the same key is left as it is."""
+        image = await ensure_image(self.engine, release.container.image, release.service)
+        name = self.container(claim.place, release)
+        async with claim.lease():
+            record = self.records.service(claim.place, release.service)
+            found = await self.engine.inspect(name)
+            if found is not None and record.runs(release.key):
+                if not found.running:
+                    await self._start(found.name, release)
+                return Deployed(name, already_running=True)
+            if found is not None and found.label("step") != claim.step_key and name not in record.containers():
+                await self.engine.remove(name)
+                found = None
+            if found is None:
+                await self._create(claim, release, secrets, image, alias=record.live is None)
+            if (found is None or found.status == "created") and not starts_in_switch(release, record):
+                await self._start(name, release)
+        return Deployed(name, already_running=False)
+
+    async def remove(self, claim: Claim, release: Release) -> bool:
+        """Takes away what the deployment made of a service; never the container that is live."""
+        async with claim.lease():
+            record = self.records.service(claim.place, release.service)
+            live = record.live.container if record.live else ""
+            removed = False
+            for container in await self._of(claim.place, release.service):
+                if container.label("deployment") == claim.deployment and container.name != live:
+                    removed |= await self.engine.remove(container.name)
+        return removed
+
+    async def connect(self, claim: Claim, release: Release) -> str:
+        """Sees that the container is on the environment's network with an address of its own; the address."""
+        name = self.container(claim.place, release)
+        network = self.networks.name(claim.place)
+        async with claim.lease():
+            subnet = await self.networks.ensure(claim.place)
+            found = await self._there(name, release)
+            attached = found.networks.get(network)
+            if attached is not None and attached.address:
+                return attached.address
+            address = await self.networks.free_address(claim.place, subnet, claim.step_key)
+            record = self.records.service(claim.place, release.service)
+            await self.engine.connect(network, name, address, () if record.live else (release.service,))
+            return address
+
+    async def placed(self, claim: Claim, release: Release, secrets: Sealed) -> Placed:
+        """Where a release's container is. Raises `StepFailure` where it is gone."""
+        found = await self._there(self.container(claim.place, release), release)
+        record = self.records.service(claim.place, release.service)
+        if record.live is not None and record.live.container == found.name:
+            return record.live.model_copy(update={"address": self._address(claim.place, found), "secrets": secrets})
+        return Placed(
+            release=release,
+            secrets=secrets,
+            container=found.name,
+            address=self._address(claim.place, found),
+            deployment=claim.deployment,
+        )
+
+    async def promote(self, claim: Claim, release: Release) -> None:
+        """Prepares a running candidate to be live: it comes back after a restart of the engine, and is found by its service's name."""
+        name = self.container(claim.place, release)
+        async with claim.lease():
+            found = await self._there(name, release)
+            if not found.running:
+                raise StepFailure(
+                    "stopped_from_outside", f"the container of {release.service} was stopped after its check: deploy again", may_pass=False
+                )
+            if found.restart_policy != "unless-stopped":
+                await self.engine.update(name, LIVE)
+            if await self._is_called(claim.place, release.service):
+                await self._answer_to_name(claim.place, found, release.service)
+
+    async def start(self, claim: Claim, release: Release) -> None:
+        """Starts a container that was made or stopped; it comes back after a restart of the engine."""
+        name = self.container(claim.place, release)
+        async with claim.lease():
+            found = await self._there(name, release)
+            if found.restart_policy != "unless-stopped":
+                await self.engine.update(name, LIVE)
+            if not found.running:
+                await self._start(name, release)
+
+    async def bring_back(self, claim: Claim, release: Release, secrets: Sealed) -> bool:
+        """The release runs again, made anew where its container is gone; True where something had to be done."""
+        name = self.container(claim.place, release)
+        found = await self.engine.inspect(name)
+        if found is None:
+            image = await ensure_image(self.engine, release.container.image, release.service)
+            async with claim.lease():
+                await self._create(claim, release, secrets, image, alias=True)
+        await self.start(claim, release)
+        return found is None or not found.running
+
+    async def stop(self, claim: Claim, container: str, grace_s: float) -> None:
+        """Asks a container to stop, waits for its grace period, then ends it. It stays, stopped."""
+        async with claim.lease():
+            found = await self.engine.inspect(container)
+            signalled = found is not None and found.running and await self.engine.signal(container, found.stop_signal)
+        if not signalled:
+            return
+        try:
+            async with asyncio.timeout(grace_s):
+                await self.engine.wait(container)
+        except TimeoutError:
+            async with claim.lease():
+                await self.engine.signal(container, "SIGKILL")
+            await self.engine.wait(container)
+
+    async def retire(self, claim: Claim, service: str, keep: str | None) -> int:
+        """Stops and removes every container of a service but the one to keep; how many."""
+        leftovers = [container for container in await self._of(claim.place, service) if container.name != keep]
+        await asyncio.gather(*(self._retire_one(claim, container) for container in leftovers))
+        return len(leftovers)
+
+    async def _retire_one(self, claim: Claim, container: Container) -> None:
+        grace = float(container.label("grace") or 10)
+        await self.stop(claim, container.name, grace)
+        async with claim.lease():
+            await self.engine.remove(container.name)
+
+    async def _of(self, place: Place, service: str) -> list[Container]:
+        wanted = place_labels(self.instance, place) | {"slipway.service": service, "slipway.role": Role.APPLICATION}
+        return await self.engine.find(wanted)
+
+    async def _there(self, name: str, release: Release) -> Container:
+        found = await self.engine.inspect(name)
+        if found is None:
+            raise StepFailure("stopped_from_outside", f"the container {name} of {release.service} was removed by somebody: deploy again")
+        return found
+
+    async def _create(self, claim: Claim, release: Release, secrets: Sealed, image: Json, *, alias: bool) -> None:
+        subnet = await self.networks.ensure(claim.place)
+        name = self.container(claim.place, release)
+        address = await self.networks.free_address(claim.place, subnet, claim.step_key)
+        spec = release.container
+        made_by = labels(
+            self.instance, claim, Role.APPLICATION, release.service, release=release.id, key=release.key, grace=f"{release.stop_grace_s:g}"
+        )
+        port = {"PORT": str(release.port)} if release.port is not None else {}
+        environment = port | links.variables(self.key, claim.place, spec.databases) | spec.variables | self.key.open(secrets)
+        made = configuration(
+            image=spec.image,
+            labels=made_by,
+            environment=environment,
+            user=user_of(spec.user, image),
+            limits=Limits(spec.resources.memory_bytes, spec.resources.cpu),
+            endpoint=Endpoint(self.networks.name(claim.place), address, (release.service,) if alias else ()),
+            hostname=release.service,
+            command=release.command,
+            read_only=spec.read_only,
+            writable=spec.writable,
+        )
+        await self.engine.create(name, made)
+
+    async def _start(self, name: str, release: Release) -> None:
+        words = await self.engine.try_start(name)
+        if words is not None:
+            raise StepFailure("start_failed", f"the container of {release.service} could not be started: {words[-300:]}", details=words)
+
+    async def _is_called(self, place: Place, service: str) -> bool:
+        """Whether any other container of the environment could look the service up by its name."""
+        others = await self.engine.summaries(place_labels(self.instance, place) | {"slipway.role": Role.APPLICATION})
+        return any(summary["Labels"].get("slipway.service") != service for summary in others)
+
+    async def _answer_to_name(self, place: Place, found: Container, service: str) -> None:
+        """The engine gives a name only when a container is put on a network: off and on again, with the same address."""
+        network = self.networks.name(place)
+        attached = found.networks.get(network)
+        if attached is None or service not in attached.aliases:
+            if attached is not None:
+                await self.engine.disconnect(network, found.name)
+            await self.engine.connect(network, found.name, self._address(place, found), (service,))
+
+    def _address(self, place: Place, found: Container) -> str:
+        attached = found.networks.get(self.networks.name(place))
+        return attached.address if attached else ""

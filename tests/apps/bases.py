@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedded.images.provision import ensure
+from tests.apps.engine import forget_pulled
 
 _START_LIMIT_S = 10.0
 
@@ -24,7 +25,10 @@ class Bases:
 
 @contextmanager
 def local_registry(folder: Path) -> Iterator[str]:
-    """Debian's docker-registry on a free port of this machine, with its images below `folder`; host:port."""
+    """Debian's docker-registry on a free port of this machine, with its images below `folder`; host:port.
+
+    At the end the engine forgets what was pulled from it.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -39,6 +43,7 @@ def local_registry(folder: Path) -> Iterator[str]:
         _await(address, process, folder / "registry.log")
         yield address
     finally:
+        forget_pulled(address)
         process.terminate()
         process.wait(10)
 

@@ -14,7 +14,7 @@ def base_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bases]:
 
 
 @pytest.fixture
-def engine(base_images: Bases) -> Iterator[Scratch]:
+def engine() -> Iterator[Scratch]:
     """The real engine, and what this test makes on it."""
-    with scratch(base_images.registry) as one:
+    with scratch() as one:
         yield one

@@ -104,14 +104,19 @@ class Scratch:
 
 
 @contextmanager
-def scratch(registry: str) -> Iterator[Scratch]:
-    """A network and a label for one test; images that it pulls from `registry` (host:port) are removed too."""
+def scratch() -> Iterator[Scratch]:
+    """A network and a label for one test."""
     one = Scratch(f"t{secrets.token_hex(4)}")
     one.docker("network", "create", "--label", f"slipway.instance={one.name}", one.network)
     try:
         yield one
     finally:
         one.remove()
-        pulled = one.docker("images", "--quiet", "--filter", f"reference={registry}/*/*").split()
-        if pulled:
-            one.docker("rmi", "--force", *sorted(set(pulled)))
+
+
+def forget_pulled(registry: str) -> None:
+    """Remove from the engine the images that were pulled from a test's own registry (host:port)."""
+    engine = Scratch("")
+    pulled = engine.docker("images", "--quiet", "--filter", f"reference={registry}/*/*").split()
+    if pulled:
+        engine.docker("rmi", "--force", *sorted(set(pulled)))

@@ -19,11 +19,10 @@ setting() {
 initialise() {
     parent=$(dirname "$PGDATA")
     new="$parent/.unfinished"
-    mkdir -p "$parent" 2>/dev/null && [ -w "$parent" ] ||
-        fail "user $(id -u) cannot write $parent: mount a volume at /var/lib/postgresql that it owns"
     [ ! -d "$PGDATA" ] || rmdir "$PGDATA" 2>/dev/null ||
         fail "$PGDATA is not a data folder of PostgreSQL and cannot be replaced: it is not empty, or it is a mount point (mount the volume above it)"
-    rm -rf "$new"
+    { rm -rf "$new" && mkdir -p "$new"; } 2>/dev/null ||
+        fail "user $(id -u) cannot write $parent: mount a volume at /var/lib/postgresql that it owns"
 
     user=$(setting POSTGRES_USER)
     user=${user:-postgres}
@@ -68,8 +67,12 @@ if [ "$1" = postgres ]; then
         fail "$PGDATA was made by PostgreSQL $(cat "$PGDATA/PG_VERSION"), and this is $PG_MAJOR"
     shift
     # The client programs of one version look into the one folder, those of another into the other.
+    # (Tried, since the shell's own test looks at modes only and takes a read-only root for writable.)
     sockets=/tmp
-    [ ! -w /run/postgresql ] || sockets=/run/postgresql,/tmp
+    if touch /run/postgresql/.tried 2>/dev/null; then
+        rm /run/postgresql/.tried
+        sockets=/run/postgresql,/tmp
+    fi
     set -- postgres -c listen_addresses='*' -c unix_socket_directories="$sockets" "$@"
     unset POSTGRES_PASSWORD POSTGRES_PASSWORD_FILE
 fi

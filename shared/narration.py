@@ -14,6 +14,7 @@ from shared.contracts import facts as f
 from shared.contracts.answers import Failure
 from shared.contracts.events import Event, Stage
 from shared.contracts.facts import Fact, UnknownFact
+from shared.contracts.logs import LogLines
 from shared.contracts.steps import STEP_KINDS
 from shared.printable import printable
 
@@ -77,9 +78,16 @@ class Narrator:
     """How it ended, once it has: succeeded, rolled_back, failed, denied, cancelled, superseded or stuck."""
     _next: int = 1
     _early: dict[int, Event] = field(default_factory=dict)
+    _told: dict[tuple[str, str, int], int] = field(default_factory=dict)
     _steps: dict[str, _Step] = field(default_factory=dict)
     _stage: Stage | None = None
     _back: bool = False
+    _waits: bool = False
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether nothing happens until a person approves."""
+        return self._waits and not self.ended
 
     @property
     def ended(self) -> bool:
@@ -111,6 +119,15 @@ class Narrator:
         """One line of a step's log, made safe for a terminal."""
         self._step(step).logged = True
         return Line(LineKind.LOG, printable(text), step)
+
+    def log_lines(self, message: LogLines) -> tuple[Line, ...]:
+        """As `log`, for a message of LOGS: a line that came before, by attempt and number, is told once."""
+        step = message.step or ""
+        attempt = (step, str(message.direction), message.attempt)
+        told = self._told.get(attempt, 0)
+        new = message.lines[max(0, told + 1 - message.first) :]
+        self._told[attempt] = max(told, message.first + len(message.lines) - 1)
+        return tuple(self.log(step, text) for text in new)
 
     def title(self, step: str) -> str:
         """What people call a step of this deployment."""
@@ -198,11 +215,13 @@ class Narrator:
     @_lines_of.register
     def _approval(self, fact: f.ApprovalRequested, event: Event) -> Iterator[Line]:
         yield from self._in_stage(Stage.AUTH)
+        self._waits = True
         yield Line(LineKind.WAITING, f"waits for approval: {fact.reason or fact.rule}", event.step)
         yield Line(LineKind.HINT, f"slipway approve {self.deployment}")
 
     @_lines_of.register
     def _approved(self, fact: f.DeploymentApproved, event: Event) -> Iterator[Line]:
+        self._waits = False
         yield Line(LineKind.DONE, f"approved by {fact.by}" + (f": {fact.reason}" if fact.reason else ""), event.step)
 
     @_lines_of.register

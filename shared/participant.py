@@ -243,7 +243,7 @@ class Participant:
             return self._answer(command, Outcome.REFUSED, failure=Failure(code="lower_epoch", message=str(error)))
         except TimeoutError:
             message = f"the step did not end within {command.timeout_s:g} s"
-            return self._answer(command, Outcome.FAILED, failure=Failure(code="timed_out", message=message, may_pass=True))
+            return self._answer(command, Outcome.FAILED, failure=Failure(code="timed_out", message=message))
         except asyncio.CancelledError:
             if not work.cancelled.is_set() or (current := asyncio.current_task()) is None or current.cancelling():
                 raise

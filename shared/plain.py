@@ -27,8 +27,6 @@ _SIMPLE = {
 class PlainText:
     """Draws lines. A step's start is written only once it has something to show: a log line, or a wait."""
 
-    prefix: str = ""
-    """Put before each line that says something, where several deployments are told at once."""
     _announced: set[str | None] = field(default_factory=set)
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)
     _blank: bool = False
@@ -38,14 +36,14 @@ class PlainText:
         text = tuple(self._draw(line, now))
         for part in text:
             self._blank = not part
-            yield f"{self.prefix}{part}".rstrip()
+            yield part
 
     def waiting(self, now: float, after: float = 10.0) -> Iterator[str]:
         """A sign of life for each step that has been silent for `after` seconds."""
         for step, (title, since) in list(self._running.items()):
             if now - since >= after:
                 self._running[step] = (title, now)
-                yield f"{self.prefix}    … {title}: still at work"
+                yield f"    … {title}: still at work"
 
     def _draw(self, line: Line, now: float) -> Iterator[str]:
         match line.kind:

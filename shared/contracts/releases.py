@@ -72,6 +72,7 @@ class JobSpec(Frozen):
     command: tuple[str, ...]
     undo: tuple[str, ...] | None = None
     timeout_s: float = 300.0
+    depends_on: tuple[Slug, ...] = Field(default=(), description="Jobs that must have succeeded before")
 
 
 class Sealed(Frozen):

@@ -1,0 +1,57 @@
+"""The coordinator: plans, drives steps, compensates, times out, queues, cancels, supersedes."""
+
+from functools import partial
+
+from services.coordinator.catalogue import Catalogue
+from services.coordinator.changes import take_changes
+from services.coordinator.coordinator import Coordinator
+from services.coordinator.driver import drive
+from services.coordinator.requests import decode_request, take_requests
+from services.coordinator.results import take_results
+from services.coordinator.settings import Settings
+from services.coordinator.timers import Beats, tick
+from shared.consumer import consume
+from shared.contracts.answers import Answer
+from shared.contracts.changes import ChangePushed
+from shared.outbox import Outbox, Relay
+from shared.process import Process, started
+from shared.rpc import channel
+
+
+def decode_answer(_subject: str, _headers: dict[str, str], body: bytes) -> Answer:
+    """A result."""
+    return Answer.decode(body)
+
+
+def decode_change(_subject: str, _headers: dict[str, str], body: bytes) -> ChangePushed:
+    """A change."""
+    return ChangePushed.decode(body)
+
+
+async def build(process: Process, settings: Settings, catalogue: Catalogue) -> Coordinator:
+    """Wires the coordinator and starts its work; tests call it with a catalogue of their own."""
+    pool = await process.database(settings, "coordinator")
+    outbox = Outbox("coordinator")
+    coordinator = Coordinator(pool, process.bus, outbox, catalogue, settings.limits)
+    relay = Relay(process.bus, settings.postgres_dsn.get_secret_value(), "coordinator", outbox)
+    beats = Beats(process.bus)
+    await beats.listen()
+    bus = process.bus
+    process.spawn("relay", relay.run())
+    process.spawn("results", consume(bus, "RESULTS", "coordinator-results", decode_answer, partial(take_results, coordinator), batch=200))
+    process.spawn("changes", consume(bus, "CHANGES", "coordinator-changes", decode_change, partial(take_changes, coordinator), batch=20))
+    process.spawn(
+        "requests", consume(bus, "REQUESTS", "coordinator-requests", decode_request, partial(take_requests, coordinator), batch=20)
+    )
+    process.spawn("driver", drive(coordinator))
+    process.spawn("timers", tick(coordinator, beats))
+    return coordinator
+
+
+async def main() -> None:
+    """Runs until it is told to stop."""
+    settings = Settings()
+    async with started("coordinator", settings) as process:
+        dialled = await process.enter(channel(settings.api_address, settings.tls_dir, "coordinator"))
+        await build(process, settings, Catalogue(dialled))
+        await process.until_stopped()

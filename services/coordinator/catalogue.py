@@ -1,0 +1,109 @@
+"""The catalogue over gRPC: which environments follow a ref, where the source is, and what a plan needs to know."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from grpc import StatusCode, aio
+
+from services.coordinator.snapshot import ServiceSettings, Snapshot
+from shared.contracts.commands import Source
+from shared.contracts.places import EnvironmentKind, Place
+from shared.contracts.releases import SecretRef
+from shared.proto import catalogue_pb2 as pb
+from shared.proto.catalogue_pb2_grpc import CatalogueStub
+from shared.rpc import CALL_S
+
+
+class CatalogueAway(OSError):
+    """Api does not answer now; whoever asked pauses and asks again."""
+
+
+class Unknown(LookupError):
+    """The catalogue has no such thing (any more), or cannot make sense of what is asked."""
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except aio.AioRpcError as error:
+        if error.code() in {StatusCode.NOT_FOUND, StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION}:
+            raise Unknown(error.details()) from error
+        raise CatalogueAway(f"catalogue: {error.code().name}: {error.details()}") from error
+
+
+@dataclass(frozen=True)
+class Follower:
+    """An environment that follows a ref."""
+
+    place: Place
+    kind: EnvironmentKind
+    target: str
+    ref: str
+    connection: str
+
+
+class Catalogue:
+    """Asks api. Every call raises `CatalogueAway` where api is away, and `Unknown` for what it does not have."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self._stub = CatalogueStub(channel)
+
+    async def followers(
+        self, organization: str, project: str, connection: str = "", ref: str = "", environment: str = ""
+    ) -> tuple[Follower, ...]:
+        """The environments that follow a ref of a connection; or one environment by its name."""
+        request = pb.FollowersRequest(organization=organization, project=project, connection=connection, ref=ref, environment=environment)
+        with _said():
+            reply = await self._stub.Followers(request, timeout=CALL_S)
+        return tuple(
+            Follower(
+                place=Place(organization=one.place.organization, project=one.place.project, environment=one.place.environment),
+                kind=EnvironmentKind(one.kind),
+                target=one.target,
+                ref=one.ref,
+                connection=one.connection,
+            )
+            for one in reply.environments
+        )
+
+    async def source(self, organization: str, project: str, connection: str, target: str, ref: str, commit: str) -> Source:
+        """Where the builder clones from, with a credential sealed to the target."""
+        request = pb.SourceRequest(organization=organization, project=project, connection=connection, target=target)
+        with _said():
+            reply = await self._stub.SourceOf(request, timeout=CALL_S)
+        return Source(
+            connection=connection,
+            repository=reply.repository,
+            clone_url=reply.clone_url,
+            ref=ref,
+            commit=commit,
+            username=reply.username or None,
+            password=reply.sealed_password or None,
+        )
+
+    async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = ()) -> Snapshot:
+        """Everything that a plan needs to know, as it is now."""
+        request = pb.SnapshotRequest(
+            place=pb.Place(organization=place.organization, project=place.project, environment=place.environment),
+            pinned=[pb.SecretRef(name=ref.name, version=ref.version) for ref in pinned],
+        )
+        with _said():
+            reply = await self._stub.Snapshot(request, timeout=CALL_S)
+        return Snapshot(
+            variables={name: variable.value for name, variable in reply.variables.items()},
+            services={
+                name: ServiceSettings(
+                    variables=dict(one.variables),
+                    domains=tuple(one.domains),
+                    memory_bytes=one.memory_bytes or None,
+                    cpu=one.cpu or None,
+                    build_args=dict(one.build_args),
+                )
+                for name, one in reply.services.items()
+            },
+            secrets=tuple(SecretRef(name=ref.name, version=ref.version) for ref in reply.secrets),
+            sealed={(one.name, one.version): one.sealed for one in reply.sealed},
+            https_port=reply.https_port or 443,
+        )

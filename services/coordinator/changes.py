@@ -1,0 +1,99 @@
+"""Changes of webhooks: a deployment for each environment that follows the ref. Every change is settled, with the reason."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from services.coordinator import store
+from services.coordinator.catalogue import Follower, Unknown
+from services.coordinator.coordinator import Coordinator
+from services.coordinator.inputs import Begin
+from services.coordinator.saga import DeploymentState, Origin, Saga
+from services.coordinator.work import UnitOfWork
+from shared import inbox
+from shared.consumer import Received
+from shared.contracts.changes import ChangePushed
+from shared.contracts.commands import Source
+from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
+from shared.contracts.releases import ReleaseKind
+from shared.messages import new_id
+
+
+async def take_changes(coordinator: Coordinator, batch: Sequence[Received[ChangePushed]]) -> None:
+    """Handles a batch of CHANGES, one transaction a change."""
+    for item in batch:
+        change = item.message
+        try:
+            followers = await coordinator.catalogue.followers(change.organization, change.project, change.connection, change.ref)
+            sources = await _sources(coordinator, change, followers)
+        except Unknown as unknown:
+            async with coordinator.work() as work:
+                await inbox.take(work.connection, [change.id])
+                _ignore(work, change, str(unknown))
+            continue
+        async with coordinator.work() as work:
+            await _take(work, change, followers, sources)
+
+
+async def _sources(coordinator: Coordinator, change: ChangePushed, followers: Sequence[Follower]) -> dict[str, Source]:
+    """Where each target's builder clones from."""
+    ask = partial(coordinator.catalogue.source, change.organization, change.project, change.connection)
+    return {target: await ask(target, change.ref, change.commit) for target in {follower.target for follower in followers}}
+
+
+async def _take(work: UnitOfWork, change: ChangePushed, followers: Sequence[Follower], sources: Mapping[str, Source]) -> None:
+    new = await inbox.take(work.connection, [change.id])
+    last = await store.last_taken(work.connection, change.organization, change.project, change.connection, change.ref)
+    if not new:
+        _settle_again(work, change, last)
+    elif last is not None and (last.repository, last.commit) == (change.repository, change.commit):
+        _ignore(work, change, "this commit is the last one taken of the ref already")
+    elif last is not None and last.arrival >= change.arrival:
+        _ignore(work, change, "a newer change of the ref was taken before it")
+    elif not followers:
+        await store.set_taken(work.connection, change, ())
+        _ignore(work, change, f"no environment of {change.organization}/{change.project} follows {change.ref}")
+    else:
+        sagas = [await _create(work, change, follower, sources[follower.target]) for follower in followers]
+        await store.set_taken(work.connection, change, sagas)
+        _settle(work, change, ChangeTaken(change=change.id, deployments=tuple(sagas), ref=change.ref, commit=change.commit))
+
+
+async def _create(work: UnitOfWork, change: ChangePushed, follower: Follower, source: Source) -> str:
+    origin = Origin(
+        place=follower.place,
+        environment_kind=follower.kind,
+        target=follower.target,
+        kind=ReleaseKind.DEPLOY,
+        arrival=await store.next_arrival(work.connection),
+        connection=change.connection,
+        source=source,
+        pusher=change.pusher,
+        change=change.id,
+        title=change.title,
+        author=change.author,
+        web_url=change.web_url,
+    )
+    return await create(work, origin, cause=change.id)
+
+
+async def create(work: UnitOfWork, origin: Origin, cause: str) -> str:
+    """A new deployment; answers its id."""
+    saga = Saga(id=new_id(), origin=origin, state=DeploymentState.AUTHORIZING, created_at=await store.clock(work.connection))
+    await work.create(saga, Begin(cause=cause))
+    return saga.id
+
+
+def _settle_again(work: UnitOfWork, change: ChangePushed, last: store.Taken | None) -> None:
+    """The change was handled before; its settlement did not reach webhooks."""
+    if last is not None and last.change.id == change.id and last.deployments:
+        _settle(work, change, ChangeTaken(change=change.id, deployments=last.deployments, ref=change.ref, commit=change.commit))
+    else:
+        _ignore(work, change, "it was settled before")
+
+
+def _ignore(work: UnitOfWork, change: ChangePushed, reason: str) -> None:
+    _settle(work, change, ChangeIgnored(change=change.id, reason=reason, ref=change.ref, commit=change.commit))
+
+
+def _settle(work: UnitOfWork, change: ChangePushed, fact: ChangeTaken | ChangeIgnored) -> None:
+    work.publish(Event.of(fact, change.organization, change.project, cause=change.id))

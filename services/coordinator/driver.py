@@ -1,0 +1,121 @@
+"""Gets deployments what the engine cannot give: the environment, the catalogue's word, the plan. What is wanted
+stands in the deployments' rows, so a crash loses nothing; the event only makes it quick."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+from services.coordinator import store
+from services.coordinator.catalogue import Unknown
+from services.coordinator.coordinator import Coordinator
+from services.coordinator.inputs import EnvironmentTaken, Input, Refused, Superseded
+from services.coordinator.plan import plan_builds, plan_deployment
+from services.coordinator.saga import Saga, Want
+from services.coordinator.snapshot import Record
+from shared.consumer import UNAVAILABLE
+from shared.contracts.answers import Failure
+
+log = structlog.get_logger()
+POLL_S = 1.0
+
+
+async def drive(coordinator: Coordinator) -> None:
+    """Serves wants for ever; what cannot be had now (api or database away) is tried again at the next look."""
+    while True:
+        coordinator.wanted.clear()
+        try:
+            await _look(coordinator)
+        except UNAVAILABLE as error:
+            log.warning("driver paused", error=str(error) or type(error).__name__)
+            await asyncio.sleep(POLL_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await coordinator.wanted.wait()
+
+
+async def _look(coordinator: Coordinator) -> None:
+    while coordinator.newer:
+        await _older_give_way(coordinator, coordinator.newer.pop())
+    async with coordinator.pool.acquire() as connection:
+        wanted = {want: await store.waiting_for(connection, want) for want in Want}
+    serve: dict[Want, Callable[[Coordinator, str], Awaitable[None]]] = {
+        Want.ENVIRONMENT: _take_environment,
+        Want.BUILDS: _plan_builds,
+        Want.PLAN: _plan,
+    }
+    results = await asyncio.gather(
+        *(serve[want](coordinator, deployment) for want, ids in wanted.items() for deployment in ids), return_exceptions=True
+    )
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def _older_give_way(coordinator: Coordinator, newer: Saga) -> None:
+    """Deployments that arrived before one that was just authorised end, but for those whose build is at work."""
+    async with coordinator.work() as work:
+        older = await store.older_before_lock(work.connection, newer.origin.place, newer.origin.arrival)
+        await work.lock(older)
+        for name in older:
+            await work.apply(name, Superseded(by=newer.id, reason="a newer commit was pushed"))
+
+
+async def _take_environment(coordinator: Coordinator, deployment: str) -> None:
+    """The newest in the queue takes a free environment; older ones there end as superseded."""
+    async with coordinator.work() as work:
+        loaded = await store.read(work.connection, deployment)
+        if loaded is None:
+            return
+        place = loaded.origin.place
+        environment = await store.environment(work.connection, place)
+        queued = await store.queued_in(work.connection, place)
+        if not queued:
+            return
+        await work.lock(queued)
+        newest, *older = queued
+        for name in older:
+            await work.apply(name, Superseded(by=newest, reason="a newer deployment is ready", queued_only=True))
+        if await store.holder(work.connection, place) is None:
+            former = {name: release.id for name, release in environment.record.releases.items()}
+            await work.apply(newest, EnvironmentTaken(epoch=environment.epoch + 1, former=former))
+
+
+async def _plan_builds(coordinator: Coordinator, deployment: str) -> None:
+    async with coordinator.pool.acquire() as connection:
+        saga = await store.read(connection, deployment)
+    if saga is None or saga.wants is not Want.BUILDS:
+        return
+    try:
+        planned: Input = plan_builds(saga, await coordinator.catalogue.snapshot(saga.origin.place))
+    except Unknown as unknown:
+        planned = _unknown(unknown)
+    await _feed(coordinator, deployment, planned)
+
+
+async def _plan(coordinator: Coordinator, deployment: str) -> None:
+    async with coordinator.pool.acquire() as connection:
+        saga = await store.read(connection, deployment)
+        if saga is None or saga.wants is not Want.PLAN:
+            return
+        place, goal = saga.origin.place, saga.origin.rollback_to
+        record = (await store.environment(connection, place)).record
+        target = await store.record_of(connection, place, goal) if goal else None
+    pinned = record.pinned() + (target or Record()).pinned()
+    try:
+        snapshot = await coordinator.catalogue.snapshot(place, pinned)
+        planned: Input = plan_deployment(saga, snapshot, record, target)
+    except Unknown as unknown:
+        planned = _unknown(unknown)
+    await _feed(coordinator, deployment, planned)
+
+
+async def _feed(coordinator: Coordinator, deployment: str, message: Input) -> None:
+    async with coordinator.work() as work:
+        await work.lock([deployment])
+        await work.apply(deployment, message)
+
+
+def _unknown(unknown: Unknown) -> Refused:
+    return Refused(Failure(code="catalogue", message=f"the catalogue says: {unknown}"))

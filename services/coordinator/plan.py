@@ -1,0 +1,223 @@
+"""The plan: what the environment shall run, from manifest, catalogue and record. Pure.
+
+Same key, nothing to do: a service whose release would have the key of the one that runs gets no steps.
+What has no way back is refused before anything is touched.
+"""
+
+import hashlib
+import json
+
+from services.coordinator.graph import deploy_steps
+from services.coordinator.inputs import BuildsPlanned, Planned, Refused
+from services.coordinator.saga import BuildInput, Plan, Saga
+from services.coordinator.snapshot import Record, ServiceSettings, Snapshot
+from shared.contracts.answers import Failure
+from shared.contracts.manifest import MIB, DatabaseManifest, HealthCheck, Manifest, Resources, ServiceManifest
+from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, JobSpec, Release, ReleaseKind
+from shared.messages import new_id
+
+
+class _NoWay(Exception):
+    def __init__(self, code: str, message: str) -> None:
+        self.failure = Failure(code=code, message=message)
+
+
+def plan_builds(saga: Saga, snapshot: Snapshot) -> BuildsPlanned | Refused:
+    """The images that the manifest's services need, each with the key of all that goes into it."""
+    assert saga.inspected is not None
+    known = {ref.name: ref for ref in snapshot.secrets}
+    builds: dict[str, BuildInput] = {}
+    for name, service in saga.inspected.manifest.services.items():
+        if service.image is not None:
+            builds[name] = BuildInput(key=_digest(service.image), image=service.image)
+            continue
+        build = service.build.model_copy(update={"args": _settings(snapshot, name).build_args | service.build.args})
+        missing = [secret for secret in build.secrets if secret not in known]
+        if missing:
+            message = f"service {name} builds with {_list(missing)}, which this environment does not have: slipway secret set {missing[0]}"
+            return Refused(Failure(code="secret_missing", message=message))
+        refs = tuple(known[secret] for secret in build.secrets)
+        key = _digest(saga.inspected.trees.get(name, ""), build.model_dump(mode="json"), [ref.model_dump() for ref in refs])
+        builds[name] = BuildInput(key=key, build=build, secrets=snapshot.sealed_for(refs))
+    return BuildsPlanned(builds)
+
+
+def plan_deployment(saga: Saga, snapshot: Snapshot, record: Record, target_record: Record | None = None) -> Planned | Refused:
+    """The deploy stage. `target_record` is what a roll-back returns to."""
+    try:
+        match saga.origin.kind:
+            case ReleaseKind.ROLLBACK:
+                assert target_record is not None
+                wanted = _return_to(record, target_record)
+            case ReleaseKind.REMOVE:
+                wanted = Plan()
+            case ReleaseKind.DEPLOY:
+                wanted = _from_manifest(saga, snapshot, record)
+        return _complete(wanted, snapshot, record)
+    except _NoWay as refusal:
+        return Refused(refusal.failure)
+
+
+def _complete(wanted: Plan, snapshot: Snapshot, record: Record) -> Planned:
+    """Adds the former releases, the secrets, and the steps."""
+    unchanged = tuple(
+        name for name, release in wanted.releases.items() if name in record.releases and record.releases[name].key == release.key
+    )
+    releases = {name: record.releases[name] if name in unchanged else release for name, release in wanted.releases.items()}
+    secrets = {name: snapshot.sealed_for(release.container.secrets) for name, release in releases.items() if name not in unchanged}
+    secrets |= {name: snapshot.sealed_for(job.container.secrets) for name, job in wanted.jobs.items()}
+    plan = wanted.model_copy(
+        update={
+            "releases": releases,
+            "former": record.releases,
+            "unchanged": unchanged,
+            "former_databases": record.databases,
+            "secrets": secrets,
+            "former_secrets": {
+                name: snapshot.sealed_for(release.container.secrets) for name, release in record.releases.items() if name not in unchanged
+            },
+            "https_port": snapshot.https_port,
+        }
+    )
+    return Planned(plan, deploy_steps(plan))
+
+
+def _from_manifest(saga: Saga, snapshot: Snapshot, record: Record) -> Plan:
+    assert saga.inspected is not None
+    manifest, notes = saga.inspected.manifest, list[str]()
+    databases = {name: _database(name, asked, record.databases.get(name)) for name, asked in manifest.databases.items()}
+    releases = {name: _release(saga, snapshot, record, manifest, name, notes) for name in manifest.services}
+    unchanged = all(name in record.releases and record.releases[name].key == release.key for name, release in releases.items())
+    jobs = {} if unchanged and databases == record.databases else {name: _job(manifest, name, releases) for name in manifest.jobs}
+    notes += [f"job {name} has no undo: what it writes stays after a roll-back" for name, job in jobs.items() if job.undo is None]
+    _one_service_a_host(releases)
+    return Plan(releases=releases, databases=databases, jobs=jobs, notes=tuple(notes))
+
+
+def _return_to(record: Record, target: Record) -> Plan:
+    """The releases of a former deployment. Databases keep their storage and version: rows are not rolled back."""
+    notes = ["rows are not rolled back: the databases stay as they are"] if record.databases else []
+    databases = dict(record.databases)
+    for name, spec in target.databases.items():
+        now = record.databases.get(name)
+        if now is None:
+            databases[name] = spec
+        elif now.version == spec.version:
+            databases[name] = spec.model_copy(update={"storage_bytes": max(spec.storage_bytes, now.storage_bytes)})
+    return Plan(releases=target.releases, databases=databases, returns=True, notes=tuple(notes))
+
+
+def _database(name: str, asked: DatabaseManifest, former: DatabaseSpec | None) -> DatabaseSpec:
+    if former is not None and former.version != asked.version:
+        raise _NoWay(
+            "database_no_way_back",
+            f"database {name} runs version {former.version}, and the manifest asks for {asked.version}: a change of the major version in "
+            f"place has no way back. Add a second database with the new version, copy the rows, and move the services to it.",
+        )
+    if former is not None and former.storage_bytes > asked.storage_bytes:
+        raise _NoWay(
+            "database_no_way_back",
+            f"database {name} has {former.storage_bytes // MIB} MiB of storage, and the manifest asks for {asked.storage_bytes // MIB} MiB: "
+            f"storage cannot shrink. Ask for at least what it has.",
+        )
+    return DatabaseSpec(
+        name=name, engine=asked.engine, version=asked.version, storage_bytes=asked.storage_bytes, memory_bytes=asked.memory_bytes
+    )
+
+
+def _release(saga: Saga, snapshot: Snapshot, record: Record, manifest: Manifest, name: str, notes: list[str]) -> Release:
+    service, settings = manifest.services[name], _settings(snapshot, name)
+    variables = snapshot.variables | settings.variables
+    notes += [
+        f"service {name}: variable {variable} is set in the catalogue and in the manifest; the manifest stands"
+        for variable in sorted(variables.keys() & service.variables.keys())
+        if variables[variable] != service.variables[variable]
+    ]
+    hosts = service.domains or settings.domains or ((saga.origin.place.host(name),) if service.port else ())
+    container = ContainerSpec(
+        image=saga.images[name],
+        variables=variables | service.variables,
+        secrets=tuple(sorted(snapshot.secrets, key=lambda ref: ref.name)),
+        databases=_links(service),
+        resources=_resources(service, settings),
+        user=service.user,
+        read_only=service.read_only,
+        writable=service.writable,
+    )
+    former = record.releases.get(name)
+    inputs = {
+        "build": saga.builds[name].key,
+        "container": container.model_dump(mode="json", exclude={"image"}),
+        "databases": {link.database: manifest.databases[link.database].version for link in container.databases},
+        "service": service.model_dump(mode="json", exclude={"build", "watch", "variables"}),
+        "hosts": hosts,
+    }
+    source = saga.origin.source
+    return Release(
+        id=new_id(),
+        key=_digest(inputs),
+        service=name,
+        number=former.number + 1 if former else 1,
+        deployment=saga.id,
+        commit=source.commit if source else None,
+        container=container,
+        command=service.command,
+        port=service.port,
+        health=service.health or (HealthCheck(tcp=True) if service.port else None),
+        hosts=hosts,
+        strategy=service.strategy,
+        stop_grace_s=service.stop_grace_s,
+    )
+
+
+def _resources(service: ServiceManifest, settings: ServiceSettings) -> Resources:
+    """The manifest's limits where it says any, else the catalogue's."""
+    if service.resources != Resources():
+        return service.resources
+    usual = service.resources
+    return Resources(memory_bytes=settings.memory_bytes or usual.memory_bytes, cpu=settings.cpu or usual.cpu)
+
+
+def _links(service: ServiceManifest) -> tuple[DatabaseLink, ...]:
+    return tuple(
+        DatabaseLink(database=name, variable="DATABASE_URL" if place == 0 else f"{name.upper().replace('-', '_')}_DATABASE_URL")
+        for place, name in enumerate(service.databases)
+    )
+
+
+def _job(manifest: Manifest, name: str, releases: dict[str, Release]) -> JobSpec:
+    job = manifest.jobs[name]
+    return JobSpec(
+        name=name,
+        service=job.service,
+        container=releases[job.service].container,
+        command=job.command,
+        undo=job.undo,
+        timeout_s=job.timeout_s,
+        depends_on=job.depends_on,
+    )
+
+
+def _one_service_a_host(releases: dict[str, Release]) -> None:
+    owners: dict[str, str] = {}
+    for name, release in releases.items():
+        for host in release.hosts:
+            if host in owners:
+                raise _NoWay(
+                    "domain_taken", f"services {owners[host]} and {name} both have the domain {host}; a domain belongs to one service"
+                )
+            owners[host] = name
+
+
+def _settings(snapshot: Snapshot, service: str) -> ServiceSettings:
+    return snapshot.services.get(service, ServiceSettings())
+
+
+def _list(names: list[str]) -> str:
+    return "the secret " + names[0] if len(names) == 1 else "the secrets " + ", ".join(names)
+
+
+def _digest(*parts: object) -> str:
+    """A short hash of everything given; stable over processes and versions of Python."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]

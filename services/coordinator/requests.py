@@ -1,0 +1,168 @@
+"""What people wish. Api has checked that they may; what cannot be done is answered with `RequestRefused` and the reason."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from services.coordinator import store
+from services.coordinator.catalogue import Catalogue, Follower, Unknown
+from services.coordinator.changes import create
+from services.coordinator.coordinator import Coordinator
+from services.coordinator.inputs import Accepted, Approved, Cancelled, Input, Retried
+from services.coordinator.saga import DeploymentState, Origin
+from services.coordinator.work import UnitOfWork
+from shared import inbox
+from shared.consumer import Received
+from shared.contracts import requests as r
+from shared.contracts.commands import Source
+from shared.contracts.events import Event, RequestRefused
+from shared.contracts.places import Place
+from shared.contracts.releases import ReleaseKind
+from shared.messages import type_of
+
+_TYPES = {request.type_name(): request for request in r.REQUESTS}
+
+
+def decode_request(_subject: str, headers: dict[str, str], body: bytes) -> r.Request:
+    """Reads a request by its type; raises `ValueError` for one that this version does not know."""
+    name = type_of(headers)
+    if name not in _TYPES:
+        raise ValueError(f"unknown request {name}")
+    return _TYPES[name].decode(body)
+
+
+class Impossible(Exception):
+    """The request cannot be done; the text says why and what to do."""
+
+
+async def take_requests(coordinator: Coordinator, batch: Sequence[Received[r.Request]]) -> None:
+    """Handles a batch of REQUESTS, one transaction each."""
+    for item in batch:
+        request = item.message
+        prepared = await _prepare(coordinator.catalogue, request)
+        async with coordinator.work() as work:
+            if not await inbox.take(work.connection, [request.id]):
+                continue
+            try:
+                await _do(work, coordinator, request, prepared)
+            except Impossible as reason:
+                work.publish(_refusal(request, str(reason)))
+
+
+def _refusal(request: r.Request, reason: str) -> Event:
+    place: Place | None = getattr(request, "place", None)
+    fact = RequestRefused(request=request.id, reason=reason)
+    return Event.of(
+        fact,
+        request.organization,
+        place.project if place else None,
+        place.environment if place else None,
+        cause=request.id,
+        deployment=getattr(request, "target_deployment", None),
+    )
+
+
+async def _prepare(catalogue: Catalogue, request: r.Request) -> Follower | None:
+    """The environment that the request is about, asked before the transaction."""
+    place: Place | None = getattr(request, "place", None)
+    if place is None:
+        return None
+    try:
+        found = await catalogue.followers(place.organization, place.project, environment=place.environment)
+    except Unknown:
+        return None
+    return found[0] if found else None
+
+
+async def _do(work: UnitOfWork, coordinator: Coordinator, request: r.Request, follower: Follower | None) -> None:
+    match request:
+        case r.DeployRequested() | r.RollbackRequested() | r.RemoveRequested():
+            if follower is None:
+                raise Impossible(f"there is no environment {request.place}")
+            origin = await _origin(work, coordinator.catalogue, request, follower)
+            await create(work, origin, cause=request.id)
+        case r.CancelRequested():
+            await _move(work, request, request.target_deployment, Cancelled(by=request.subject, cause=request.id))
+        case r.ApproveRequested():
+            decision = Approved(by=request.subject, approved=request.approved, reason=request.reason, cause=request.id)
+            await _move(work, request, request.target_deployment, decision, only=DeploymentState.WAITING)
+        case r.RetryRequested():
+            await _move(work, request, request.target_deployment, Retried(by=request.subject), only=DeploymentState.STUCK)
+        case r.AcceptRequested():
+            await _move(work, request, request.target_deployment, Accepted(by=request.subject), only=DeploymentState.STUCK)
+
+
+async def _move(work: UnitOfWork, request: r.Request, deployment: str, message: Input, only: DeploymentState | None = None) -> None:
+    await work.lock([deployment])
+    saga = work.saga(deployment)
+    if saga is None or saga.origin.place.organization != request.organization:
+        raise Impossible(f"there is no deployment {deployment}")
+    if saga.state.final:
+        raise Impossible(f"the deployment has ended already: {saga.state}")
+    if only is not None and saga.state is not only:
+        raise Impossible(f"the deployment is {saga.state}, not {only}")
+    await work.apply(deployment, message)
+
+
+async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, follower: Follower) -> Origin:
+    origin = Origin(
+        place=follower.place,
+        environment_kind=follower.kind,
+        target=follower.target,
+        kind=ReleaseKind.DEPLOY,
+        arrival=await store.next_arrival(work.connection),
+        subject=request.subject,
+        request=request.id,
+        by_hand=True,
+    )
+    match request:
+        case r.RemoveRequested():
+            return replace(origin, kind=ReleaseKind.REMOVE, title="remove the environment")
+        case r.RollbackRequested():
+            return await _rollback(work, origin, request)
+        case r.DeployRequested(again=str() as deployment):
+            return await _again(work, catalogue, origin, deployment)
+        case r.DeployRequested():
+            return await _commit(work, catalogue, origin, follower, request)
+        case _:
+            raise Impossible(f"{type(request).__name__} makes no deployment")
+
+
+async def _rollback(work: UnitOfWork, origin: Origin, request: r.RollbackRequested) -> Origin:
+    to = request.to or await store.record_before(work.connection, request.place)
+    if to is None:
+        raise Impossible(f"{request.place} has no earlier release to return to")
+    if await store.record_of(work.connection, request.place, to) is None:
+        raise Impossible(f"deployment {to} did not end well in {request.place}: there is nothing to return to")
+    return replace(origin, kind=ReleaseKind.ROLLBACK, rollback_to=to, title=f"roll back to {to}")
+
+
+async def _again(work: UnitOfWork, catalogue: Catalogue, origin: Origin, deployment: str) -> Origin:
+    former = (await store.lock(work.connection, [deployment])).get(deployment)
+    if former is None or former.saga.origin.place != origin.place or former.saga.origin.source is None:
+        raise Impossible(f"{origin.place} has no deployment {deployment} that could be run again")
+    source, before = former.saga.origin.source, former.saga.origin
+    fresh = await _source(catalogue, origin, source.connection, source.ref, source.commit)
+    return replace(origin, source=fresh, connection=source.connection, title=before.title, author=before.author, web_url=before.web_url)
+
+
+async def _commit(work: UnitOfWork, catalogue: Catalogue, origin: Origin, follower: Follower, request: r.DeployRequested) -> Origin:
+    place = origin.place
+    ref = request.ref or (None if request.commit else follower.ref)
+    change = await store.newest_change(work.connection, place.organization, place.project, ref)
+    if change is None and request.commit is None:
+        raise Impossible(f"nothing was pushed to {ref} of {place.organization}/{place.project} yet")
+    commit = request.commit or (change.commit if change else "")
+    connection = follower.connection or (change.connection if change else "")
+    source = await _source(catalogue, origin, connection, ref or (change.ref if change else follower.ref), commit)
+    origin = replace(origin, source=source, connection=connection)
+    if change is not None and change.commit == commit:
+        origin = replace(origin, title=change.title, author=change.author, web_url=change.web_url)
+    return origin
+
+
+async def _source(catalogue: Catalogue, origin: Origin, connection: str, ref: str, commit: str) -> Source:
+    place = origin.place
+    try:
+        return await catalogue.source(place.organization, place.project, connection, origin.target, ref, commit)
+    except Unknown as unknown:
+        raise Impossible(f"the source is not known: {unknown}") from unknown

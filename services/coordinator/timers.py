@@ -1,0 +1,72 @@
+"""Timers of sagas, by the database's clock; and beats, which count only while this process was connected."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+from nats.aio.msg import Msg
+
+from services.coordinator import store
+from services.coordinator.coordinator import Coordinator
+from services.coordinator.inputs import Tick
+from shared.bus import Bus
+from shared.consumer import UNAVAILABLE
+
+log = structlog.get_logger()
+LOOK_S = 0.25
+AT_ONCE = 100
+FORGET_S = 3600.0
+
+
+class Beats:
+    """When each step was last heard, by the monotonic clock."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._heard: dict[str, float] = {}
+        self._connected = asyncio.get_running_loop().time()
+        bus.on_reconnect(self._reconnected)
+
+    async def listen(self) -> None:
+        """Hears beats from now on."""
+        await self._bus.nc.subscribe("slipway.beat.>", cb=self._hear)
+
+    async def _hear(self, message: Msg) -> None:
+        now = asyncio.get_running_loop().time()
+        self._heard[message.subject.rsplit(".", 1)[-1]] = now
+        if len(self._heard) > 10_000:
+            self._heard = {key: at for key, at in self._heard.items() if now - at < FORGET_S}
+
+    async def _reconnected(self) -> None:
+        self._connected = asyncio.get_running_loop().time()
+
+    def tick(self, deployment: str, steps: list[str], clock: datetime) -> Tick:
+        """What a timer needs to know, on the database's clock."""
+        now = asyncio.get_running_loop().time()
+        connected = self._connected if self._bus.connected else now
+        heard = {step: at for step in steps if (at := self._heard.get(f"{deployment}-{step}")) is not None}
+        return Tick(
+            connected_since=clock - timedelta(seconds=now - connected),
+            heard={step: clock - timedelta(seconds=now - at) for step, at in heard.items()},
+        )
+
+
+async def tick(coordinator: Coordinator, beats: Beats) -> None:
+    """Fires timers for ever. Several replicas share the work: a saga that somebody else is at is skipped."""
+    while True:
+        try:
+            busy = await _fire(coordinator, beats)
+        except UNAVAILABLE as error:
+            log.warning("timers paused", error=str(error) or type(error).__name__)
+            busy = False
+        if not busy:
+            await asyncio.sleep(LOOK_S)
+
+
+async def _fire(coordinator: Coordinator, beats: Beats) -> bool:
+    async with coordinator.work() as work:
+        due = await store.lock_due(work.connection, AT_ONCE)
+        for loaded in due:
+            work.hold(loaded)
+            await work.apply(loaded.saga.id, beats.tick(loaded.saga.id, list(loaded.saga.steps), loaded.clock))
+    return len(due) == AT_ONCE

@@ -1,0 +1,97 @@
+"""One transaction of the coordinator: lock sagas, move them, write state and messages together; then tell who must know."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.coordinator import store
+from services.coordinator.engine import advance
+from services.coordinator.inputs import CancelWork, CloseCommands, Input
+from services.coordinator.saga import DeploymentState, Limits, Saga, Want
+from services.coordinator.snapshot import Record
+from shared.messages import Message
+from shared.outbox import Outbox
+from shared.postgres import Connection
+
+
+@dataclass
+class UnitOfWork:
+    """Lives within one transaction. What is in `cancels`, `newer` and `wants` is for after the commit, and losing it is harmless."""
+
+    connection: Connection
+    outbox: Outbox
+    limits: Limits
+    cancels: list[CancelWork] = field(default_factory=list)
+    newer: list[Saga] = field(default_factory=list)
+    wants: set[Want] = field(default_factory=set)
+    _before: dict[str, Saga] = field(default_factory=dict)
+    _now: dict[str, Saga] = field(default_factory=dict)
+    _clock: datetime | None = None
+    _messages: list[Message] = field(default_factory=list)
+    _closed: list[CloseCommands] = field(default_factory=list)
+
+    async def lock(self, ids: Iterable[str]) -> None:
+        """Locks and reads deployments."""
+        for loaded in (await store.lock(self.connection, ids)).values():
+            self.hold(loaded)
+
+    def hold(self, loaded: store.Loaded) -> None:
+        """Takes in a saga that this transaction has locked already."""
+        self._clock = loaded.clock
+        self._before[loaded.saga.id] = self._now[loaded.saga.id] = loaded.saga
+
+    async def create(self, saga: Saga, cause: Input) -> None:
+        """A new deployment and its first move."""
+        self._clock = saga.created_at
+        await store.insert(self.connection, saga)
+        self._before[saga.id] = self._now[saga.id] = saga
+        await self.apply(saga.id, cause)
+
+    def saga(self, deployment: str) -> Saga | None:
+        """A locked saga as it is now."""
+        return self._now.get(deployment)
+
+    async def apply(self, deployment: str, message: Input) -> None:
+        """Moves a locked saga; one that is not there is left alone."""
+        saga = self._now.get(deployment)
+        if saga is None:
+            return
+        assert self._clock is not None
+        if saga.state in {DeploymentState.AUTHORIZING, DeploymentState.WAITING}:
+            saga.newest = (await store.environment(self.connection, saga.origin.place)).newest_commit
+        self._now[deployment], outputs = advance(saga, message, self._clock, self.limits)
+        for output in outputs:
+            if isinstance(output, CancelWork):
+                self.cancels.append(output)
+            elif isinstance(output, CloseCommands):
+                self._closed.append(output)
+            else:
+                self._messages.append(output)
+
+    def publish(self, message: Message) -> None:
+        """Another message with the same transaction."""
+        self._messages.append(message)
+
+    async def finish(self) -> None:
+        """Writes it all; the caller commits."""
+        moved = [(self._before[name], saga) for name, saga in self._now.items() if saga is not self._before[name]]
+        if moved:
+            await store.save(self.connection, moved, self.limits.silence)
+        for before, saga in moved:
+            await self._consequences(before, saga)
+        await self.outbox.add(self.connection, self._messages)
+        await store.close_commands(self.connection, self._closed)
+
+    async def _consequences(self, before: Saga, saga: Saga) -> None:
+        place, origin = saga.origin.place, saga.origin
+        if saga.epoch is not None and saga.epoch != before.epoch:
+            await store.set_epoch(self.connection, place, saga.epoch)
+        if saga.authorised and not before.authorised:
+            await store.set_newest(self.connection, place, origin.arrival, origin.source.commit if origin.source else None)
+            self.newer.append(saga)
+        if saga.wants is not None and saga.wants is not before.wants:
+            self.wants.add(saga.wants)
+        if before.holds and not saga.holds:
+            self.wants.add(Want.ENVIRONMENT)
+        if saga.state is DeploymentState.SUCCEEDED and saga.plan is not None:
+            await store.set_record(self.connection, saga, Record(releases=saga.plan.releases, databases=saga.plan.databases))

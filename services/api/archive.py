@@ -1,0 +1,103 @@
+"""What comes from the streams into the archive, in batches: one transaction a batch."""
+
+from collections.abc import Sequence
+
+from services.api.live import Wakeups
+from services.api.projection import fold
+from services.api.store import archive, logs, places, requests
+from shared.consumer import Received
+from shared.contracts.events import CatalogueChanged, DeploymentCreated, DeploymentSucceeded, Event, RequestRefused
+from shared.contracts.facts import UnknownFact
+from shared.contracts.logs import LogLines
+from shared.contracts.releases import ReleaseKind
+from shared.outbox import Outbox
+from shared.postgres import Connection, Pool
+
+
+def decode_event(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
+    """Any event, known or not: the archive keeps them all."""
+    return Event.decode(body)
+
+
+def decode_lines(_subject: str, _headers: dict[str, str], body: bytes) -> LogLines:
+    """A batch of log lines."""
+    return LogLines.decode(body)
+
+
+def decode_letter(_subject: str, _headers: dict[str, str], body: bytes) -> str:
+    """A dead letter is kept whatever it holds."""
+    return body.decode("utf-8", "replace").replace("\x00", "\ufffd")
+
+
+class Archive:
+    """Stores what comes; idempotent: an event, a line or a letter that is there already changes nothing."""
+
+    def __init__(self, pool: Pool, outbox: Outbox, wakeups: Wakeups) -> None:
+        self._pool = pool
+        self._outbox = outbox
+        self._wakeups = wakeups
+
+    async def take_events(self, received: Sequence[Received[Event]]) -> None:
+        """Archives events, makes the pages of their deployments anew, and does what follows from the new ones."""
+        events = [item.message for item in received]
+        traces = [item.headers.get("traceparent") for item in received]
+        async with self._pool.acquire() as connection, connection.transaction():
+            new = await archive.add(connection, events, traces)
+            fresh = [event for event in events if event.id in new]
+            await make_pages(connection, sorted({event.deployment for event in fresh if event.deployment}))
+            await answer_requests(connection, fresh)
+            await self._forget_removed(connection, fresh)
+        self._outbox.wake()
+        self._wakeups.wake()
+
+    async def take_lines(self, received: Sequence[Received[LogLines]]) -> None:
+        """Keeps log lines."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await logs.add(connection, [item.message for item in received])
+        self._wakeups.wake()
+
+    async def take_letters(self, received: Sequence[Received[str]]) -> None:
+        """Keeps dead letters."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            for item in received:
+                await logs.add_letter(connection, item.subject.rpartition(".")[2], item.headers, item.message)
+
+    async def _forget_removed(self, connection: Connection, fresh: Sequence[Event]) -> None:
+        """The catalogue's entry of an environment goes when its removal has succeeded."""
+        for event in fresh:
+            if event.name != DeploymentSucceeded.__name__ or event.deployment is None:
+                continue
+            page = await archive.deployment(connection, event.deployment)
+            if page is None or page.kind != ReleaseKind.REMOVE:
+                continue
+            place = (page.organization, page.project, page.environment)
+            if await places.delete_environment(connection, *place):
+                gone = CatalogueChanged(kind="environment", name=page.environment, action="deleted", by="")
+                await self._outbox.add(connection, [Event.of(gone, *place, cause=event.id)])
+
+
+async def make_pages(connection: Connection, deployments: Sequence[str]) -> None:
+    """Makes the pages of these deployments from all their archived events, so that order and duplicates do not matter."""
+    for found in (await archive.of_deployments(connection, deployments)).values():
+        pages = fold(event for event, _ in found)
+        if pages is not None:
+            await archive.put(connection, pages, next((trace for _, trace in found if trace), None))
+
+
+async def answer_requests(connection: Connection, events: Sequence[Event]) -> None:
+    """Tells people's requests what became of them."""
+    taken: list[tuple[str, str]] = []
+    refused: list[tuple[str, str]] = []
+    for event in events:
+        if event.name not in (DeploymentCreated.__name__, RequestRefused.__name__):
+            continue
+        try:
+            fact = event.fact()
+        except UnknownFact:
+            continue
+        if isinstance(fact, DeploymentCreated) and fact.request and event.deployment:
+            taken.append((fact.request, event.deployment))
+        elif isinstance(fact, RequestRefused):
+            refused.append((fact.request, fact.reason))
+    await requests.taken(connection, taken)
+    await requests.refused(connection, refused)

@@ -1,0 +1,65 @@
+"""What api does by itself: it hands audit entries to auth, and forgets what is old."""
+
+import asyncio
+from datetime import UTC
+
+import structlog
+from grpc import aio
+
+from services.api.adapters.auth import Auth
+from services.api.live import Wakeups, news
+from services.api.store import audit, idempotency, logs
+from shared import inbox
+from shared.postgres import UNAVAILABLE, Pool
+from shared.proto import auth_pb2 as pb
+from shared.rpc import CALL_S
+
+log = structlog.get_logger()
+
+_RETRY_S = 2.0
+_HOURLY_S = 3600.0
+
+
+async def deliver_audit(pool: Pool, auth: Auth, wakeups: Wakeups) -> None:
+    """Delivers audit entries in order, for ever; each is forgotten once auth has it. An entry may arrive twice, with one id."""
+    while True:
+        ticket = wakeups.ticket()
+        try:
+            delivered = await _deliver_some(pool, auth)
+        except (aio.AioRpcError, *UNAVAILABLE) as error:
+            log.warning("audit entries wait", error=str(error) or type(error).__name__)
+            await asyncio.sleep(_RETRY_S)
+            continue
+        if not delivered:
+            await news(ticket, 10.0)
+
+
+async def _deliver_some(pool: Pool, auth: Auth) -> int:
+    async with pool.acquire() as connection:
+        entries = await audit.oldest(connection)
+        for entry in entries:
+            message = pb.AuditEntry(
+                id=entry.id,
+                time=entry.time.astimezone(UTC).isoformat(),
+                subject=entry.subject,
+                action=entry.action,
+                resource=entry.resource,
+                allowed=True,
+                details=entry.details,
+            )
+            await auth.stub.Audit(message, timeout=CALL_S)
+            await audit.delivered(connection, entry.position)
+    return len(entries)
+
+
+async def forget_old(pool: Pool, log_days: int) -> None:
+    """Forgets old log lines, idempotency keys and inbox rows, every hour."""
+    while True:
+        try:
+            async with pool.acquire() as connection:
+                await logs.prune(connection, log_days)
+                await idempotency.prune(connection)
+                await inbox.prune(connection)
+        except UNAVAILABLE as error:
+            log.warning("old rows wait", error=str(error) or type(error).__name__)
+        await asyncio.sleep(_HOURLY_S)

@@ -1,0 +1,231 @@
+"""The gRPC service Catalogue: what coordinator, webhooks and notifier ask of the catalogue."""
+
+# ruff: noqa: N802, D102 -- names and documentation are those of catalogue.proto
+
+import base64
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc import aio
+
+from services.api.refs import follows
+from services.api.resources.connections import OWN
+from services.api.safe import Safe, organization_scope, project_scope
+from services.api.settings import Settings
+from services.api.store import channels, connections, places, secrets, services, variables
+from services.api.store.connections import StoredConnection
+from services.api.store.places import Environment
+from services.api.store.secrets import SealedVersion
+from shared.clone_credentials import USERNAME, mint
+from shared.postgres import UNAVAILABLE, Connection, Pool
+from shared.proto import catalogue_pb2 as pb
+from shared.proto.catalogue_pb2_grpc import CatalogueServicer, add_CatalogueServicer_to_server
+from shared.sealing import seal
+
+Context = aio.ServicerContext[Any, Any]
+Q = TypeVar("Q", bound=Message)
+A = TypeVar("A", bound=Message)
+
+_CLONE_USERS = {"github": "x-access-token", "gitlab": "oauth2", "bitbucket": "x-token-auth"}
+"""What the forges want as user name beside a token."""
+
+
+class Missing(LookupError):
+    """There is no such place, connection or target."""
+
+
+def _answering(
+    method: Callable[["Servicer", Q, Connection], Awaitable[A]],
+) -> Callable[["Servicer", Q, Context], Coroutine[None, None, A]]:
+    """One snapshot of the database an answer; what is missing or away becomes the call's status."""
+
+    @wraps(method)
+    async def answer(servicer: "Servicer", request: Q, context: Context) -> A:
+        try:
+            async with (
+                servicer.pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                return await method(servicer, request, connection)
+        except Missing as missing:
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(missing))
+        except UNAVAILABLE as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f"api's database is away: {type(error).__name__}")
+        raise AssertionError("abort does not return")
+
+    return answer
+
+
+class Servicer(CatalogueServicer):
+    """Callers are services with a certificate of the control plane."""
+
+    def __init__(self, pool: Pool, safe: Safe, settings: Settings, clone_key: bytes) -> None:
+        self.pool = pool
+        self._safe = safe
+        self._settings = settings
+        self._clone_key = clone_key
+
+    def register(self, server: aio.Server) -> None:
+        """Adds the service to a server."""
+        add_CatalogueServicer_to_server(self, server)
+
+    @_answering
+    async def Followers(self, request: pb.FollowersRequest, connection: Connection) -> pb.FollowersReply:
+        entries = await places.environments(connection, request.organization, request.project)
+        if request.environment:
+            entries = [entry for entry in entries if entry.slug == request.environment]
+        else:
+            entries = [entry for entry in entries if follows(entry.ref, request.ref)]
+        if request.connection:
+            entries = [entry for entry in entries if entry.connection in (None, request.connection)]
+        of_project = await connections.of_project(connection, request.organization, request.project)
+        return pb.FollowersReply(environments=[self._follower(entry, request.connection, of_project) for entry in entries])
+
+    def _follower(self, entry: Environment, asked: str, of_project: Sequence[StoredConnection]) -> pb.Follower:
+        name = entry.connection or asked or (of_project[0].name if len(of_project) == 1 else OWN)
+        known = {stored.name: stored.repository for stored in of_project}
+        return pb.Follower(
+            place=pb.Place(organization=entry.organization, project=entry.project, environment=entry.slug),
+            kind=entry.kind,
+            target=entry.target,
+            ref=entry.ref,
+            connection=name,
+            repository=known.get(name, own_repository(entry.organization, entry.project)),
+            needs_approval=entry.needs_approval,
+        )
+
+    @_answering
+    async def SourceOf(self, request: pb.SourceRequest, connection: Connection) -> pb.SourceReply:
+        if await places.project(connection, request.organization, request.project) is None:
+            raise Missing(f"project {request.organization}/{request.project}")
+        public_key = await self._public_key(connection, request.target)
+        if request.connection == OWN:
+            password = mint(self._clone_key, request.organization, request.project, time.time())
+            return pb.SourceReply(
+                repository=own_repository(request.organization, request.project),
+                clone_url=f"{self._settings.clone_url.rstrip('/')}/{request.organization}/{request.project}.git",
+                username=USERNAME,
+                sealed_password=seal(public_key, password.encode()),
+            )
+        stored = await connections.get(connection, request.organization, request.connection)
+        if stored is None or stored.project != request.project:
+            raise Missing(f"connection {request.connection} of {request.organization}/{request.project}")
+        token = await self._token(connection, stored)
+        return pb.SourceReply(
+            repository=stored.repository,
+            clone_url=stored.clone_url,
+            username=_CLONE_USERS.get(stored.forge, "slipway") if token else "",
+            sealed_password=seal(public_key, token.encode()) if token else "",
+        )
+
+    @_answering
+    async def Snapshot(self, request: pb.SnapshotRequest, connection: Connection) -> pb.SnapshotReply:
+        place = (request.place.organization, request.place.project, request.place.environment)
+        entry = await places.environment(connection, *place)
+        if entry is None:
+            raise Missing(f"environment {'/'.join(place)}")
+        reply = pb.SnapshotReply(
+            place=request.place,
+            kind=entry.kind,
+            target=entry.target,
+            version=entry.version,
+            https_port=self._settings.https_port,
+        )
+        for settings in await services.find(connection, *place):
+            found = reply.services[settings.service]
+            found.domains.extend(settings.domains)
+            found.memory_bytes, found.cpu = settings.memory_bytes, settings.cpu
+            found.build_args.update(settings.build_args)
+        for variable in await variables.find(connection, *place):
+            if variable.service:
+                reply.services[variable.service].variables[variable.name] = variable.value
+            else:
+                reply.variables[variable.name].CopyFrom(pb.Variable(value=variable.value, version=variable.version))
+        newest = await secrets.effective(connection, *place)
+        reply.secrets.extend(pb.SecretRef(name=secret.name, version=secret.version) for secret in newest)
+        pinned = await secrets.pinned(connection, *place, [(ref.name, ref.version) for ref in request.pinned])
+        wanted = {(secret.name, secret.version): secret for secret in (*newest, *pinned)}
+        reply.sealed.extend(await self._sealed(connection, entry, list(wanted.values())))
+        return reply
+
+    async def _sealed(self, connection: Connection, entry: Environment, found: Sequence[SealedVersion]) -> list[pb.SealedSecret]:
+        """Opened from rest and sealed to the target: no value leaves this process in another form."""
+        if not found:
+            return []
+        public_key = await self._public_key(connection, entry.target)
+        scope = project_scope(entry.organization, entry.project)
+        sealed = []
+        for secret in found:
+            place = secrets.belongs_to(entry.organization, entry.project, secret.environment, secret.name, secret.version)
+            value = await self._safe.open(connection, scope, place, secret.sealed)
+            sealed.append(pb.SealedSecret(name=secret.name, version=secret.version, sealed=seal(public_key, value.encode())))
+        return sealed
+
+    @_answering
+    async def Connections(self, request: pb.ConnectionsRequest, connection: Connection) -> pb.ConnectionsReply:
+        found = await connections.everywhere(connection, request.organization, request.name)
+        return pb.ConnectionsReply(connections=[await self._connection(connection, stored) for stored in found])
+
+    async def _connection(self, connection: Connection, stored: StoredConnection) -> pb.Connection:
+        scope, place = project_scope(stored.organization, stored.project), connections.secret_of(stored.name)
+        return pb.Connection(
+            organization=stored.organization,
+            project=stored.project,
+            name=stored.name,
+            forge=stored.forge,
+            secrets=[await self._safe.open(connection, scope, place, sealed) for sealed in stored.sealed_secrets],
+            repository=stored.repository,
+            clone_url=stored.clone_url,
+            token=await self._token(connection, stored),
+            api_url=stored.api_url,
+            version=stored.version,
+        )
+
+    @_answering
+    async def Channels(self, request: pb.ChannelsRequest, connection: Connection) -> pb.ChannelsReply:
+        reply = pb.ChannelsReply()
+        for stored in await channels.everywhere(connection, request.organization):
+            scope, name = organization_scope(stored.organization), (stored.organization, stored.name)
+            reply.channels.add(
+                organization=stored.organization,
+                project=stored.project,
+                name=stored.name,
+                kind=stored.kind,
+                url=await self._safe.open(connection, scope, channels.url_of(*name), stored.sealed_url),
+                secret=await self._safe.open(connection, scope, channels.secret_of(*name), stored.sealed_secret),
+                events=stored.events,
+                api_url=stored.api_url,
+                repository=stored.repository,
+                forge=stored.forge,
+                version=stored.version,
+            )
+        return reply
+
+    @_answering
+    async def Project(self, request: pb.ProjectRequest, connection: Connection) -> pb.ProjectReply:
+        found = await places.project(connection, request.organization, request.project)
+        if found is None:
+            return pb.ProjectReply(exists=False)
+        entries = await places.environments(connection, request.organization, request.project)
+        return pb.ProjectReply(exists=True, name=found.name, refs=sorted({entry.ref for entry in entries}))
+
+    async def _token(self, connection: Connection, stored: StoredConnection) -> str:
+        if stored.sealed_token is None:
+            return ""
+        scope = project_scope(stored.organization, stored.project)
+        return await self._safe.open(connection, scope, connections.token_of(stored.name), stored.sealed_token)
+
+    async def _public_key(self, connection: Connection, name: str) -> bytes:
+        target = await places.target(connection, name)
+        if target is None:
+            raise Missing(f"target {name}")
+        return base64.b64decode(target.public_key)
+
+
+def own_repository(organization: str, project: str) -> str:
+    """The identity of a project's repository on the own git remote."""
+    return f"slipway/{organization}/{project}"

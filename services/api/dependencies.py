@@ -1,0 +1,35 @@
+"""What the routes work with; made once, in app.py or a test."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from services.api.adapters.auth import Auth
+from services.api.live import Wakeups
+from services.api.safe import Safe
+from services.api.settings import Settings
+from shared.outbox import Outbox
+from shared.postgres import Pool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The pool, the outbox, the safe, auth, and who waits for news."""
+
+    settings: Settings
+    pool: Pool
+    outbox: Outbox
+    safe: Safe
+    auth: Auth
+    wakeups: Wakeups
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the application that serves the request."""
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts
+
+
+Using = Annotated[Parts, Depends(parts_of)]

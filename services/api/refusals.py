@@ -1,0 +1,27 @@
+"""The problems that several resources answer with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from shared.problems import Problem
+
+
+def not_found(kind: str, name: str) -> Problem:
+    """There is no such thing (or none that the caller may see)."""
+    return Problem(404, "not-found", f"There is no {kind} {name}.")
+
+
+def taken(kind: str, name: str, hint: str = "") -> Problem:
+    """A thing of that name is there already."""
+    return Problem(409, "exists", " ".join(part for part in (f"The {kind} {name} exists already.", hint) if part))
+
+
+@contextmanager
+def referring(problem: Problem) -> Iterator[None]:
+    """Turns a broken reference into the problem that says which."""
+    try:
+        yield
+    except asyncpg.ForeignKeyViolationError as error:
+        raise problem from error

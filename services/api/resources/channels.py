@@ -1,0 +1,203 @@
+"""Channels: whom to tell what. Signed webhooks, chat and mail, and statuses on a forge."""
+
+import base64
+import secrets
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field, StringConstraints
+
+from services.api.access import Asking, Caller, of_organization
+from services.api.dependencies import Using
+from services.api.paging import Page, Paged
+from services.api.refusals import not_found, referring, taken
+from services.api.safe import organization_scope
+from services.api.store import channels
+from services.api.store.channels import StoredChannel
+from services.api.transaction import TransactionalRoute, Unit, Within
+from shared.messages import Slug, utc_now
+from shared.problems import Problem
+
+router = APIRouter(prefix="/channels/{organization}", tags=["channels"], route_class=TransactionalRoute)
+
+Pattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z]+)\.(\*|[a-z_]+)$")]
+"""`deployment.succeeded`, `deployment.*`, `*.*`."""
+
+
+class NewChannel(BaseModel):
+    """A webhook's signing secret (Standard Webhooks) is made where it is missing; a chat's address is an apprise URL."""
+
+    name: Slug
+    project: Slug | None = Field(default=None, description="All projects where it is missing")
+    kind: Literal["webhook", "chat", "forge"]
+    url: str = Field(default="", max_length=2000)
+    secret: str | None = Field(default=None, max_length=4000, description="webhook: whsec_…; forge: token")
+    events: list[Pattern] = Field(default=[], max_length=50, description="Empty: the end of each deployment")
+    forge: str = ""
+    api_url: str = ""
+    repository: str = ""
+
+
+class ChannelChange(BaseModel):
+    """What shall change."""
+
+    project: Slug | None = None
+    url: str | None = Field(default=None, max_length=2000)
+    secret: str | None = Field(default=None, max_length=4000)
+    events: list[Pattern] | None = Field(default=None, max_length=50)
+
+
+class Channel(BaseModel):
+    """A channel without its secret; of a chat's address only what is no credential."""
+
+    organization: str
+    name: str
+    project: str | None
+    kind: str
+    url: str
+    events: list[str]
+    forge: str
+    api_url: str
+    repository: str
+    version: int
+    created_at: datetime
+
+
+class ChannelWithSecret(Channel):
+    """As it is shown once."""
+
+    secret: str
+
+
+def _safe_url(kind: str, url: str) -> str:
+    return url if kind == "webhook" else f"{urlsplit(url).scheme}://…" if url else ""
+
+
+async def _shown(stored: StoredChannel, using: Using) -> Channel:
+    place = channels.url_of(stored.organization, stored.name)
+    async with using.pool.acquire() as connection:
+        url = await using.safe.open(connection, organization_scope(stored.organization), place, stored.sealed_url)
+    return _page(stored, url)
+
+
+def _page(stored: StoredChannel, url: str) -> Channel:
+    return Channel(
+        organization=stored.organization,
+        name=stored.name,
+        project=stored.project or None,
+        kind=stored.kind,
+        url=_safe_url(stored.kind, url),
+        events=list(stored.events),
+        forge=stored.forge,
+        api_url=stored.api_url,
+        repository=stored.repository,
+        version=stored.version,
+        created_at=stored.created_at,
+    )
+
+
+def _check(wanted: NewChannel) -> None:
+    scheme = urlsplit(wanted.url).scheme
+    if wanted.kind == "webhook" and scheme not in ("https", "http"):
+        raise Problem(422, "bad-url", "A webhook needs the address that it is sent to: url https://…")
+    if wanted.kind == "chat" and not scheme:
+        raise Problem(422, "bad-url", "A chat needs an apprise address as url, e.g. slack://… or mailto://…")
+    if wanted.kind == "forge" and not (wanted.forge and wanted.repository and wanted.secret):
+        raise Problem(422, "incomplete", "A forge channel needs forge, repository and a token as secret.")
+
+
+def _signing_secret() -> str:
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+@router.get("")
+async def list_channels(organization: Slug, window: Paged, caller: Asking, using: Using) -> Page[Channel]:
+    """The organization's channels."""
+    await caller.may("channel.read", of_organization(organization))
+    rows = await channels.find(using.pool, organization, window.after, window.fetch)
+    return Page.of([await _shown(row, using) for row in rows], window, lambda row: row.name)
+
+
+@router.post("", status_code=201)
+async def create_channel(organization: Slug, wanted: NewChannel, caller: Asking, unit: Within) -> ChannelWithSecret:
+    """Makes a channel. A made secret is in this answer only."""
+    await caller.may("channel.write", of_organization(organization))
+    _check(wanted)
+    secret = wanted.secret or (_signing_secret() if wanted.kind == "webhook" else "")
+    entry = StoredChannel(
+        organization=organization,
+        name=wanted.name,
+        project=wanted.project or "",
+        kind=wanted.kind,
+        sealed_url=await _seal(unit, organization, channels.url_of(organization, wanted.name), wanted.url),
+        sealed_secret=await _seal(unit, organization, channels.secret_of(organization, wanted.name), secret),
+        events=tuple(wanted.events),
+        forge=wanted.forge,
+        api_url=wanted.api_url,
+        repository=wanted.repository,
+        version=1,
+        created_at=utc_now(),
+    )
+    with referring(not_found("organization", organization)):
+        made = await channels.new(unit.connection, entry)
+    if made is None:
+        raise taken("channel", wanted.name)
+    await unit.changed(caller, "created", "channel", made.name, organization)
+    shown = secret if wanted.kind == "webhook" and wanted.secret is None else ""
+    return ChannelWithSecret(**_page(made, wanted.url).model_dump(), secret=shown)
+
+
+@router.get("/{name}")
+async def get_channel(organization: Slug, name: Slug, caller: Asking, using: Using) -> Channel:
+    """One channel."""
+    await caller.may("channel.read", of_organization(organization))
+    found = await channels.get(using.pool, organization, name)
+    if found is None:
+        raise not_found("channel", name)
+    return await _shown(found, using)
+
+
+@router.patch("/{name}")
+async def change_channel(organization: Slug, name: Slug, wanted: ChannelChange, caller: Asking, unit: Within) -> Channel:
+    """Changes what is named."""
+    former = await _permitted(organization, name, caller, unit)
+    changed = former
+    if wanted.url is not None:
+        place = channels.url_of(organization, name)
+        changed = replace(changed, sealed_url=await _seal(unit, organization, place, wanted.url))
+    if wanted.secret is not None:
+        place = channels.secret_of(organization, name)
+        changed = replace(changed, sealed_secret=await _seal(unit, organization, place, wanted.secret))
+    if wanted.events is not None:
+        changed = replace(changed, events=tuple(wanted.events))
+    if "project" in wanted.model_fields_set:
+        changed = replace(changed, project=wanted.project or "")
+    stored = await channels.update(unit.connection, changed)
+    if stored is None:
+        raise not_found("channel", name)
+    await unit.changed(caller, "updated", "channel", name, organization)
+    scope, place = organization_scope(organization), channels.url_of(organization, name)
+    return _page(stored, await unit.parts.safe.open(unit.connection, scope, place, stored.sealed_url))
+
+
+@router.delete("/{name}", status_code=204)
+async def delete_channel(organization: Slug, name: Slug, caller: Asking, unit: Within) -> None:
+    """Nobody is told through it any more."""
+    await _permitted(organization, name, caller, unit)
+    await channels.delete(unit.connection, organization, name)
+    await unit.changed(caller, "deleted", "channel", name, organization)
+
+
+async def _permitted(organization: str, name: str, caller: Caller, unit: Unit) -> StoredChannel:
+    await caller.may("channel.write", of_organization(organization))
+    found = await channels.get(unit.connection, organization, name)
+    if found is None:
+        raise not_found("channel", name)
+    return found
+
+
+async def _seal(unit: Unit, organization: str, place: str, value: str) -> bytes:
+    return await unit.parts.safe.seal(unit.connection, organization_scope(organization), place, value)

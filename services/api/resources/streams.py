@@ -1,0 +1,161 @@
+"""Live streams (server-sent events). Each reads the archive at its reader's own speed, so nothing piles up and nothing is left out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
+
+from services.api.access import Asking, caller_with, token_of
+from services.api.dependencies import Parts, Using
+from services.api.live import news
+from services.api.projection import FINAL
+from services.api.resources.deployments import permitted, scopes_of
+from services.api.store import archive, logs
+from services.api.store.archive import Archived
+from services.api.store.logs import LogLine
+from shared.messages import Slug
+
+router = APIRouter(tags=["live"])
+
+PAGE = 500
+LAST_LINES_S = 0.4
+"""How long the stream of an ended deployment waits for lines that come after its last event."""
+RECHECK_S = 60.0
+"""How often a long stream looks whether its token still holds."""
+
+LastEventId = Annotated[str, Header(description="Where to go on", max_length=60)]
+
+
+class Line(BaseModel):
+    """A log line in a stream."""
+
+    step: str
+    direction: str
+    attempt: int
+    number: int
+    time: str
+    text: str
+
+
+class End(BaseModel):
+    """The last thing in a deployment's stream."""
+
+    state: str
+
+
+@router.get("/deployments/{deployment}/stream", response_class=EventSourceResponse)
+async def stream_deployment(
+    deployment: str, request: Request, caller: Asking, using: Using, last_event_id: LastEventId = ""
+) -> AsyncIterator[ServerSentEvent]:
+    """Its events (`event`) and log lines (`log`) from the start, or from Last-Event-ID; closes with `end`."""
+    await permitted(caller, "event.read", using.pool, deployment)
+    event_at, line_at = _positions(last_event_id)
+    tenure = _Tenure(request, using)
+    ended_since: float | None = None
+    while await tenure.holds():
+        ticket = using.wakeups.ticket()
+        page = await archive.deployment(using.pool, deployment)
+        events = await archive.events_of(using.pool, deployment, event_at, PAGE)
+        lines = await logs.find(using.pool, deployment, "", line_at, PAGE)
+        for item in _merged(events, lines):
+            if isinstance(item, Archived):
+                event_at = item.position
+                yield ServerSentEvent(data=archive.as_json(item.event), event="event", id=f"{event_at}-{line_at}")
+            else:
+                line_at = item.position
+                yield ServerSentEvent(data=_line(item), event="log", id=f"{event_at}-{line_at}")
+        if events or lines:
+            ended_since = None
+            continue
+        if page is not None and page.state in FINAL:
+            now = asyncio.get_running_loop().time()
+            ended_since = ended_since or now
+            if now - ended_since >= LAST_LINES_S:
+                yield ServerSentEvent(data=End(state=page.state), event="end", id=f"{event_at}-{line_at}")
+                return
+            await news(ticket, LAST_LINES_S)
+            continue
+        await news(ticket)
+
+
+@router.get("/events/stream", response_class=EventSourceResponse)
+async def stream_events(
+    request: Request,
+    caller: Asking,
+    using: Using,
+    organization: Slug | None = None,
+    project: Slug | None = None,
+    environment: Slug | None = None,
+    names: Annotated[list[str] | None, Query(alias="name", max_length=50)] = None,
+    last_event_id: LastEventId = "",
+) -> AsyncIterator[ServerSentEvent]:
+    """Events of what you may see, from now on or from Last-Event-ID (a position of the archive; 0 is its start)."""
+    at = int(last_event_id) if last_event_id.isdecimal() else await archive.newest_position(using.pool)
+    tenure = _Tenure(request, using)
+    while await tenure.holds():
+        ticket = using.wakeups.ticket()
+        rows = await archive.events(
+            using.pool,
+            scopes_of(caller),
+            at,
+            PAGE,
+            organization=organization or "",
+            project=project or "",
+            environment=environment or "",
+            names=names,
+        )
+        for row in rows:
+            at = row.position
+            yield ServerSentEvent(data=archive.as_json(row.event), event="event", id=str(at))
+        if not rows:
+            await news(ticket)
+
+
+class _Tenure:
+    """Whether the stream's token still holds: looked at now and then."""
+
+    def __init__(self, request: Request, parts: Parts) -> None:
+        self._token = token_of(request)
+        self._parts = parts
+        self._checked = asyncio.get_running_loop().time()
+
+    async def holds(self) -> bool:
+        """False once the token was revoked or has expired."""
+        now = asyncio.get_running_loop().time()
+        if now - self._checked < RECHECK_S:
+            return True
+        self._checked = now
+        return await caller_with(self._token, self._parts) is not None
+
+
+def _positions(last_event_id: str) -> tuple[int, int]:
+    event_at, _, line_at = last_event_id.partition("-")
+    return (int(event_at) if event_at.isdecimal() else 0, int(line_at) if line_at.isdecimal() else 0)
+
+
+def _merged(events: Sequence[Archived], lines: Sequence[LogLine]) -> list[Archived | LogLine]:
+    """By time. Events after the last line of a full page wait for the next page."""
+    if len(lines) == PAGE:
+        events = [item for item in events if item.event.time <= lines[-1].time]
+    # Each kind keeps its own order, because a stream goes on by position: a time never runs backwards within it.
+    merged: list[Archived | LogLine] = []
+    waiting = list(lines)
+    for item in events:
+        while waiting and waiting[0].time < item.event.time:
+            merged.append(waiting.pop(0))
+        merged.append(item)
+    return merged + waiting
+
+
+def _line(line: LogLine) -> Line:
+    return Line(
+        step=line.step,
+        direction=line.direction,
+        attempt=line.attempt,
+        number=line.number,
+        time=line.time.isoformat(),
+        text=line.text,
+    )

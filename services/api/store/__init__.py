@@ -1,0 +1,1 @@
+"""All SQL of api, one file per noun."""

@@ -1,0 +1,115 @@
+"""Forge accounts and hooks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.api.store.places import Reads
+from shared.postgres import Connection
+
+
+@dataclass(frozen=True)
+class StoredConnection:
+    """As stored: the secrets sealed, the newest first."""
+
+    name: str
+    organization: str
+    project: str
+    forge: str
+    repository: str
+    clone_url: str
+    api_url: str
+    sealed_secrets: tuple[bytes, ...]
+    sealed_token: bytes | None
+    version: int
+    created_at: datetime
+
+
+_NEW = """
+INSERT INTO connections (name, organization, project, forge, repository, clone_url, api_url, sealed_secrets, sealed_token)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING *
+"""
+_GET = "SELECT * FROM connections WHERE organization = $1 AND name = $2"
+_LIST = "SELECT * FROM connections WHERE organization = $1 AND name > $2 ORDER BY name LIMIT $3"
+_ALL = "SELECT * FROM connections WHERE ($1 = '' OR organization = $1) AND ($2 = '' OR name = $2) ORDER BY name"
+_OF_PROJECT = "SELECT * FROM connections WHERE organization = $1 AND project = $2 ORDER BY name"
+_UPDATE = """
+UPDATE connections SET repository = $3, clone_url = $4, api_url = $5, sealed_secrets = $6, sealed_token = $7,
+    version = version + 1
+WHERE organization = $1 AND name = $2 RETURNING *
+"""
+_DELETE = "DELETE FROM connections WHERE organization = $1 AND name = $2 RETURNING project"
+
+
+def secret_of(name: str) -> str:
+    """What a connection's hook secret is bound to."""
+    return f"connection/{name}/secret"
+
+
+def token_of(name: str) -> str:
+    """What a connection's token is bound to."""
+    return f"connection/{name}/token"
+
+
+def _stored(row: object) -> StoredConnection:
+    fields = dict(row)  # type: ignore[call-overload]
+    return StoredConnection(**fields | {"sealed_secrets": tuple(fields["sealed_secrets"])})
+
+
+async def new(connection: Connection, wanted: StoredConnection) -> StoredConnection | None:
+    """None where the name is taken (in the whole installation). Raises `ForeignKeyViolationError` without a project."""
+    row = await connection.fetchrow(
+        _NEW,
+        wanted.name,
+        wanted.organization,
+        wanted.project,
+        wanted.forge,
+        wanted.repository,
+        wanted.clone_url,
+        wanted.api_url,
+        list(wanted.sealed_secrets),
+        wanted.sealed_token,
+    )
+    return None if row is None else _stored(row)
+
+
+async def get(reads: Reads, organization: str, name: str) -> StoredConnection | None:
+    """The connection, if the organization has one of that name."""
+    row = await reads.fetchrow(_GET, organization, name)
+    return None if row is None else _stored(row)
+
+
+async def find(reads: Reads, organization: str, after: str, limit: int) -> Sequence[StoredConnection]:
+    """An organization's connections, by name."""
+    return [_stored(row) for row in await reads.fetch(_LIST, organization, after, limit)]
+
+
+async def everywhere(reads: Reads, organization: str = "", name: str = "") -> Sequence[StoredConnection]:
+    """All connections; of one organization, or of one name, where given."""
+    return [_stored(row) for row in await reads.fetch(_ALL, organization, name)]
+
+
+async def of_project(reads: Reads, organization: str, project: str) -> Sequence[StoredConnection]:
+    """A project's connections, by name."""
+    return [_stored(row) for row in await reads.fetch(_OF_PROJECT, organization, project)]
+
+
+async def update(connection: Connection, wanted: StoredConnection) -> StoredConnection | None:
+    """Everything but names and the forge may change. None where there is none."""
+    row = await connection.fetchrow(
+        _UPDATE,
+        wanted.organization,
+        wanted.name,
+        wanted.repository,
+        wanted.clone_url,
+        wanted.api_url,
+        list(wanted.sealed_secrets),
+        wanted.sealed_token,
+    )
+    return None if row is None else _stored(row)
+
+
+async def delete(connection: Connection, organization: str, name: str) -> str | None:
+    """The project that it belonged to; None where there was none."""
+    project: str | None = await connection.fetchval(_DELETE, organization, name)
+    return project

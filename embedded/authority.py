@@ -58,10 +58,15 @@ class Issued:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
+    def pem(self) -> tuple[str, str]:
+        """Certificate and key as PEM."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM).decode(), _key_pem(self.key).decode()
+
     def write(self, certificate: Path, key: Path) -> None:
         """PEM files, the key readable by its owner only."""
-        write_private(key, _key_pem(self.key))
-        write_private(certificate, self.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        public, private = self.pem()
+        write_private(key, private)
+        write_private(certificate, public, 0o644)
 
 
 def prepare(home: Home, services: tuple[str, ...]) -> None:
@@ -73,6 +78,11 @@ def prepare(home: Home, services: tuple[str, ...]) -> None:
         if not _is_good(certificate, key, control_plane):
             control_plane.issue(service).write(certificate, key)
     _prepare_keys(home)
+
+
+def load(folder: Path) -> Authority:
+    """The authority that `prepare` made in `tls/` or `ca/`."""
+    return _authority(folder / "ca.pem", folder / "ca.key", "")
 
 
 def _prepare_keys(home: Home) -> None:

@@ -181,7 +181,8 @@ def _wait_until_it_answers(settings: EngineSettings, process: "subprocess.Popen[
     process.terminate()
     with log.open("rb") as file:
         file.seek(beginning)
-        last = b"\n".join(file.read().splitlines()[-5:]).decode(errors="replace")
+        lines = file.read().decode(errors="replace").splitlines()
+    last = "\n".join([line for line in lines if "level=info" not in line and "level=warning" not in line][-5:])
     raise EngineError(f"dockerd was started but does not answer at {settings.socket}. Its last words ({log}):\n{last}")
 
 

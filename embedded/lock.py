@@ -35,7 +35,7 @@ def running_supervisor(home: Home) -> int | None:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return int(file.read().strip() or 0)
-    except FileNotFoundError:
+    except OSError:  # No such home, or somebody else's: the preflight says that in its own words.
         return None
     return None
 

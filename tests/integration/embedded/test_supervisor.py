@@ -1,0 +1,181 @@
+"""`up`, `down` and `status` with real servers, containers and processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from embedded import supervisor
+from embedded.home import Home
+from embedded.preflight import PreflightFailed
+from embedded.progress import WHOLE, Progress
+from embedded.settings import Settings
+from embedded.status import ProcessStatus, Status, status
+from embedded.supervisor import StartFailed, down, up
+from tests.integration.embedded.conftest import TINY
+from tests.polling import eventually
+
+EXPECTED = {"supervisor", "nats", "postgres", "auth", "builder"}
+
+
+def process(found: Status, name: str) -> ProcessStatus:
+    """The process of that name."""
+    return next(each for each in found.processes if each.name == name)
+
+
+def pid_of(found: Status, name: str) -> int:
+    """Its process id."""
+    pid = process(found, name).pid
+    assert pid is not None
+    return pid
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those that still run."""
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_up_is_ready_and_applications_outlive_down(settings: Settings) -> None:
+    """After `up` every health check is true; `down` ends every process and leaves the data plane running; `down --all` ends that too."""
+    told: list[Progress] = []
+    up(settings, detach=True, command=TINY, report=told.append)
+    found = status(settings)
+    assert found.ready
+    assert {each.name for each in found.processes} == EXPECTED
+    assert told[-1].part == WHOLE
+    assert told[-1].state == "ready"
+
+    pids = [each.pid for each in found.processes if each.pid is not None]
+    assert down(settings).was_running
+    assert alive(pids) == []
+    assert {each.role: each.state for each in status(settings).containers} == {"registry": "running", "load-balancer": "running"}
+
+    ended = down(settings, everything=True)
+    assert len(ended.containers) == 2
+    assert status(settings).containers == ()
+
+
+async def test_a_warm_start_takes_under_five_seconds_and_leaves_the_data_plane_alone(settings: Settings) -> None:
+    """The second start keeps ports, passwords and containers, and is ready within five seconds."""
+    up(settings, detach=True, command=TINY)
+    ports = (settings.home / "run" / "ports.json").read_text()
+    containers = {each.name: psutil.Process for each in status(settings).containers}
+    down(settings)
+    started = up(settings, detach=True, command=TINY)
+    assert started.seconds < 5
+    assert (settings.home / "run" / "ports.json").read_text() == ports
+    assert {each.name for each in status(settings).containers} == set(containers)
+
+
+async def test_whatever_dies_is_started_again(settings: Settings) -> None:
+    """A service, NATS and PostgreSQL killed outright are up again, and all is ready, without anybody's help."""
+    up(settings, detach=True, command=TINY)
+    for name in ("auth", "nats", "postgres"):
+        before = pid_of(status(settings), name)
+        os.kill(before, signal.SIGKILL)
+
+        async def came_back(name: str = name, before: int = before) -> bool:
+            found = status(settings)
+            return found.ready and process(found, name).pid not in (None, before)
+
+        await eventually(came_back, within=30)
+        assert process(status(settings), name).restarts == 1
+        assert process(status(settings), name).last_end == "ended by SIGKILL"
+
+
+async def test_nothing_is_left_of_a_killed_supervisor(settings: Settings) -> None:
+    """When the supervisor is killed its children end by themselves, and the next start works."""
+    up(settings, detach=True, command=TINY)
+    found = status(settings)
+    pids = [each.pid for each in found.processes if each.pid is not None]
+    os.kill(pid_of(found, "supervisor"), signal.SIGKILL)
+
+    async def all_gone() -> bool:
+        return alive(pids) == []
+
+    await eventually(all_gone, within=20)
+    assert status(settings).supervisor is None
+    up(settings, detach=True, command=TINY)
+    assert status(settings).ready
+
+
+async def test_a_second_start_on_the_same_home_is_refused(settings: Settings) -> None:
+    """Two supervisors on one home would fight: the second is told about the first."""
+    started = up(settings, detach=True, command=TINY)
+    with pytest.raises(PreflightFailed, match=rf"runs already on this home \(process {started.pid}\)"):
+        up(settings, detach=True, command=TINY)
+
+
+async def test_a_failed_preparation_is_told_and_leaves_nothing_running(settings: Settings) -> None:
+    """Where the preparation fails, `up` raises its words, and NATS and PostgreSQL are ended again."""
+    told: list[Progress] = []
+    command = (sys.executable, "-m", "tests.integration.embedded.broken_stack")
+    with pytest.raises(StartFailed, match="no_such_module"):
+        up(settings, detach=True, command=command, report=told.append)
+    found = status(settings)
+    assert found.supervisor is None
+    servers = [int(each.detail.removeprefix("process ")) for each in told if each.detail.startswith("process ")]
+    assert len(servers) == 2
+    assert alive(servers) == []
+
+
+async def test_a_service_that_cannot_start_is_named_with_its_last_words(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that never becomes ready is given up, and says which part is missing and why."""
+    monkeypatch.setattr(supervisor, "_START_LIMIT", 4.0)
+    command = (sys.executable, "-m", "tests.integration.embedded.crashing_stack")
+    with pytest.raises(StartFailed, match=r"(?s)Still missing: builder.*exit code 1.*this service has a bug"):
+        up(settings, detach=True, command=command)
+    assert status(settings).supervisor is None
+
+
+async def test_a_signal_ends_an_attached_start_in_order(settings: Settings) -> None:
+    """SIGINT at `up` without --detach ends services and servers, and exits without an error."""
+    code = (
+        "from embedded.supervisor import up; from embedded.settings import Settings\n"
+        f"up(Settings(), command={TINY!r}, report=lambda p: print(p.part, p.state, flush=True))"
+    )
+    environment = {**os.environ, **settings.environment()}
+    running = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    assert running.stdout is not None
+    with running, running.stdout as output:
+        for line in output:
+            if line == "slipway ready\n":
+                break
+        pids = [each.pid for each in status(settings).processes if each.pid is not None]
+        began = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        output.read()
+        assert running.wait(20) == 0
+    assert time.monotonic() - began < 10
+    assert alive(pids) == []
+
+
+async def test_services_get_their_own_secrets_only(settings: Settings) -> None:
+    """A service that keeps nothing has no database address in its environment, and each has its own user on the bus."""
+    up(settings, detach=True, command=TINY)
+    found = status(settings)
+    environments = {name: _environment(pid_of(found, name), Home.at(settings.home)) for name in ("auth", "builder")}
+    assert "SLIPWAY_POSTGRES_DSN" in environments["auth"]
+    assert "SLIPWAY_POSTGRES_DSN" not in environments["builder"]
+    assert environments["auth"]["SLIPWAY_NATS_USER"] == "auth"
+    assert environments["auth"]["SLIPWAY_NATS_PASSWORD"] != environments["builder"]["SLIPWAY_NATS_PASSWORD"]
+
+
+def _environment(pid: int, home: Home) -> dict[str, str]:
+    """What the tiny service wrote down of its environment: /proc shows only that of the fork's parent."""
+    lines = (home.run / f"environment.{pid}").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+async def test_logs_are_private(settings: Settings) -> None:
+    """Logs, keys, the bus' configuration and run files are readable for their owner only."""
+    up(settings, detach=True, command=TINY)
+    home = Path(settings.home)
+    for name in ("logs", "keys", "nats", "run", "tls", "ca"):
+        assert (home / name).stat().st_mode & 0o077 == 0
+    assert (home / "nats" / "nats.conf").stat().st_mode & 0o077 == 0

@@ -1,11 +1,12 @@
 """Fetches packages through their ordinary clients: apt-get for Debian's, pip for wheels."""
 
+import importlib.util
 import io
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,21 +49,29 @@ def unpack(tree: Tree, package: Path, *, keep: Iterable[str], skip: Iterable[str
 
 
 def wheel(folder: Path, name: str, version: str, hashes: Iterable[str]) -> Path:
-    """Download a wheel for this machine and unpack it into `folder`; pip checks the SHA-256 `hashes`."""
+    """Download a wheel for this machine and unpack it into `folder`, whose SHA-256 must be one of `hashes`.
+
+    Nothing is installed into the Python that runs this.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{name}=={version} " + " ".join(f"--hash=sha256:{digest}" for digest in hashes))
-    done = _run(
-        (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
-         "--require-hashes", "--dest", str(folder), "--requirement", str(requirements)),
-        folder,
-    )  # fmt: skip
+    target = folder / name
+    options = ("--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", str(target))
+    done = _run((*_installer(), *options, "--requirement", str(requirements)), folder)
     if done.returncode != 0:
-        raise PackageUnavailableError(f"pip download {name}=={version}: {done.stderr.strip()[-500:]}")
-    unpacked = folder / name
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
-        archive.extractall(unpacked)  # noqa: S202 - its SHA-256 was checked
-    return unpacked
+        raise PackageUnavailableError(f"{name} {version} cannot be downloaded: {done.stderr.strip()[-500:]}")
+    return target
+
+
+def _installer() -> tuple[str, ...]:
+    """Pip of this environment, or uv where it was made without pip."""
+    if importlib.util.find_spec("pip") is not None:
+        return (sys.executable, "-m", "pip", "install", "--no-compile", "--disable-pip-version-check", "--root-user-action=ignore")
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if uv is None:
+        raise PackageUnavailableError("neither pip nor uv is there to download a wheel with: python -m ensurepip")
+    return (uv, "pip", "install", "--python", sys.executable)
 
 
 def _run(command: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -141,6 +141,7 @@ class Participant:
         for pool in pools_of(self.name):
             self._subscribe(broker, pool)
         cancels = await self._bus.nc.subscribe(f"slipway.cancel.{self.target}.>", cb=self._hear_cancel)
+        client = await broker.connect()
         await broker.start()
         try:
             await asyncio.Event().wait()
@@ -149,9 +150,9 @@ class Participant:
             for work, task in self._working.values():
                 work.cancelled.set()
                 task.cancel()
-            with suppress(Exception):  # FastStream drains, which raises while reconnecting; the process ends anyway
-                async with asyncio.timeout(3):
-                    await broker.stop()
+            for subscriber in broker.subscribers:
+                await subscriber.stop()
+            await client.close()  # not `broker.stop()`: it drains, which raises while reconnecting
 
     def _broker(self) -> NatsBroker:
         settings = self._settings

@@ -1,0 +1,153 @@
+"""The real coordinator on real PostgreSQL and NATS, with participants that answer by script and a catalogue in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from services.coordinator import app
+from services.coordinator.catalogue import Follower
+from services.coordinator.coordinator import Coordinator
+from services.coordinator.settings import Settings
+from services.coordinator.snapshot import Snapshot
+from shared.bus import Bus
+from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.contracts.commands import Command, Direction, Source
+from shared.contracts.events import Event
+from shared.contracts.facts import Fact
+from shared.contracts.manifest import Manifest
+from shared.contracts.places import EnvironmentKind, Place
+from shared.contracts.releases import SecretRef
+from shared.contracts.requests import Request
+from shared.contracts.steps import STEP_KINDS
+from shared.participant import Participant, StepFailure, Work
+from shared.process import Process, started
+from shared.settings import ServiceSettings
+from tests.polling import eventually
+from tests.stack import migrated, service_settings
+from tests.unit.coordinator.scenario import PLACE, TODO, Script, fact_for, undone_for
+
+
+class CatalogueInMemory:
+    """What api would say: one environment that follows main."""
+
+    def __init__(self) -> None:
+        self.snapshots = Snapshot()
+
+    async def followers(
+        self, organization: str, project: str, connection: str = "", ref: str = "", environment: str = ""
+    ) -> tuple[Follower, ...]:
+        """Production follows refs/heads/main."""
+        if (ref and ref != "refs/heads/main") or (environment and environment != "production"):
+            return ()
+        place = Place(organization=organization, project=project, environment="production")
+        return (Follower(place, EnvironmentKind.PRODUCTION, "local", "refs/heads/main", connection or "todo"),)
+
+    async def source(self, organization: str, project: str, connection: str, target: str, ref: str, commit: str) -> Source:
+        """A repository that nobody clones."""
+        return Source(connection=connection, repository="slipway/main/todo", clone_url="http://x", ref=ref, commit=commit)
+
+    async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = ()) -> Snapshot:
+        """What was set."""
+        return self.snapshots
+
+
+@dataclass
+class World:
+    """The coordinator, its participants, and all events so far."""
+
+    nats_url: str
+    coordinator: Coordinator
+    admin: Bus
+    events: list[Event] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    script: Script = lambda _command: None
+    manifest: Manifest = TODO
+    _arrival: int = 0
+
+    async def push(self, commit: str, ref: str = "refs/heads/main") -> ChangePushed:
+        """A change, as webhooks would write it."""
+        self._arrival += 1
+        change = ChangePushed(
+            organization="main", project="todo", connection="todo", repository="slipway/main/todo", clone_url="http://x", ref=ref,
+            commit=commit * 40, arrival=self._arrival, pusher=Pusher(forge="slipway", person="ada"), found_by=FoundBy.PUSH,
+        )  # fmt: skip
+        await self.send(change)
+        return change
+
+    async def send(self, change: ChangePushed, message_id: str | None = None) -> None:
+        """Publishes a change."""
+        await self.admin.publish("slipway.chg.main.todo", change, message_id=message_id)
+
+    async def request(self, request: Request) -> None:
+        """A wish, as api would write it."""
+        await self.admin.publish(f"slipway.req.main.{request.verb}", request)
+
+    async def event(self, name: str, deployment: str | None = None, count: int = 1, within: float = 15) -> Event:
+        """Waits for the n-th event of a name."""
+
+        async def seen() -> Event | None:
+            found = [event for event in self.events if event.name == name and deployment in {None, event.deployment}]
+            assert len(found) >= count, f"{name} is missing in {[event.name for event in self.events]}"
+            return found[count - 1]
+
+        found = await eventually(seen, within=within)
+        assert found is not None
+        return found
+
+    async def handle(self, command: Command, _work: Work) -> Fact:
+        """Any participant."""
+        self.commands.append(command)
+        said = self.script(command)
+        if isinstance(said, str):
+            await asyncio.Event().wait()
+        elif said is not None:
+            raise StepFailure(said.code, said.message, may_pass=said.may_pass)
+        return undone_for(command) if command.direction is Direction.UNDO else fact_for(command, self.manifest)
+
+
+@asynccontextmanager
+async def world(nats_url: str, dsn: str, **limits: float) -> AsyncIterator[World]:
+    """Everything running."""
+    await migrated(dsn, "coordinator")
+    settings = service_settings(Settings, "coordinator", nats_url, postgres_dsn=SecretStr(dsn), **limits)
+    admin = await Bus.connect(service_settings(ServiceSettings, "admin", nats_url), "admin")
+    async with started("coordinator", settings) as process:
+        made = World(nats_url, await app.build(process, settings, CatalogueInMemory()), admin)  # type: ignore[arg-type]
+        tasks = [asyncio.create_task(process.until_stopped()), asyncio.create_task(_follow(made))]
+        buses = [await _participant(name, made, tasks) for name in ("auth", "builder", "deployer")]
+        try:
+            yield made
+        finally:
+            await _stop(process, tasks, [*buses, admin])
+
+
+async def _participant(name: str, made: World, tasks: list["asyncio.Task[None]"]) -> Bus:
+    settings = service_settings(ServiceSettings, name, made.nats_url)
+    bus = await Bus.connect(settings, name)
+    mine = [kind.command for kind in STEP_KINDS.values() if kind.participant == name]
+    handlers = dict.fromkeys(mine, made.handle)
+    tasks.append(asyncio.create_task(Participant(name, settings, bus, handlers, handlers).run()))
+    return bus
+
+
+async def _follow(made: World) -> None:
+    subscription = await made.admin.js.subscribe("slipway.evt.>", ordered_consumer=True)
+    async for message in subscription.messages:
+        made.events.append(Event.decode(message.data))
+
+
+async def _stop(process: Process, tasks: list["asyncio.Task[None]"], buses: list[Bus]) -> None:
+    process.stop()
+    await tasks[0]
+    for task in tasks[1:]:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    for bus in buses:
+        await bus.close()
+
+
+__all__ = ["PLACE"]

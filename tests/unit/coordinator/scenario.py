@@ -38,7 +38,7 @@ def origin(**more: object) -> Origin:
     return Origin(**given)  # type: ignore[arg-type]
 
 
-def fact_for(command: Command, manifest: Manifest) -> f.Fact:
+def fact_for(command: Command, manifest: Manifest) -> f.Fact:  # noqa: PLR0911 -- one line a command
     """What is true after a command that worked."""
     match command:
         case c.AuthorizeDeployment():
@@ -90,7 +90,7 @@ def undone_for(command: Command) -> f.Fact:
     return undone.model_validate({name: value for name, value in filled.items() if name in undone.model_fields})
 
 
-Script = Callable[[Command], Failure | None | str]
+Script = Callable[[Command], Failure | str | None]
 """What a participant makes of a command: None works, a Failure fails, "silence" never answers."""
 
 

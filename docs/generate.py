@@ -1,0 +1,73 @@
+"""Generates docs/asyncapi.json: every message on the bus, by stream, with its schema (AsyncAPI 3.0). Run by `make docs`."""
+
+import json
+import sys
+from pathlib import Path
+
+from faststream.nats import NatsBroker
+from faststream.specification import AsyncAPI
+
+from shared.contracts import events, steps  # noqa: F401 -- every fact registers itself when its module is imported
+from shared.contracts.answers import Answer
+from shared.contracts.changes import ChangePushed
+from shared.contracts.events import Event
+from shared.contracts.facts import FACTS
+from shared.contracts.logs import Beat, Cancel, LogLines
+from shared.contracts.requests import REQUESTS
+from shared.contracts.steps import STEP_KINDS, pool_of
+from shared.messages import Message
+
+TARGET = Path(__file__).parent / "asyncapi.json"
+
+
+def document() -> str:
+    """The document as it should be now."""
+    broker = NatsBroker()
+
+    def channel(subject: str, schema: type[object], title: str, about: str | None) -> None:
+        broker.publisher(subject, schema=schema, title=title, description=about or "")
+
+    channel("slipway.chg.{organization}.{connection}", ChangePushed, "ChangePushed", ChangePushed.__doc__)
+    for request in REQUESTS:
+        verb = request.__name__.removesuffix("Requested").lower()
+        channel(f"slipway.req.{{organization}}.{verb}", request, request.__name__, request.__doc__)
+    for kind in STEP_KINDS.values():
+        pool = pool_of(kind, steps.c.Direction.DO)
+        subject = f"slipway.cmd.{{target}}.{kind.participant}.{pool}.{{deployment}}-{kind.name}.{{direction}}.{{attempt}}"
+        channel(subject, kind.command, kind.command.__name__, kind.command.__doc__)
+    channel("slipway.res.{target}.{participant}.{step_key}", Answer, "Answer", Answer.__doc__)
+    for name, fact in sorted(FACTS.items()):
+        if fact.__subclasses__():
+            continue  # a base of events, not one itself
+        subject = f"slipway.evt.{{organization}}.{{project}}.{{environment}}.{fact.noun_participle}"
+        channel(subject, _event_of(name, fact), name, fact.__doc__)
+    channel("slipway.log.{target}.{deployment}.{step}", LogLines, "LogLines", LogLines.__doc__)
+    channel("slipway.beat.{target}.{step_key}", Beat, "Beat", Beat.__doc__)
+    channel("slipway.cancel.{target}.{step_key}", Cancel, "Cancel", Cancel.__doc__)
+    application = AsyncAPI(
+        broker,
+        title="Slipway",
+        version="1.0.0",
+        schema_version="3.0.0",
+        description="Everything that crosses Slipway's bus: JSON with CloudEvents 1.0 binary headers.",
+    )
+    return json.dumps(json.loads(application.to_specification().to_json()), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _event_of(name: str, fact: type[Message] | type[object]) -> type[Event]:
+    """The envelope with the fact's own schema in `data`."""
+    return type(f"{name}Event", (Event,), {"__annotations__": {"data": fact}, "__module__": __name__, "__doc__": fact.__doc__})
+
+
+def main() -> None:
+    """Writes the document; with --check only says whether it is current."""
+    text = document()
+    if "--check" in sys.argv:
+        if not TARGET.exists() or TARGET.read_text() != text:
+            sys.exit(f"{TARGET.name} is not current: run `make docs`")
+        return
+    TARGET.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

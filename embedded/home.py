@@ -65,6 +65,11 @@ class Home:
         return self.path / "logs"
 
     @property
+    def substitutes(self) -> Path:
+        """Settings for images that stand in for public ones (`embedded.images.substitutes`)."""
+        return self.run / "substitutes.json"
+
+    @property
     def run(self) -> Path:
         """Process ids, sockets, chosen ports: of no worth without the processes."""
         return self.path / "run"

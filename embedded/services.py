@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from embedded.home import Home
+from embedded.images.handover import kept
 from embedded.settings import Settings
 
 
@@ -43,31 +44,26 @@ SERVICES = (
 """In the order of their start: those that are asked come first."""
 
 PRELOADED = (
-    "asyncio",
     "uvloop",
     "asyncpg",
-    "nats",
     "faststream.nats",
+    "google.protobuf.descriptor_pool",
     "grpc.aio",
     "httpx",
     "fastapi",
-    "uvicorn",
     "uvicorn.protocols.http.h11_impl",
-    "uvicorn.lifespan.on",
+    "uvicorn.lifespan.off",
     "aiodocker",
     "yaml",
     "jinja2",
     "prometheus_client",
+    "standardwebhooks",
     "opentelemetry.sdk.trace.export",
     "cryptography.hazmat.primitives.ciphers.aead",
     "nacl.public",
     "structlog",
-    "shared.bus",
-    "shared.process",
-    "shared.rpc",
-    "shared.topology",
 )
-"""What the supervisor imports before it forks, once for all."""
+"""What the supervisor imports before it forks, once for all; all of shared/ comes besides."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ class Wiring:
     def environment(self, service: Service) -> dict[str, str]:
         """The whole environment of a service's process; only its own secrets are in it."""
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-        return inherited | self._shared() | self._own(service)
+        return kept(self.home.substitutes) | inherited | self._shared() | self._own(service)
 
     def _shared(self) -> dict[str, str]:
         keys = self.home.keys

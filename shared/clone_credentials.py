@@ -1,13 +1,11 @@
 """Short-lived credentials with which the builder clones from Slipway's own git remote.
 
 User name `slipway-clone`; the password is `<expiry>.<hex HMAC-SHA256(key, "<org>/<project>.<expiry>")>`, the expiry in
-seconds since 1970. Minted by api, checked by webhooks; both read the key from `$SLIPWAY_HOME/keys/clone.key`.
+seconds since 1970. Minted by api, checked by webhooks; both read the same key file.
 It lets its holder read that one repository until then, and nothing else.
 """
 
 import hmac
-import os
-import secrets
 from pathlib import Path
 
 USERNAME = "slipway-clone"
@@ -16,24 +14,12 @@ LIFETIME_S = 6 * 3600
 _LONGEST_S = 7 * 24 * 3600
 
 
-def read_key(home: Path) -> bytes:
-    """The installation's key; made where it is missing (0600), once, whoever comes first."""
-    path = home / "keys" / "clone.key"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    if not path.exists():
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(beside, path)
-        except FileExistsError:
-            pass  # Another process was quicker; its key stands.
-        finally:
-            beside.unlink()
-    return path.read_bytes()
+def read_key(path: Path) -> bytes:
+    """The installation's key (32 bytes); raises `OSError` where there is none, `ValueError` where it is too short to be one."""
+    key = path.read_bytes()
+    if len(key) < 32:
+        raise ValueError(f"{path} holds no key: it has {len(key)} bytes, and 32 are needed")
+    return key
 
 
 def mint(key: bytes, organization: str, project: str, now: float, lifetime_s: int = LIFETIME_S) -> str:

@@ -1,0 +1,82 @@
+"""Composition root of webhooks: builds, wires, serves."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from services.webhooks.catalogue import Authority, Catalogue
+from services.webhooks.connections import Connections
+from services.webhooks.git.access import Access
+from services.webhooks.git.pipeline import Pipeline
+from services.webhooks.git.pushes import Hooks, Pushes
+from services.webhooks.git.remote import Remote
+from services.webhooks.git.repositories import Repositories
+from services.webhooks.handlers import Settled, decode
+from services.webhooks.intake import Intake
+from services.webhooks.server import Application
+from services.webhooks.settings import Settings
+from services.webhooks.store import Store
+from services.webhooks.sweep import ForgeSweep, OwnSweep
+from shared import clone_credentials
+from shared.consumer import consume
+from shared.health import serve
+from shared.outbox import Outbox, Relay
+from shared.postgres import UNAVAILABLE, Pool
+from shared.process import Process, started
+from shared.rpc import channel
+from shared.sealing import Vault
+
+log = structlog.get_logger()
+
+RESEND_EVERY_S = 5.0
+FORGET_EVERY_S = 3600.0
+
+
+async def main() -> None:
+    """Runs until it is told to stop."""
+    settings = Settings()
+    async with started("webhooks", settings) as process:
+        await build(process, settings, await process.database(settings, "webhooks"))
+        await process.until_stopped()
+
+
+async def build(process: Process, settings: Settings, pool: Pool) -> int:
+    """Wires everything into the process; answers the port that it serves on."""
+    api = await process.enter(channel(settings.api_address, settings.tls_dir, "webhooks"))
+    auth = await process.enter(channel(settings.auth_address, settings.tls_dir, "webhooks"))
+    outbox = Outbox("webhooks")
+    store = Store(pool, outbox)
+    catalogue = Catalogue(api)
+    connections = Connections(pool, Vault.from_file(settings.master_key_file), catalogue)
+    await connections.load()
+    intake = Intake(connections, store)
+
+    hooks = Hooks(settings.home / "run")
+    repositories = Repositories(settings.repositories, hooks.folder, settings.push_limit_bytes)
+    pipeline = Pipeline(process.bus)
+    pushes = Pushes(store, repositories, pipeline, hooks, settings.clone_url)
+    remote = Remote(repositories, Access(Authority(auth), catalogue, clone_credentials.read_key(settings.clone_key_file)), pushes)
+    await process.enter(pushes.serving())
+    port = await process.enter(serve(Application(intake, remote), *settings.listens_on))
+    await process.enter(pipeline.telling())  # entered last, left first: pushers hear the end before the server waits for them
+
+    process.spawn("intake", intake.run())
+    process.spawn("connections", connections.run())
+    process.spawn("relay", Relay(process.bus, settings.postgres_dsn.get_secret_value(), "webhooks", outbox).run())
+    process.spawn("settled", consume(process.bus, "EVENTS", "webhooks-settled", decode, Settled(store, connections)))
+    process.spawn("resend", _repeat(store.send_again, RESEND_EVERY_S))
+    process.spawn("forget", _repeat(store.forget, FORGET_EVERY_S))
+    process.spawn("own-sweep", OwnSweep(store, repositories, settings.clone_url).run())
+    process.spawn("forge-sweep", ForgeSweep(store, connections, catalogue, repositories).run())
+    return port
+
+
+async def _repeat(work: Callable[[], Awaitable[object]], seconds: float) -> None:
+    """Does the work for ever, with a pause between; while the database is away it waits."""
+    while True:
+        try:
+            await work()
+        except UNAVAILABLE as error:
+            log.warning("postponed", work=getattr(work, "__name__", ""), reason=str(error) or type(error).__name__)
+        await asyncio.sleep(seconds)

@@ -1,0 +1,78 @@
+"""Writing together what arrives together: one commit for many, and nobody waits for company."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from shared.postgres import UNAVAILABLE
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AT_ONCE = 128
+WAITING = 2000
+"""Items that may wait; more than these are refused, so that a slow database shows at once and not in minutes."""
+
+
+class CannotStore(Exception):
+    """The database is away or too slow; the item was not stored, or nobody knows whether it was."""
+
+
+class BatchWriter(Generic[T, R]):
+    """Hands `write` what has queued up while its former call ran. One `run` at a time."""
+
+    def __init__(self, write: Callable[[Sequence[T]], Awaitable[Sequence[R]]], patience_s: float) -> None:
+        self._write = write
+        self._patience_s = patience_s
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._arrived = asyncio.Event()
+
+    async def put(self, item: T) -> R:
+        """The item's result once it is committed; raises `CannotStore` after `patience_s` at the latest, or what `write` raised for it."""
+        if len(self._waiting) >= WAITING:
+            raise CannotStore("too much is waiting to be stored")
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._arrived.set()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await future
+        except TimeoutError:
+            raise CannotStore("it could not be stored in time") from None
+
+    async def run(self) -> None:
+        """Writes for ever."""
+        while True:
+            await self._arrived.wait()
+            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            if not self._waiting:
+                self._arrived.clear()
+            wanted = [(item, future) for item, future in batch if not future.done()]
+            if wanted:
+                await self._write_together(wanted)
+
+    async def _write_together(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._write([item for item, _ in batch])
+        except UNAVAILABLE as error:
+            _fail(batch, CannotStore(str(error) or type(error).__name__))
+        except Exception as error:  # noqa: BLE001 -- it belongs to one item of the batch: that one's caller gets it
+            await self._write_apart(batch, error)
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+    async def _write_apart(self, batch: Sequence[tuple[T, asyncio.Future[R]]], error: Exception) -> None:
+        """One bad item fails alone: the others are written without it."""
+        if len(batch) == 1:
+            _fail(batch, error)
+            return
+        for one in batch:
+            await self._write_together([one])
+
+
+def _fail(batch: Sequence[tuple[T, asyncio.Future[R]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,119 @@
+"""The mirror of the catalogue's connections: intake goes on while api is away. Secrets lie encrypted in the database."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+import asyncpg
+import structlog
+
+from services.webhooks.catalogue import Away, Catalogue, Connection
+from shared.postgres import Pool
+from shared.sealing import Vault
+
+log = structlog.get_logger()
+
+REFRESH_S = 300.0
+"""How often all are read again: a lost event may make the mirror that old."""
+MISSES_EVERY_S = 1.0
+"""A stranger's guesses at names reach api no more often than this."""
+
+_ALL = "SELECT name, organization, project, forge, repository, clone_url, api_url, version, sealed FROM connections"
+_PUT = """
+INSERT INTO connections (name, organization, project, forge, repository, clone_url, api_url, version, sealed)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bytea[])
+ON CONFLICT (name) DO UPDATE SET organization = EXCLUDED.organization, project = EXCLUDED.project, forge = EXCLUDED.forge,
+    repository = EXCLUDED.repository, clone_url = EXCLUDED.clone_url, api_url = EXCLUDED.api_url,
+    version = EXCLUDED.version, sealed = EXCLUDED.sealed
+"""
+_DROP = "DELETE FROM connections WHERE NOT name = ANY($1::text[])"
+_DROP_ONE = "DELETE FROM connections WHERE name = $1"
+
+
+class Connections:
+    """Connections by name."""
+
+    def __init__(self, pool: Pool, vault: Vault, catalogue: Catalogue) -> None:
+        self._pool = pool
+        self._vault = vault
+        self._catalogue = catalogue
+        self._known: dict[str, Connection] = {}
+        self._asked_at = -MISSES_EVERY_S
+        self._changed = asyncio.Event()
+
+    async def load(self) -> None:
+        """Reads what this service stored: enough to work without api."""
+        self._known = {row["name"]: self._open(row) for row in await self._pool.fetch(_ALL)}
+
+    async def refresh(self) -> None:
+        """Takes over all that api has; raises `Away`."""
+        found = await self._catalogue.connections()
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_DROP, [one.name for one in found])
+            await connection.execute(_PUT, *self._columns(found))
+        self._known = {one.name: one for one in found}
+
+    def changed(self) -> None:
+        """The catalogue has changed: `run` asks again at once."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Keeps the mirror current for ever: at start, when told so, and every few minutes."""
+        pause = 0.5
+        while True:
+            self._changed.clear()
+            try:
+                await self.refresh()
+                pause = 0.5
+                wait_s = REFRESH_S
+            except Away as error:
+                log.warning("connections are as they were", reason=str(error), known=len(self._known))
+                wait_s, pause = pause, min(pause * 2, 30.0)
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def find(self, name: str) -> Connection | None:
+        """The connection of that name; one that is not known is asked of api, now and then."""
+        found = self._known.get(name)
+        return found if found is not None else await self.ask(name)
+
+    async def ask(self, name: str) -> Connection | None:
+        """What api says now of a name; None too where it is away, or was asked a moment ago."""
+        now = time.monotonic()
+        if now - self._asked_at < MISSES_EVERY_S:
+            return self._known.get(name)
+        self._asked_at = now
+        try:
+            found = [one for one in await self._catalogue.connections(name=name) if one.name == name]
+        except Away:
+            return self._known.get(name)
+        if not found:
+            await self._pool.execute(_DROP_ONE, name)
+            self._known.pop(name, None)
+            return None
+        await self._pool.execute(_PUT, *self._columns(found))
+        self._known[name] = found[0]
+        return found[0]
+
+    def all(self) -> Sequence[Connection]:
+        """Those that are known."""
+        return list(self._known.values())
+
+    def _columns(self, found: Iterable[Connection]) -> list[list[object]]:
+        rows = [asdict(one) for one in found]
+        names = ("name", "organization", "project", "forge", "repository", "clone_url", "api_url", "version")
+        return [*([row[name] for row in rows] for name in names), [self._seal(row) for row in rows]]
+
+    def _seal(self, row: dict[str, object]) -> bytes:
+        hidden = json.dumps({"secrets": row["secrets"], "token": row["token"]}).encode()
+        return self._vault.encrypt(hidden, f"connection/{row['name']}")
+
+    def _open(self, row: asyncpg.Record) -> Connection:
+        hidden = json.loads(self._vault.decrypt(row["sealed"], f"connection/{row['name']}"))
+        shown = {name: row[name] for name in row.keys() if name != "sealed"}  # noqa: SIM118 -- a Record iterates over its values
+        return Connection(**shown, secrets=tuple(hidden["secrets"]), token=hidden["token"])

@@ -1,0 +1,197 @@
+"""Pure rules: what a push is, whether it is a change, and why not."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+
+OWN_CONNECTION = "slipway"
+"""The connection of every push to Slipway's own git remote."""
+LONGEST_REF = 1000
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_FORBIDDEN_IN_REFS = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ufffd]|\.\.|@\{|//|/\.|\.lock(?:/|$)|[./]$")
+"""git-check-ref-format(1); U+FFFD is what is left of bytes that no text can hold."""
+
+
+class State(StrEnum):
+    """What became of a change."""
+
+    PENDING = "pending"
+    """Written, and not yet settled by the coordinator: it is sent again."""
+    TAKEN = "taken"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where pushes come from: a connection and the repository that it is for (empty: any)."""
+
+    organization: str
+    project: str
+    connection: str
+    repository: str
+    clone_url: str
+
+
+@dataclass(frozen=True)
+class Push:
+    """A ref that moved, as a forge says it. `commit` None: the ref was deleted; `before` None: it was made."""
+
+    repository: str
+    clone_url: str
+    ref: str
+    before: str | None
+    commit: str | None
+    pusher: Pusher
+    title: str = ""
+    author: str = ""
+    web_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One webhook request as it came. Told apart by connection, hook and key."""
+
+    id: str
+    hook: str
+    key: str
+    event: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Pushes that arrived together. `expected`: the arrival number that the sweep saw before it looked at the refs."""
+
+    origin: Origin
+    found_by: FoundBy
+    pushes: tuple[Push, ...]
+    delivery: Delivery | None = None
+    expected: int | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The last change known of a ref."""
+
+    commit: str
+    arrival: int
+    change: str
+    state: State
+
+
+@dataclass(frozen=True)
+class Known:
+    """A push that is no new change, and why; `change` is the one that says the same already."""
+
+    reason: str
+    ref: str
+    change: str | None = None
+
+
+def clean(text: str) -> str:
+    """Text that PostgreSQL and UTF-8 can hold: NUL and lone surrogates become U+FFFD, pairs of surrogates one character."""
+    if text.isascii():
+        return text.replace("\x00", "\ufffd")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\x00", "\ufffd")
+
+
+def is_commit(text: str) -> bool:
+    """Whether it is a full object name, SHA-1 or SHA-256."""
+    return _COMMIT.fullmatch(text) is not None
+
+
+def is_zeros(text: str) -> bool:
+    """Whether it is the object name that stands for "none"."""
+    return set(text) == {"0"}
+
+
+def is_ref(ref: str) -> bool:
+    """Whether git allows such a full ref name."""
+    return ref.startswith("refs/") and ref.count("/") >= 2 and not _FORBIDDEN_IN_REFS.search(ref)
+
+
+def short(ref: str) -> str:
+    """What people call a ref."""
+    return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+
+def follows(followed: Sequence[str], ref: str) -> bool:
+    """Whether one of the followed refs is this one. They may be named in short, and may be patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in followed for name in (ref, short(ref)))
+
+
+def judge(push: Push, head: Head | None, arrival: Arrival) -> Known | None:
+    """None: a change. Else why not.
+
+    The rule of sameness: equal only to the last change of that ref that was not ignored. The sweep takes
+    an ignored one for known too, lest it find it every minute.
+    """
+    if reason := _leads_nowhere(push, arrival.origin):
+        return Known(reason, push.ref)
+    if head is None:
+        return None
+    by_sweep = arrival.found_by is FoundBy.SWEEP
+    if by_sweep and head.arrival != arrival.expected:
+        return Known("a newer change came while the sweep looked", push.ref, head.change)
+    if head.commit == push.commit and (by_sweep or head.state is not State.IGNORED):
+        return Known("this change is known already", push.ref, head.change)
+    return None
+
+
+def _leads_nowhere(push: Push, origin: Origin) -> str:
+    if origin.repository and push.repository.lower() != origin.repository.lower():
+        return f"the push is of {push.repository}, and the connection is for {origin.repository}"
+    if len(push.ref) > LONGEST_REF or not is_ref(push.ref):
+        return "the ref has a name that git does not allow, or a longer one than Slipway takes"
+    if push.commit is None:
+        return "the ref was deleted: there is nothing to deploy"
+    if push.commit == push.before:
+        return "the head did not move"
+    return ""
+
+
+def change_of(push: Push, arrival: Arrival, number: int) -> ChangePushed:
+    """The message; texts are cut to what a reader needs, so that it fits the bus whatever the forge sent."""
+    origin = arrival.origin
+    assert push.commit is not None, "a deletion is no change"
+    return ChangePushed(
+        organization=origin.organization,
+        project=origin.project,
+        connection=origin.connection,
+        repository=origin.repository or push.repository,
+        clone_url=origin.clone_url or push.clone_url,
+        ref=push.ref,
+        commit=push.commit,
+        before=push.before,
+        arrival=number,
+        pusher=push.pusher,
+        title=push.title[:200],
+        author=push.author[:200],
+        found_by=arrival.found_by,
+        delivery=arrival.delivery.id if arrival.delivery else None,
+        web_url=push.web_url,
+    )
+
+
+def cleaned(push: Push) -> Push:
+    """The push with every text fit for storage."""
+    pusher = push.pusher.model_copy(
+        update={
+            name: clean(value)[:320] for name in ("login", "id", "email", "person") if (value := getattr(push.pusher, name)) is not None
+        }
+    )
+    return replace(
+        push,
+        repository=clean(push.repository)[:500],
+        clone_url=clean(push.clone_url)[:2000],
+        ref=clean(push.ref),
+        pusher=pusher,
+        title=clean(next(iter(push.title.strip().splitlines()), "")),
+        author=clean(push.author),
+        web_url=clean(push.web_url)[:2000] if push.web_url else None,
+    )

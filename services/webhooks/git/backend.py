@@ -1,0 +1,119 @@
+"""`git http-backend` (CGI) fed from ASGI chunk by chunk: a push of any size passes through, never held in memory."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+log = structlog.get_logger()
+
+CHUNK = 64 * 1024
+HEADERS_LIMIT = 32 * 1024
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to git: the path below the root, the environment, and what to do when the client leaves."""
+
+    path: str
+    environment: Mapping[str, str]
+    left: Callable[[], None]
+
+
+async def serve(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers the request with what git says. A client that leaves stops nothing: what it has sent completely is carried out."""
+    process = await asyncio.create_subprocess_exec(
+        "git",
+        "http-backend",
+        env={**call.environment, **_cgi(call.path, scope)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=CHUNK,
+    )
+    feeder = asyncio.create_task(_feed(process, receive, call.left))
+    complaints = asyncio.create_task(_complaints(process))
+    try:
+        await _answer(process, send)
+        await process.wait()
+    finally:
+        feeder.cancel()
+        await asyncio.gather(feeder, complaints, return_exceptions=True)
+
+
+def _cgi(path: str, scope: Scope) -> dict[str, str]:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    wanted = {
+        "CONTENT_TYPE": "content-type",
+        "CONTENT_LENGTH": "content-length",
+        "HTTP_CONTENT_ENCODING": "content-encoding",
+        "HTTP_ACCEPT_ENCODING": "accept-encoding",
+        "HTTP_USER_AGENT": "user-agent",
+        "GIT_PROTOCOL": "git-protocol",
+    }
+    given = {variable: headers[name] for variable, name in wanted.items() if name in headers}
+    return {
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "REQUEST_METHOD": scope["method"],
+        "PATH_INFO": path,
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "REMOTE_ADDR": (scope.get("client") or ("",))[0],
+        **given,
+    }
+
+
+async def _feed(process: asyncio.subprocess.Process, receive: Receive, left: Callable[[], None]) -> None:
+    """The request's body into git; then waits for the client to leave."""
+    assert process.stdin is not None, "it was opened as a pipe"
+    more = True
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            process.stdin.close()
+            left()
+            return
+        if not more:
+            continue
+        with suppress(BrokenPipeError, ConnectionResetError):  # git has heard enough; its answer says why
+            process.stdin.write(message.get("body", b""))
+            await process.stdin.drain()
+        more = message.get("more_body", False)
+        if not more:
+            process.stdin.close()
+
+
+async def _answer(process: asyncio.subprocess.Process, send: Send) -> None:
+    assert process.stdout is not None, "it was opened as a pipe"
+    try:
+        head = await process.stdout.readuntil(b"\r\n\r\n")
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        await send({"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"text/plain; charset=utf-8")]})
+        await send({"type": "http.response.body", "body": b"git did not answer; see the log of webhooks.\n"})
+        return
+    status, headers = _head(head)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    while chunk := await process.stdout.read(CHUNK):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _head(head: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
+    """CGI's head (RFC 3875): `Status` is the status, the rest are headers."""
+    status, headers = 200, []
+    for line in head.strip().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"status":
+            status = int(value.split()[0])
+        else:
+            headers.append((name.strip().lower(), value.strip()))
+    return status, headers
+
+
+async def _complaints(process: asyncio.subprocess.Process) -> None:
+    """What git says on its standard error, for the operator."""
+    assert process.stderr is not None, "it was opened as a pipe"
+    while line := await process.stderr.readline():
+        log.warning("git http-backend", said=line.decode(errors="replace").rstrip()[:500])

@@ -1,0 +1,62 @@
+"""Events that webhooks reads: what became of its changes, and that the catalogue has changed."""
+
+from collections.abc import Sequence
+
+from services.webhooks.connections import Connections
+from services.webhooks.domain import State
+from services.webhooks.store import Settlement, Store
+from shared import inbox
+from shared.consumer import Received
+from shared.contracts.events import CatalogueChanged, ChangeIgnored, ChangeTaken, Event
+from shared.contracts.facts import Fact, UnknownFact
+
+
+def decode(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
+    """An event; raises `ValueError` for what is none."""
+    return Event.decode(body)
+
+
+class Settled:
+    """Marks changes as the coordinator settled them. Told twice is told once."""
+
+    def __init__(self, store: Store, connections: Connections) -> None:
+        self._store = store
+        self._connections = connections
+
+    async def __call__(self, batch: Sequence[Received[Event]]) -> None:
+        """Handles a batch in one transaction."""
+        facts = [(received.message.id, fact) for received in batch if (fact := _fact(received.message)) is not None]
+        settled = [(id_, said) for id_, fact in facts if (said := _settlement(fact)) is not None]
+        if settled:
+            async with self._store.pool.acquire() as connection, connection.transaction():
+                new = await inbox.take(connection, [id_ for id_, _ in settled])
+                await self._store.settle(connection, _last_of_each([said for id_, said in settled if id_ in new]))
+        if any(isinstance(fact, CatalogueChanged) and fact.kind in ("connection", "organization", "project") for _, fact in facts):
+            self._connections.changed()
+
+
+def _fact(event: Event) -> Fact | None:
+    try:
+        return event.fact()
+    except UnknownFact:
+        return None  # of a newer version, and no answer to a change
+
+
+def _settlement(fact: Fact) -> Settlement | None:
+    match fact:
+        case ChangeTaken():
+            return Settlement(fact.change, State.TAKEN, deployments=fact.deployments)
+        case ChangeIgnored():
+            return Settlement(fact.change, State.IGNORED, reason=fact.reason)
+        case _:
+            return None
+
+
+def _last_of_each(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """One for each change: that it was taken stands against that it was ignored."""
+    last: dict[str, Settlement] = {}
+    for said in settlements:
+        former = last.get(said.change)
+        if former is None or former.state is not State.TAKEN:
+            last[said.change] = said
+    return list(last.values())

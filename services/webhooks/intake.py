@@ -1,0 +1,146 @@
+"""`POST /hooks/<connection>`: verify the bytes, read them, store them, answer 202. Nothing is acted upon before it is stored."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from hashlib import sha256
+from multiprocessing import get_context
+
+import structlog
+from prometheus_client import Counter
+from starlette.types import Receive, Scope, Send
+
+from services.webhooks.batches import BatchWriter, CannotStore
+from services.webhooks.catalogue import Connection
+from services.webhooks.connections import Connections
+from services.webhooks.domain import Arrival, Delivery, Origin, clean
+from services.webhooks.forges import FORGES
+from services.webhooks.forges.port import Forge, Headers, Reading, Unreadable
+from services.webhooks.requests import ClientLeft, Room, answer, busy, headers_of, read_body
+from services.webhooks.store import Recorded, Store
+from shared.contracts.changes import FoundBy
+from shared.messages import new_id
+from shared.problems import Problem
+
+log = structlog.get_logger()
+
+PATIENCE_S = 8.0
+"""GitHub waits ten seconds for an answer."""
+LARGE = 256 * 1024
+"""From this size on a body is read elsewhere: the JSON reader holds the interpreter until it is done."""
+DELIVERIES = Counter("slipway_deliveries_total", "Webhook deliveries by what became of them", ["forge", "outcome"])
+
+
+class Intake:
+    """Takes deliveries. `run` writes what has arrived; it is a background task of the process."""
+
+    def __init__(self, connections: Connections, store: Store) -> None:
+        self._connections = connections
+        self._writer: BatchWriter[Arrival, Recorded] = BatchWriter(store.record, PATIENCE_S)
+        self._room = Room()
+        self._reader = LargeReader()
+
+    async def run(self) -> None:
+        """Stores what arrives, for ever."""
+        try:
+            await self._writer.run()
+        finally:
+            self._reader.close()
+
+    async def __call__(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; raises `Problem`."""
+        if scope["method"] != "POST":
+            raise Problem(405, "method-not-allowed", "Deliveries are sent with POST.", headers={"Allow": "POST"})
+        connection = await self._connections.find(name)
+        forge = FORGES[connection.forge]() if connection and connection.forge in FORGES else None
+        if connection is None or forge is None:
+            raise Problem(404, "unknown-connection", "No connection of this name takes deliveries. Look at the hook's address.")
+        headers = headers_of(scope)
+        try:
+            body = await read_body(receive, headers, self._room)
+        except ClientLeft:
+            return
+        connection = await self._verified(connection, forge, headers, body)
+        status, content = await self._take(connection, forge, headers, body)
+        DELIVERIES.labels(connection.forge, content["status"]).inc()
+        await answer(scope, receive, send, status, content)
+
+    async def _verified(self, connection: Connection, forge: Forge, headers: Headers, body: bytes) -> Connection:
+        """The connection, whose secrets may just have been rotated: a signature that does not fit is tried with what api says now."""
+        if await _verify(forge, headers, body, connection.secrets):
+            return connection
+        now = await self._connections.ask(connection.name)
+        if now is not None and now.secrets != connection.secrets and await _verify(forge, headers, body, now.secrets):
+            return now
+        DELIVERIES.labels(connection.forge, "bad signature").inc()
+        raise Problem(401, "bad-signature", "The signature does not fit the body and this connection's secret. Compare the secrets.")
+
+    async def _take(self, connection: Connection, forge: Forge, headers: Headers, body: bytes) -> tuple[int, dict[str, object]]:
+        try:
+            reading = await self._reader.read(connection.forge, forge, headers, body)
+        except Unreadable as error:
+            raise Problem(400, "unreadable-delivery", clean(f"{error}.")) from None
+        if not reading.pushes:
+            reason = clean(reading.ignored)
+            log.info("delivery ignored", connection=connection.name, reason=reason)
+            return 200, {"status": "ignored", "reason": reason}
+        try:
+            recorded = await self._writer.put(_arrival(connection, forge, headers, body, reading))
+        except CannotStore as error:
+            log.warning("delivery not stored", connection=connection.name, reason=str(error))
+            raise busy("The delivery could not be stored.") from error
+        return _say(recorded)
+
+
+async def _verify(forge: Forge, headers: Headers, body: bytes, secrets: Sequence[str]) -> bool:
+    if len(body) < LARGE:
+        return forge.verify(headers, body, secrets)
+    return await asyncio.to_thread(forge.verify, headers, body, secrets)
+
+
+def _arrival(connection: Connection, forge: Forge, headers: Headers, body: bytes, reading: Reading) -> Arrival:
+    identity = forge.identify(headers)
+    key = identity.key or f"sha256:{sha256(body).hexdigest()}"
+    kept = {name: value for name, value in headers.items() if name.startswith("x-") and "signature" not in name and "token" not in name}
+    origin = Origin(connection.organization, connection.project, connection.name, connection.repository, connection.clone_url)
+    delivery = Delivery(new_id(), identity.hook, key, identity.event, kept, body)
+    return Arrival(origin, FoundBy.DELIVERY, reading.pushes, delivery)
+
+
+def _say(recorded: Recorded) -> tuple[int, dict[str, object]]:
+    if recorded.redelivered:
+        return 200, {"status": "known", "delivery": recorded.delivery, "reason": "this delivery was stored before"}
+    changes = [change.id for change in recorded.changes]
+    content: dict[str, object] = {"status": "stored", "delivery": recorded.delivery, "changes": changes}
+    if recorded.known:
+        content["reason"] = "; ".join(known.reason for known in recorded.known)
+    return 202, content
+
+
+class LargeReader:
+    """Reads large bodies in a process of its own, made when the first one comes: this one goes on serving."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def read(self, name: str, forge: Forge, headers: Headers, body: bytes) -> Reading:
+        """As the forge's `read`; raises `Unreadable`, and a 503 problem where the process died."""
+        if len(body) < LARGE:
+            return forge.read(headers, body)
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=50)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, _read, name, dict(headers), body)
+        except BrokenProcessPool:
+            self._pool = None
+            raise busy("The delivery could not be read.") from None
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _read(name: str, headers: dict[str, str], body: bytes) -> Reading:
+    return FORGES[name]().read(headers, body)

@@ -1,0 +1,35 @@
+"""What webhooks reads from its environment."""
+
+from pathlib import Path
+
+from shared.settings import StatefulSettings
+
+
+class Settings(StatefulSettings):
+    """Where it listens, where api and auth answer, and where its keys are."""
+
+    http_address: str = "127.0.0.1:0"
+    """Deliveries and the git remote; the front door sends requests here. Port 0: a free one."""
+    api_address: str = "127.0.0.1:0"
+    """Where api's gRPC service Catalogue is."""
+    auth_address: str = "127.0.0.1:0"
+    """Where auth's gRPC service is."""
+    clone_url: str = "http://127.0.0.1:8080/git"
+    """Base of the own git remote as builders reach it."""
+    master_key_file: Path = Path.home() / ".slipway" / "keys" / "master.key"
+    """32 bytes; encrypts the secrets of connections at rest."""
+    clone_key_file: Path = Path.home() / ".slipway" / "keys" / "clone.key"
+    """Signs the builder's clone credentials."""
+    push_limit_bytes: int = 1024 * 1024 * 1024
+    """Largest pack that one push to the own remote may bring."""
+
+    @property
+    def repositories(self) -> Path:
+        """Where the bare repositories of the own remote lie."""
+        return self.home / "repositories"
+
+    @property
+    def listens_on(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.http_address.rpartition(":")
+        return host, int(port)

@@ -1,0 +1,168 @@
+"""The sweep: heads are compared with the last change known, and a difference becomes the change whose push was missed."""
+
+import asyncio
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import uniform
+from tempfile import TemporaryDirectory
+
+import structlog
+
+from services.webhooks.catalogue import Away, Catalogue, Connection, Project
+from services.webhooks.connections import Connections
+from services.webhooks.domain import Arrival, Origin, Push, clean, follows, is_commit, is_ref
+from services.webhooks.git.pushes import own_origin, own_push
+from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository
+from services.webhooks.store import Store
+from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.postgres import UNAVAILABLE
+
+log = structlog.get_logger()
+
+OWN_EVERY_S = 60.0
+FORGES_EVERY_S = 300.0
+"""How long between two looks at one connection."""
+LS_REMOTE_S = 45.0
+
+_DUE = """
+UPDATE connections SET sweep_next_at = now() + make_interval(secs => $1)
+WHERE name = (SELECT name FROM connections WHERE sweep_next_at <= now() AND forge <> 'slipway' AND clone_url <> '' AND repository <> ''
+              ORDER BY sweep_next_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING name
+"""
+
+_Known = Mapping[str, tuple[str, int]]
+
+
+class OwnSweep:
+    """Sweeps the bare repositories here: a crash between a ref's update and its event loses no push."""
+
+    def __init__(self, store: Store, repositories: Repositories, clone_url: str) -> None:
+        self._store = store
+        self._repositories = repositories
+        self._clone_url = clone_url.rstrip("/")
+
+    async def run(self) -> None:
+        """At once, then every minute."""
+        while True:
+            try:
+                await self.sweep()
+            except UNAVAILABLE as error:
+                log.warning("sweep postponed", reason=str(error) or type(error).__name__)
+            await asyncio.sleep(OWN_EVERY_S)
+
+    async def sweep(self) -> list[ChangePushed]:
+        """Looks at every repository; answers the changes found. A repository that git cannot read keeps no other from being swept."""
+        found: list[ChangePushed] = []
+        for repository in self._repositories.all():
+            try:
+                found += await self._sweep_one(repository)
+            except GitError as error:
+                log.error("repository not swept", repository=repository.identity, reason=str(error))
+        return found
+
+    async def _sweep_one(self, repository: Repository) -> list[ChangePushed]:
+        origin = own_origin(repository, self._clone_url)
+        # The heads that are known are read first: a push that comes in between moves the arrival number, and the sweep gives way.
+        known = await self._store.known_heads(origin.connection, origin.repository)
+        missed = _missed(await self._repositories.references(repository), known)
+        return await _record(self._store, origin, known, [await self._push(repository, reference, known) for reference in missed])
+
+    async def _push(self, repository: Repository, reference: Reference, known: _Known) -> Push:
+        person = await self._repositories.pushed_by(repository, reference.name)
+        pusher = Pusher(forge="slipway", person=person[0], login=person[1]) if person else Pusher(forge="slipway")
+        before = known.get(reference.name, (None, 0))[0]
+        return await own_push(self._repositories, repository, ref=reference.name, before=before, commit=reference.commit, pusher=pusher)
+
+
+class ForgeSweep:
+    """Sweeps the repositories of connections with `git ls-remote`, one after the other, spread over time; replicas share the work."""
+
+    def __init__(self, store: Store, connections: Connections, catalogue: Catalogue, repositories: Repositories) -> None:
+        self._store = store
+        self._connections = connections
+        self._catalogue = catalogue
+        self._repositories = repositories
+        self._heard: dict[str, tuple[Sequence[Reference], Project]] = {}
+
+    async def run(self) -> None:
+        """For ever; sleeps while none is due."""
+        while True:
+            try:
+                name = await self._store.pool.fetchval(_DUE, FORGES_EVERY_S * uniform(0.8, 1.2))  # noqa: S311 -- spread, not secrecy
+                connection = await self._connections.find(name) if name else None
+                if connection is not None:
+                    await self.sweep(connection)
+                    continue
+            except UNAVAILABLE as error:
+                log.warning("sweep postponed", reason=str(error) or type(error).__name__)
+            await asyncio.sleep(5)
+
+    async def sweep(self, connection: Connection) -> list[ChangePushed]:
+        """Compares one connection's heads; answers the changes found. Its pusher is unknown: auth decides what that may lead to."""
+        origin = Origin(connection.organization, connection.project, connection.name, connection.repository, connection.clone_url)
+        known = await self._store.known_heads(origin.connection, origin.repository)
+        try:
+            references = await self._ls_remote(connection)
+            project = await self._catalogue.project(connection.organization, connection.project)
+        except (Away, GitError, TimeoutError) as error:
+            log.warning("connection not swept", connection=connection.name, reason=str(error) or "no answer in time")
+            return []
+        if project is None:
+            return []
+        heard = (references, project)
+        if self._heard.get(connection.name) == heard:
+            return []
+        missed = [found for found in _missed(references, known) if follows(project.refs, found.name)]
+        pusher = Pusher(forge=connection.forge)
+        pushes = [
+            Push(origin.repository, connection.clone_url, found.name, known.get(found.name, (None, 0))[0], found.commit, pusher)
+            for found in missed
+        ]
+        changes = await _record(self._store, origin, known, pushes)
+        self._heard[connection.name] = heard
+        return changes
+
+    async def _ls_remote(self, connection: Connection) -> list[Reference]:
+        """Branches and tags; the token goes by git's environment, never by its arguments, which everybody can read."""
+        with TemporaryDirectory(prefix="slipway-sweep-") as folder:
+            async with asyncio.timeout(LS_REMOTE_S):
+                told = await self._repositories.git_with(
+                    _credentials(connection), Path(folder), "ls-remote", "--quiet", "--heads", "--tags", "--", connection.clone_url
+                )
+        return _references(told)
+
+
+def _credentials(connection: Connection) -> dict[str, str]:
+    """For this address only: a redirect elsewhere does not get it."""
+    if not connection.token:
+        return {}
+    pair = base64.b64encode(f"x-access-token:{connection.token}".encode()).decode()
+    return {f"http.{connection.clone_url}.extraHeader": f"Authorization: Basic {pair}"}
+
+
+def _references(told: str) -> list[Reference]:
+    """Of an annotated tag, the commit that it points to: its line ends with `^{}`."""
+    found: dict[str, str] = {}
+    for line in told.splitlines():
+        commit, _, name = line.partition("\t")
+        if is_commit(commit):
+            found[name.removesuffix("^{}")] = commit
+    return [Reference(name, commit) for name, commit in sorted(found.items())]
+
+
+def _missed(references: Sequence[Reference], known: _Known) -> list[Reference]:
+    """Refs that stand elsewhere than the last change known says."""
+    named = [Reference(clean(reference.name), reference.commit) for reference in references]
+    return [found for found in named if is_ref(found.name) and known.get(found.name, ("", 0))[0] != found.commit]
+
+
+async def _record(store: Store, origin: Origin, known: _Known, pushes: Sequence[Push]) -> list[ChangePushed]:
+    arrivals = [Arrival(origin, FoundBy.SWEEP, (push,), expected=known[push.ref][1] if push.ref in known else None) for push in pushes]
+    if not arrivals:
+        return []
+    changes = [change for recorded in await store.record(arrivals) for change in recorded.changes]
+    for change in changes:
+        log.info("missed push found", repository=change.repository, commit=change.commit, arrival=change.arrival)
+    return changes

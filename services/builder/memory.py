@@ -112,11 +112,13 @@ class BuildMemory:
     def _apply(self) -> int | None:
         size = max(self._running)
         if self.group is None:
-            return self._complain("the engine's control groups are not on this machine")
+            self._complain("the engine's control groups are not on this machine")
+            return None
         try:
             self.group.limit(size)
         except OSError as error:
-            return self._complain(str(error))
+            self._complain(str(error))
+            return None
         return size
 
     def _complain(self, reason: str) -> None:

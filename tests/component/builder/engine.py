@@ -26,9 +26,7 @@ class TestEngine:
     def docker(self, *arguments: str, folder: Path | None = None) -> str:
         """Runs the client; returns what it printed."""
         env = {"PATH": os.environ["PATH"], "DOCKER_BUILDKIT": "1", "DOCKER_HOST": self.host}
-        done = subprocess.run(
-            ["/usr/bin/docker", *arguments], env=env, cwd=folder, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        done = subprocess.run(["/usr/bin/docker", *arguments], env=env, cwd=folder, check=True, capture_output=True, text=True)
         return done.stdout
 
 
@@ -74,7 +72,10 @@ def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         asked = subprocess.run(
-            ["/usr/bin/docker", "--host", f"unix://{folder}/docker.sock", "version"], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["/usr/bin/docker", "--host", f"unix://{folder}/docker.sock", "version"],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         if asked.returncode == 0:
             return

@@ -1,5 +1,7 @@
 """The process of api: HTTP, the gRPC service Catalogue, and the readers of events, logs and dead letters."""
 
+from dataclasses import dataclass
+
 from services.api import background, first_start
 from services.api.adapters.auth import Auth
 from services.api.archive import Archive, decode_event, decode_letter, decode_lines
@@ -18,23 +20,36 @@ from shared.rpc import channel, server
 from shared.sealing import Vault
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A running api: its parts, and the ports that it listens on."""
+
+    parts: Parts
+    http_port: int
+    grpc_port: int
+
+
 async def main(settings: Settings | None = None) -> None:
     """Runs until it is told to stop."""
     settings = settings or Settings()
     async with started("api", settings) as process:
-        parts = await parts_for(settings, process)
-        await first_start.prepare(
-            parts.pool, parts.outbox, settings.organization, settings.target, settings.target_public_key_file.read_bytes()
-        )
-        start_readers(process, parts)
-        process.spawn("audit", background.deliver_audit(parts.pool, parts.auth, parts.wakeups))
-        process.spawn("forgetting", background.forget_old(parts.pool, settings.log_days))
-        clone_key = clone_credentials.read_key(settings.home)
-        servicer = Servicer(parts.pool, parts.safe, settings, clone_key)
-        await process.enter(server(settings.grpc_address, settings.tls_dir, "api", servicer.register))
-        host, _, port = settings.http_address.rpartition(":")
-        await process.enter(serve(build(parts, process.checks), host, int(port)))
+        await open_api(process, settings)
         await process.until_stopped()
+
+
+async def open_api(process: Process, settings: Settings) -> Opened:
+    """Everything that api is, in a process that is there already; closed with it."""
+    parts = await parts_for(settings, process)
+    public_key = settings.target_public_key_file.read_bytes()
+    await first_start.prepare(parts.pool, parts.outbox, settings.organization, settings.target, public_key)
+    start_readers(process, parts)
+    process.spawn("audit", background.deliver_audit(parts.pool, parts.auth, parts.wakeups))
+    process.spawn("forgetting", background.forget_old(parts.pool, settings.log_days))
+    servicer = Servicer(parts.pool, parts.safe, settings, clone_credentials.read_key(settings.home))
+    grpc_port = await process.enter(server(settings.grpc_address, settings.tls_dir, "api", servicer.register))
+    host, _, port = settings.http_address.rpartition(":")
+    http_port = await process.enter(serve(build(parts, process.checks), host, int(port)))
+    return Opened(parts, http_port, grpc_port)
 
 
 async def parts_for(settings: Settings, process: Process) -> Parts:

@@ -23,5 +23,5 @@ def referring(problem: Problem) -> Iterator[None]:
     """Turns a broken reference into the problem that says which."""
     try:
         yield
-    except asyncpg.ForeignKeyViolationError as error:
+    except (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError) as error:  # the latter since PostgreSQL 18
         raise problem from error

@@ -1,0 +1,15 @@
+"""A living api for each test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.component.api.running import RunningApi, running_api
+
+
+@pytest.fixture
+async def api(tmp_path: Path, nats_url: str, postgres_dsn: str) -> AsyncIterator[RunningApi]:
+    """api with the first organization, the local target and an admin."""
+    async with running_api(tmp_path, nats_url, postgres_dsn) as running:
+        yield running

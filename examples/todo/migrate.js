@@ -4,6 +4,9 @@
  *     node migrate.js           apply what is pending
  *     node migrate.js --undo    take back what this deployment applied, and nothing else
  *
+ * What a deployment applied is noted with its id (SLIPWAY_DEPLOYMENT, which Slipway sets), so that an undo can never
+ * reach further back than the deployment that failed.
+ *
  * Rules for migrations: the former release goes on serving while they run, and again after a roll-back. So first expand
  * (add what is new, nullable or with a default), and contract (drop what is old) in a later release, when nothing reads it.
  */
@@ -13,7 +16,7 @@ import { load, pending, undoable } from "./migrations.js";
 
 // Any number that no other program takes a lock by: two migrations at once would race.
 const LOCK = 20_260_711;
-const BATCH = process.env.SLIPWAY_DEPLOYMENT ?? "by hand";
+const BATCH = process.env.SLIPWAY_DEPLOYMENT || null;
 
 async function applied(client) {
   await client.query(
@@ -40,12 +43,13 @@ async function inTransaction(client, statements, note, values) {
 async function up(client, migrations) {
   const rows = await applied(client);
   for (const { number, name, apply } of pending(migrations, rows)) {
-    await inTransaction(client, apply, "INSERT INTO schema_migrations (number, name, batch) VALUES ($1, $2, $3)", [number, name, BATCH]);
+    await inTransaction(client, apply, "INSERT INTO schema_migrations (number, name, batch) VALUES ($1, $2, $3)", [number, name, BATCH ?? "by hand"]);
     log("info", "applied", { migration: name });
   }
 }
 
 async function undo(client, migrations) {
+  if (BATCH === null) throw new Error("Set SLIPWAY_DEPLOYMENT to the batch in schema_migrations that is to be taken back.");
   const rows = await applied(client);
   for (const migration of undoable(migrations, rows, BATCH)) {
     await inTransaction(client, migration.undo, "DELETE FROM schema_migrations WHERE number = $1", [migration.number]);

@@ -68,7 +68,9 @@ class Jobs:
             if found is None:
                 subnet = await self.networks.ensure(claim.place)
                 address = await self.networks.free_address(claim.place, subnet, name)
-                environment = links.variables(self.key, claim.place, spec.databases) | spec.variables | self.key.open(secrets)
+                # By this an undo command tells what its own deployment did from what an earlier one did.
+                deployment = {"SLIPWAY_DEPLOYMENT": claim.deployment}
+                environment = deployment | links.variables(self.key, claim.place, spec.databases) | spec.variables | self.key.open(secrets)
                 made = configuration(
                     image=spec.image,
                     labels=labels(self.instance, claim, Role.JOB, job.name),

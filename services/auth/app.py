@@ -18,7 +18,7 @@ async def assemble(process: Process, settings: Settings) -> int:
     participant = Participant("auth", settings, process.bus, {AuthorizeDeployment: Authorizer(pool)})
     process.spawn("participant", participant.run())
     process.spawn("last used", gate.run())
-    return await process.enter(server(settings.auth_address, settings.tls_dir, "auth", Servicer(pool, gate).register))
+    return await process.enter(server(settings.grpc_address, settings.tls_dir, "auth", Servicer(pool, gate).register))
 
 
 async def main() -> None:

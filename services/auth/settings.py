@@ -6,5 +6,5 @@ from shared.settings import StatefulSettings
 class Settings(StatefulSettings):
     """Where auth listens."""
 
-    auth_address: str = "127.0.0.1:0"
+    grpc_address: str = "127.0.0.1:0"
     """Host and port of the gRPC service Auth; port 0 asks for a free one."""

@@ -88,7 +88,12 @@ class ImageBuilding:
                 if any(sign in line for line in progress.closing for sign in _AWAY):
                     raise Unavailable("the container engine went away during the build") from error
                 build = Build(
-                    command.service, command.build.dockerfile, recipe.dockerfile, command.build.context, watch.limit_bytes, watch.ran_out
+                    command.service,
+                    command.build.dockerfile,
+                    recipe.dockerfile,
+                    command.build.context,
+                    watch.limit_bytes,
+                    watch.limit_was_hit,
                 )
                 raise (timed_out(build, progress, limit_s) if isinstance(error, TimeoutError) else failure_of(build, progress)) from None
 

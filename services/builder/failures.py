@@ -13,6 +13,7 @@ _IMAGE = re.compile(r"(?:load metadata for|resolve image config for|FROM) (?:doc
 _AWAY = ("failed to do request", "dial tcp", "no such host", "i/o timeout", "tls handshake", "connection refused", "connection reset")
 _DENIED = ("pull access denied", "unauthorized", "insufficient_scope", "403 forbidden", "authorization failed")
 _KILLED = 137
+_KILLED_WORDS = ("killed", "sigkill", "signal 9", "signal: 9", "out of memory", "cannot allocate memory")
 _MIB = 2**20
 TAIL = 20
 
@@ -26,7 +27,8 @@ class Build:
     dockerfile: Dockerfile
     context: str
     memory_bytes: int | None
-    ran_out_of_memory: bool = False
+    limit_was_hit: bool = False
+    """Some build ran into the limit meanwhile; by itself that may only have cost it cached pages."""
 
 
 def failure_of(build: Build, progress: Progress) -> StepFailure:
@@ -63,7 +65,7 @@ def _step(build: Build, step: Step, reason: str, details: str) -> StepFailure:
     where = _where(build, step)
     exited = _EXIT.search(reason)
     status = int(exited[1]) if exited else None
-    if status == _KILLED or (status is not None and build.ran_out_of_memory):
+    if status == _KILLED or (status is not None and build.limit_was_hit and _says_killed(step)):
         limit = f" All builds together may use {build.memory_bytes // _MIB} MiB (SLIPWAY_BUILD_MEMORY_BYTES)." if build.memory_bytes else ""
         advice = "Make the step need less (fewer parallel jobs, a smaller heap), or allow builds more memory."
         message = f"{where} was killed because it ran out of memory (exit code {status}).{limit} {advice}"
@@ -101,6 +103,11 @@ def _image(step: Step | None) -> str | None:
     """The image that a failed step was to load, if that is what it was to do."""
     found = _IMAGE.search(step.title) if step else None
     return found[1].rstrip(":") if found else None
+
+
+def _says_killed(step: Step) -> bool:
+    said = "\n".join(step.tail).lower()
+    return any(word in said for word in _KILLED_WORDS)
 
 
 def _where(build: Build, step: Step) -> str:

@@ -18,6 +18,7 @@ log = structlog.get_logger()
 
 ROOT = Path("/sys/fs/cgroup")
 _SHARE = 0.75
+_MIB = 2**20
 _PARENTS = {"cgroupfs": "docker", "systemd": "system.slice:docker"}
 """Where dockerd puts what has no parent of its own (dockerd(8), --cgroup-parent)."""
 
@@ -52,7 +53,7 @@ class Group:
         with suppress(OSError):
             (self.folder / "memory.swap.max").write_text("0")
 
-    def kills(self) -> int:
+    def hits(self) -> int:
         """A number that grows whenever the limit was hit (v1) or somebody was killed for it (v2)."""
         try:
             if self.version == 1:
@@ -63,13 +64,13 @@ class Group:
         return sum(int(line.split()[1]) for line in events.splitlines() if line.startswith("oom_kill "))
 
     def _limit_v1(self, size: int) -> None:
-        """Memory with swap may not be less than memory: what grows is set first."""
+        """Memory with swap is a little more: it may not be less, and where it is the same the kernel counts no hit."""
         both = self.folder / "memory.memsw.limit_in_bytes"
         with suppress(OSError):
-            both.write_text(str(size))
+            both.write_text(str(size + _MIB))
         (self.folder / "memory.limit_in_bytes").write_text(str(size))
         with suppress(OSError):
-            both.write_text(str(size))
+            both.write_text(str(size + _MIB))
 
 
 @dataclass
@@ -81,9 +82,9 @@ class Watch:
     before: int = 0
 
     @property
-    def ran_out(self) -> bool:
+    def limit_was_hit(self) -> bool:
         """Whether the limit was hit since the build began."""
-        return self.group is not None and self.group.kills() > self.before
+        return self.group is not None and self.group.hits() > self.before
 
 
 @dataclass
@@ -102,7 +103,7 @@ class BuildMemory:
         self._running[size] += 1
         try:
             set_to = self._apply()
-            yield Watch(set_to, self.group if set_to else None, self.group.kills() if self.group else 0)
+            yield Watch(set_to, self.group if set_to else None, self.group.hits() if self.group else 0)
         finally:
             self._running[size] -= 1
             self._running += Counter()

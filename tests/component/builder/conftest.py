@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,19 +49,20 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(configuration)], stdout=log, stderr=log)
     try:
-        _wait_for(f"http://{address}/v2/")
+        _wait_for(address)
         yield address
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _wait_for(url: str) -> None:
+def _wait_for(address: str) -> None:
+    host, _, port = address.partition(":")
     deadline = time.monotonic() + 10
     while True:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=1):
+        with suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             return
-        assert time.monotonic() < deadline, f"{url} does not answer"
+        assert time.monotonic() < deadline, f"{address} does not answer"
         time.sleep(0.05)
 
 

@@ -10,12 +10,15 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, ModuleType
 
+import shared
 from embedded import authority, engine, health, lock, ports, processes, registry, servers, traefik
 from embedded.children import Child, as_json
 from embedded.data_plane import DataPlane
@@ -82,8 +85,12 @@ class Daemon:
         wiring, preparation = self._wire(found.host)
         self._tend_children()
         preparing = self._fork_preparation(preparation)
-        for module in self._stack.preloaded:
+        for module in (*self._stack.preloaded, *_modules_of(shared)):
             importlib.import_module(module)
+        for service in self._stack.services:
+            # One that cannot be imported says so in its own log, and keeps nobody else from starting.
+            with suppress(Exception):
+                importlib.import_module(service.module)
         self._teller.say("libraries", "done")
         self._wait_for(preparing)
         gc.collect()
@@ -258,6 +265,10 @@ class _Alarm:
         """Until a signal comes, at most that long."""
         if select.select([self._reading], [], [], max(seconds, 0.0))[0]:
             os.read(self._reading, 1024)
+
+
+def _modules_of(package: ModuleType) -> list[str]:
+    return [found.name for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.") if not found.ispkg]
 
 
 def sentence(failure: BaseException) -> str:

@@ -20,6 +20,7 @@ class Service:
     http: bool = False
     grpc: bool = False
     master_key: bool = False
+    clone_key: bool = False
     target_key: bool = False
 
     @property
@@ -34,8 +35,8 @@ class Service:
 
 SERVICES = (
     Service("auth", "services.auth.app", stateful=True, grpc=True),
-    Service("api", "services.api.app", stateful=True, http=True, grpc=True, master_key=True),
-    Service("webhooks", "services.webhooks.app", stateful=True, http=True, master_key=True),
+    Service("api", "services.api.app", stateful=True, http=True, grpc=True, master_key=True, clone_key=True),
+    Service("webhooks", "services.webhooks.app", stateful=True, http=True, master_key=True, clone_key=True),
     Service("coordinator", "services.coordinator.app", stateful=True),
     Service("builder", "services.builder.app", target_key=True),
     Service("deployer", "services.deployer.app", target_key=True),
@@ -50,8 +51,12 @@ PRELOADED = (
     "google.protobuf.descriptor_pool",
     "grpc.aio",
     "httpx",
+    "httpcore",
+    "anyio._backends._asyncio",
+    "encodings.idna",
     "fastapi",
-    "uvicorn.protocols.http.h11_impl",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
     "uvicorn.lifespan.off",
     "aiodocker",
     "yaml",
@@ -97,6 +102,7 @@ class Wiring:
             "SLIPWAY_HOME": str(self.home.path),
             "SLIPWAY_INSTANCE": self.home.instance,
             "SLIPWAY_TARGET": self.settings.target,
+            "SLIPWAY_ORGANIZATION": self.settings.organization,
             "SLIPWAY_NATS_URL": self.nats_url,
             "SLIPWAY_TLS_DIR": str(self.home.tls),
             "SLIPWAY_DOCKER_HOST": self.docker_host,
@@ -106,7 +112,6 @@ class Wiring:
             "SLIPWAY_WEB_PORT": str(self.settings.web_port),
             "SLIPWAY_PUBLIC_URL": f"http://{self.settings.http}",
             "SLIPWAY_TARGET_PUBLIC_KEY_FILE": str(keys / "target.pub"),
-            "SLIPWAY_CLONE_KEY_FILE": str(keys / "clone.key"),
             **({"SLIPWAY_CLONE_URL": f"http://{self.address('webhooks-http')}/git"} if "webhooks-http" in self.ports else {}),
             **{name: self.address(port) for name, port in optional.items() if port in self.ports},
         }
@@ -123,6 +128,8 @@ class Wiring:
             own["SLIPWAY_GRPC_ADDRESS"] = self.address(f"{service.name}-grpc")
         if service.master_key:
             own["SLIPWAY_MASTER_KEY_FILE"] = str(self.home.keys / "master.key")
+        if service.clone_key:
+            own["SLIPWAY_CLONE_KEY_FILE"] = str(self.home.keys / "clone.key")
         if service.target_key:
             own["SLIPWAY_TARGET_KEY_FILE"] = str(self.home.keys / "target.key")
         return own
@@ -141,6 +148,7 @@ _NOT_INHERITED = {
     "SLIPWAY_NATS_URL",
     "SLIPWAY_POSTGRES_DSN",
     "SLIPWAY_TOKEN",
+    "SLIPWAY_CLONE_KEY_FILE",
     "SLIPWAY_MASTER_KEY_FILE",
     "SLIPWAY_TARGET_KEY_FILE",
 }

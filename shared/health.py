@@ -22,7 +22,8 @@ def health_app(checks: Mapping[str, Check]) -> Starlette:
         return JSONResponse({"status": "ok"})
 
     async def ready(_request: Request) -> Response:
-        found = dict(zip(checks, await asyncio.gather(*(_say(check) for check in checks.values())), strict=True))
+        now = dict(checks)  # More may be added while these are asked.
+        found = dict(zip(now, await asyncio.gather(*(_say(check) for check in now.values())), strict=True))
         good = all(said == "ok" for said in found.values())
         return JSONResponse({"status": "ok" if good else "not ready", "checks": found}, status_code=200 if good else 503)
 

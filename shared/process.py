@@ -35,11 +35,12 @@ class Process:
         self.name = name
         self.settings = settings
         self.bus = bus
-        self.checks: dict[str, Check] = {"bus": bus.ready}
+        self.checks: dict[str, Check] = {"start": self._has_started, "bus": bus.ready}
         self._stack = stack
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
+        self._started = False
 
     async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
         """Opens a resource that is closed, in reverse order, when the process ends."""
@@ -70,7 +71,11 @@ class Process:
         self._stopping.set()
 
     async def until_stopped(self) -> None:
-        """Waits for SIGTERM or SIGINT, for a closed bus, or for the failure of a background task, which it raises."""
+        """Waits for SIGTERM or SIGINT, for a closed bus, or for the failure of a background task, which it raises.
+
+        Until it is called the process is not ready: what it serves may not be open yet.
+        """
+        self._started = True
         self.spawn("bus", self._watch_bus())
         await self._stopping.wait()
         for task in self._tasks:
@@ -79,6 +84,10 @@ class Process:
             await asyncio.wait(self._tasks, timeout=STOP_S)
         if self._failure is not None:
             raise self._failure
+
+    async def _has_started(self) -> None:
+        if not self._started:
+            raise RuntimeError("still starting")
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and not self._stopping.is_set():

@@ -45,7 +45,7 @@ async def open_api(process: Process, settings: Settings) -> Opened:
     start_readers(process, parts)
     process.spawn("audit", background.deliver_audit(parts.pool, parts.auth, parts.wakeups))
     process.spawn("forgetting", background.forget_old(parts.pool, settings.log_days))
-    servicer = Servicer(parts.pool, parts.safe, settings, clone_credentials.read_key(settings.home))
+    servicer = Servicer(parts.pool, parts.safe, settings, clone_credentials.read_key(settings.home / "keys" / "clone.key"))
     grpc_port = await process.enter(server(settings.grpc_address, settings.tls_dir, "api", servicer.register))
     host, _, port = settings.http_address.rpartition(":")
     http_port = await process.enter(serve(build(parts, process.checks), host, int(port)))

@@ -23,7 +23,7 @@ from shared.consumer import consume
 from shared.health import serve
 from shared.outbox import Outbox, Relay
 from shared.postgres import UNAVAILABLE, Pool
-from shared.process import Process, started
+from shared.process import Process, run, started
 from shared.rpc import channel
 from shared.sealing import Vault
 
@@ -37,11 +37,11 @@ async def main() -> None:
     """Runs until it is told to stop."""
     settings = Settings()
     async with started("webhooks", settings) as process:
-        await build(process, settings, await process.database(settings, "webhooks"))
+        await assemble(process, settings, await process.database(settings, "webhooks"))
         await process.until_stopped()
 
 
-async def build(process: Process, settings: Settings, pool: Pool) -> int:
+async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     """Wires everything into the process; answers the port that it serves on."""
     api = await process.enter(channel(settings.api_address, settings.tls_dir, "webhooks"))
     auth = await process.enter(channel(settings.auth_address, settings.tls_dir, "webhooks"))
@@ -80,3 +80,7 @@ async def _repeat(work: Callable[[], Awaitable[object]], seconds: float) -> None
         except UNAVAILABLE as error:
             log.warning("postponed", work=getattr(work, "__name__", ""), reason=str(error) or type(error).__name__)
         await asyncio.sleep(seconds)
+
+
+if __name__ == "__main__":
+    run(main)

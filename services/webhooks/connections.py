@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import asyncpg
@@ -17,8 +17,9 @@ log = structlog.get_logger()
 
 REFRESH_S = 300.0
 """How often all are read again: a lost event may make the mirror that old."""
-MISSES_EVERY_S = 1.0
-"""A stranger's guesses at names reach api no more often than this."""
+QUESTIONS = 10
+QUESTIONS_PER_S = 1.0
+"""A stranger's guesses at names, and bad signatures, reach api no more often than this (so many at once, then so many a second)."""
 
 _ALL = "SELECT name, organization, project, forge, repository, clone_url, api_url, version, sealed FROM connections"
 _PUT = """
@@ -40,8 +41,11 @@ class Connections:
         self._vault = vault
         self._catalogue = catalogue
         self._known: dict[str, Connection] = {}
-        self._asked_at = -MISSES_EVERY_S
+        self._questions = float(QUESTIONS)
+        self._asked_at = time.monotonic()
         self._changed = asyncio.Event()
+        self._complete = False
+        self._asking: dict[str, asyncio.Task[Connection | None]] = {}
 
     async def load(self) -> None:
         """Reads what this service stored: enough to work without api."""
@@ -54,6 +58,7 @@ class Connections:
             await connection.execute(_DROP, [one.name for one in found])
             await connection.execute(_PUT, *self._columns(found))
         self._known = {one.name: one for one in found}
+        self._complete = True
 
     def changed(self) -> None:
         """The catalogue has changed: `run` asks again at once."""
@@ -78,20 +83,33 @@ class Connections:
                 continue
 
     async def find(self, name: str) -> Connection | None:
-        """The connection of that name; one that is not known is asked of api, now and then."""
+        """The connection of that name. One that is not known is asked of api; raises `Away` where nobody can say."""
         found = self._known.get(name)
-        return found if found is not None else await self.ask(name)
+        if found is not None:
+            return found
+        return await asyncio.shield(self._ask_together(name))
 
     async def ask(self, name: str) -> Connection | None:
-        """What api says now of a name; None too where it is away, or was asked a moment ago."""
-        now = time.monotonic()
-        if now - self._asked_at < MISSES_EVERY_S:
-            return self._known.get(name)
-        self._asked_at = now
+        """What api says now of a name, or what is known where it is away or was asked too often."""
         try:
-            found = [one for one in await self._catalogue.connections(name=name) if one.name == name]
+            return await asyncio.shield(self._ask_together(name))
         except Away:
             return self._known.get(name)
+
+    def _ask_together(self, name: str) -> "asyncio.Task[Connection | None]":
+        """One question for all who ask the same at the same time."""
+        asking = self._asking.get(name)
+        if asking is None:
+            asking = self._asking[name] = asyncio.create_task(self._ask(name))
+            asking.add_done_callback(lambda _: self._asking.pop(name, None))
+        return asking
+
+    async def _ask(self, name: str) -> Connection | None:
+        if not self._may_ask():
+            if self._complete:
+                return self._known.get(name)
+            raise Away("too many questions at once")
+        found = [one for one in await self._catalogue.connections(name=name) if one.name == name]
         if not found:
             await self._pool.execute(_DROP_ONE, name)
             self._known.pop(name, None)
@@ -100,9 +118,14 @@ class Connections:
         self._known[name] = found[0]
         return found[0]
 
-    def all(self) -> Sequence[Connection]:
-        """Those that are known."""
-        return list(self._known.values())
+    def _may_ask(self) -> bool:
+        now = time.monotonic()
+        self._questions = min(float(QUESTIONS), self._questions + (now - self._asked_at) * QUESTIONS_PER_S)
+        self._asked_at = now
+        if self._questions < 1:
+            return False
+        self._questions -= 1
+        return True
 
     def _columns(self, found: Iterable[Connection]) -> list[list[object]]:
         rows = [asdict(one) for one in found]

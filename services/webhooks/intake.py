@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from starlette.types import Receive, Scope, Send
 
 from services.webhooks.batches import BatchWriter, CannotStore
-from services.webhooks.catalogue import Connection
+from services.webhooks.catalogue import Away, Connection
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Delivery, Origin, clean
 from services.webhooks.forges import FORGES
@@ -21,6 +21,7 @@ from services.webhooks.requests import ClientLeft, Room, answer, busy, headers_o
 from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import FoundBy
 from shared.messages import new_id
+from shared.postgres import UNAVAILABLE
 from shared.problems import Problem
 
 log = structlog.get_logger()
@@ -52,7 +53,10 @@ class Intake:
         """Answers one request; raises `Problem`."""
         if scope["method"] != "POST":
             raise Problem(405, "method-not-allowed", "Deliveries are sent with POST.", headers={"Allow": "POST"})
-        connection = await self._connections.find(name)
+        try:
+            connection = await self._connections.find(name)
+        except (Away, *UNAVAILABLE) as error:
+            raise busy("The connection could not be looked up.") from error
         forge = FORGES[connection.forge]() if connection and connection.forge in FORGES else None
         if connection is None or forge is None:
             raise Problem(404, "unknown-connection", "No connection of this name takes deliveries. Look at the hook's address.")

@@ -57,8 +57,7 @@ class Preparation:
             if self.data_plane is not None:
                 tasks.create_task(self.data_plane.ensure(say))
         if self.bootstrap is not None:
-            await self._bootstrap(self.bootstrap)
-            say("token", str(self.home.token))
+            say("token", await self._bootstrap(self.bootstrap))
 
     async def _declare(self, say: Say) -> None:
         user, password = self.bus.administrator, self.bus.passwords[self.bus.administrator]
@@ -82,12 +81,16 @@ class Preparation:
         number = sum(len(names) for names in applied)
         say("postgres", f"{number} migrations applied" if number else "migrations are up to date")
 
-    async def _bootstrap(self, module: str) -> None:
-        """The token is shown once, so it is kept where only this user reads it; a lost file gets a new token."""
+    async def _bootstrap(self, module: str) -> str:
+        """The first token is shown once, so it is kept where only this user reads it; when it was lost there is another."""
         if self.home.token.exists():
-            return
-        token: str = await import_module(module).bootstrap(self.database.dsns["auth"], self.organization)
+            return str(self.home.token)
+        auth, dsn = import_module(module), self.database.dsns["auth"]
+        token: str | None = await auth.bootstrap(dsn, self.organization) or await auth.renew(dsn)
+        if token is None:
+            return "none: the first administrator was removed; ask another one for a token"
         write_private(self.home.token, f"{token}\n")
+        return f"new in {self.home.token}"
 
 
 async def _until(is_true: Callable[[], Awaitable[bool]], server: str) -> None:

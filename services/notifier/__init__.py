@@ -1,0 +1,1 @@
+"""Tells people, forges and tools what happened."""

@@ -1,0 +1,75 @@
+"""The process of notifier: takes events, keeps the channels, sends."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from services.notifier.guarded_http import GuardedClient, guarded_client
+from services.notifier.handlers import Intake, decode
+from services.notifier.mirror import Mirror
+from services.notifier.providers.chat import ChatProvider
+from services.notifier.providers.contract import Provider
+from services.notifier.providers.github import GitHubProvider
+from services.notifier.providers.webhook import WebhookProvider
+from services.notifier.sender import Sender
+from services.notifier.settings import Settings
+from services.notifier.store.deployments import ForgeLedger
+from shared.consumer import consume
+from shared.outbox import Outbox, Relay
+from shared.postgres import Pool
+from shared.process import Process, run, started
+from shared.rpc import channel
+from shared.sealing import Vault
+
+SCHEMA = "notifier"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def providers(client: GuardedClient, pool: Pool, public_url: str) -> Mapping[str, Provider]:
+    """Every way to tell somebody, by a channel's kind, or by `forge:<forge>`."""
+    return {
+        "webhook": WebhookProvider(client),
+        "chat": ChatProvider(client, public_url),
+        "forge:github": GitHubProvider(client, ForgeLedger(pool), public_url),
+    }
+
+
+async def assemble(process: Process, settings: Settings) -> None:
+    """Puts the service together and starts it."""
+    pool = await process.database(settings, SCHEMA)
+    vault = Vault.from_file(settings.master_key_file)
+    catalogue = await process.enter(channel(settings.api_address, settings.tls_dir, "notifier"))
+    client = await process.enter(guarded_client(allow_private=settings.allow_private_webhooks))
+    outbox = Outbox("notifier")
+    dead_after = timedelta(days=settings.dead_after_days)
+    sender = Sender(
+        pool,
+        vault,
+        outbox,
+        providers(client, pool, settings.public_url),
+        retry_first_s=settings.retry_first_s,
+        dead_after=dead_after,
+    )
+    mirror = Mirror(pool, vault, catalogue)
+    intake = Intake(pool, dead_after, sender.wake, mirror.wake)
+
+    async def take() -> None:
+        await mirror.first()
+        await consume(process.bus, "EVENTS", "notifier-events", decode, intake.handle)
+
+    process.spawn("relay", Relay(process.bus, settings.postgres_dsn.get_secret_value(), SCHEMA, outbox).run())
+    process.spawn("mirror", mirror.run())
+    process.spawn("sender", sender.run())
+    process.spawn("intake", take())
+
+
+async def main() -> None:
+    """Runs until it is told to stop."""
+    settings = Settings()
+    async with started("notifier", settings) as process:
+        await assemble(process, settings)
+        await process.until_stopped()
+
+
+if __name__ == "__main__":
+    run(main)

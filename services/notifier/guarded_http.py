@@ -1,0 +1,122 @@
+"""The one HTTP client of notifier: it calls the very address that it has checked, follows no redirects, and reads no more than it needs."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import certifi
+import httpx
+
+from services.notifier.addresses import is_public
+
+LIMIT_S = 15.0
+"""For a whole request: name, connection, answer."""
+READ_BYTES = 1024 * 1024
+
+
+class Refused(Exception):
+    """The address may not be called; trying again does not help."""
+
+
+class Failed(Exception):
+    """No answer came; another time one may."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What came back; of a longer body its beginning."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    def text(self, longest: int = 300) -> str:
+        """The beginning of the body, as one line."""
+        return " ".join(self.body[: 4 * longest].decode("utf-8", "replace").split())[:longest]
+
+
+class GuardedClient:
+    """Made by `guarded_client`."""
+
+    def __init__(self, client: httpx.AsyncClient, *, allow_private: bool) -> None:
+        self._client = client
+        self._allow_private = allow_private
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+        """One request. Raises Refused or Failed."""
+        target = _parsed(url)
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                address = await self.address_of(target.host, target.port or (443 if target.scheme == "https" else 80))
+                return await self._send_to(address, method, target, headers, body)
+        except TimeoutError:
+            raise Failed(f"{target.host} did not answer within {LIMIT_S:.0f} s") from None
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            raise Failed(f"{target.host} cannot be reached: {str(error) or type(error).__name__}") from error
+
+    async def address_of(self, host: str, port: int) -> str:
+        """An address of the host that may be called. Raises Refused or Failed."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise Failed(f"{host} has no address: {error}") from error
+        addresses = [str(entry[4][0]) for entry in found]
+        allowed = [address for address in addresses if self._allow_private or is_public(address)]
+        if not allowed:
+            raise Refused(
+                f"{host} is at {', '.join(addresses)}, which is no public address. "
+                "Set SLIPWAY_ALLOW_PRIVATE_WEBHOOKS=true for the platform if it may be called."
+            )
+        return allowed[0]
+
+    async def _send_to(self, address: str, method: str, target: httpx.URL, headers: Mapping[str, str], body: bytes | None) -> Response:
+        # The URL names the address that was checked; Host and the certificate's name stay those of the target.
+        request = self._client.build_request(
+            method,
+            target.copy_with(host=address),
+            headers={**headers, "Host": target.netloc.decode("ascii")},
+            content=body,
+            extensions={"sni_hostname": target.host.encode("idna").decode("ascii") if target.host else ""},
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            read = bytearray()
+            async for chunk in response.aiter_bytes():
+                read += chunk
+                if len(read) >= READ_BYTES:
+                    break
+            return Response(response.status_code, response.headers, bytes(read[:READ_BYTES]))
+        finally:
+            await response.aclose()
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        target = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise Refused(f"the address is no URL: {error}") from error
+    if target.scheme not in ("http", "https") or not target.host:
+        raise Refused("the address must begin with https:// or http://")
+    if target.userinfo:
+        raise Refused("the address must not hold a user or password")
+    return target
+
+
+@asynccontextmanager
+async def guarded_client(*, allow_private: bool) -> AsyncIterator[GuardedClient]:
+    """A client without proxies (they would resolve names themselves), cookies or redirects."""
+    timeout = httpx.Timeout(10.0)
+    limits = httpx.Limits(max_connections=32, max_keepalive_connections=8)
+    async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=timeout, limits=limits, verify=_authorities()) as client:
+        yield GuardedClient(client, allow_private=allow_private)
+
+
+def _authorities() -> ssl.SSLContext:
+    """Whom we believe: the system's store (a company's own authority may be in it) and Mozilla's list."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context

@@ -1,0 +1,110 @@
+"""Takes events from the stream: what is to be told is stored, and nothing is sent here. A receiver that is away blocks nobody."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+
+from services.notifier.deployments import Deployment
+from services.notifier.matching import Listener, hears
+from services.notifier.providers.forge_states import FORGE_STATES
+from services.notifier.store import channels, deployments, notifications
+from services.notifier.store.notifications import New
+from shared import inbox
+from shared.consumer import Received
+from shared.contracts.events import CatalogueChanged, DeploymentCreated, Event
+from shared.messages import new_id, utc_now
+from shared.postgres import Connection, Pool
+
+_MIRRORED = ("organization", "project", "channel", "connection")
+"""Kinds of catalogue entries whose change may change a channel."""
+_OWN = "NotificationAttempted"
+
+
+def decode(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
+    """An event; raises `pydantic.ValidationError`."""
+    return Event.decode(body)
+
+
+class Intake:
+    """Handles a batch in one transaction. Events that are older than anything is tried for are not told."""
+
+    def __init__(self, pool: Pool, too_old: timedelta, wake_sender: Callable[[], None], wake_mirror: Callable[[], None]) -> None:
+        self._pool = pool
+        self._too_old = too_old
+        self._wake_sender = wake_sender
+        self._wake_mirror = wake_mirror
+
+    async def handle(self, batch: Sequence[Received[Event]]) -> None:
+        """Stores what each channel is to hear of."""
+        batch = [item for item in batch if item.message.name != _OWN]
+        if not batch:
+            return
+        async with self._pool.acquire() as connection, connection.transaction():
+            new = await inbox.take(connection, [item.message.id for item in batch])
+            fresh = list({item.message.id: item for item in batch if item.message.id in new}.values())
+            changed = any(_changes_channels(item.message) for item in fresh)
+            if changed:
+                await channels.want(connection)
+            await _remember_deployments(connection, [item.message for item in fresh])
+            told = _to_tell(await channels.listeners(connection), fresh, self._too_old)
+            await notifications.add(connection, told)
+        if changed:
+            self._wake_mirror()
+        if told:
+            self._wake_sender()
+
+
+def _changes_channels(event: Event) -> bool:
+    return event.name == CatalogueChanged.__name__ and event.data.get("kind") in _MIRRORED
+
+
+async def _remember_deployments(connection: Connection, events: Iterable[Event]) -> None:
+    for event in events:
+        if event.name == DeploymentCreated.__name__ and event.deployment:
+            fact = DeploymentCreated.model_validate(event.data)
+            await deployments.add(
+                connection,
+                Deployment(
+                    id=event.deployment,
+                    organization=event.organization,
+                    project=event.project or "",
+                    environment=event.environment or "",
+                    environment_kind=fact.environment_kind,
+                    repository=fact.repository or "",
+                    ref=_text(fact.ref),
+                    commit=fact.commit or "",
+                    title=_text(fact.title),
+                    pusher=_text(fact.pusher),
+                    created_at=event.time,
+                ),
+            )
+
+
+def _to_tell(listeners: Sequence[Listener], fresh: Sequence[Received[Event]], too_old: timedelta) -> list[New]:
+    oldest = utc_now() - too_old
+    return [
+        _new(listener, item)
+        for item in fresh
+        if item.message.time > oldest
+        for listener in listeners
+        if hears(listener, item.message.organization, item.message.project, item.message.name, tuple(FORGE_STATES))
+    ]
+
+
+def _new(listener: Listener, item: Received[Event]) -> New:
+    event, notification = item.message, new_id()
+    in_order = listener.kind == "forge" and event.deployment is not None and event.sequence is not None
+    return New(
+        id=notification,
+        organization=listener.organization,
+        channel=listener.name,
+        event_id=event.id,
+        event=event.encode().decode(),
+        source=item.headers.get("ce-source", "slipway/unknown").removeprefix("slipway/"),
+        lane=f"{listener.organization}/{listener.name}/{event.deployment}" if in_order else notification,
+        sequence=event.sequence or 0,
+    )
+
+
+def _text(value: str | None) -> str:
+    """PostgreSQL has no NUL in text."""
+    return (value or "").replace("\0", "\ufffd")

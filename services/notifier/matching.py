@@ -1,0 +1,47 @@
+"""Which channels hear of an event. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.contracts.events import fact_name_parts
+
+ENDS = (
+    "deployment.succeeded",
+    "deployment.rolled_back",
+    "deployment.failed",
+    "deployment.denied",
+    "deployment.cancelled",
+    "deployment.superseded",
+    "deployment.stuck",
+)
+"""What a channel hears of that names no events: how each deployment ended."""
+OWN = "notification"
+"""Attempts to tell something are events too; telling of them would never end."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A channel, as far as it decides what it hears of."""
+
+    organization: str
+    name: str
+    project: str
+    kind: str
+    events: tuple[str, ...]
+
+
+def hears(listener: Listener, organization: str, project: str | None, name: str, wanted_by_forge: Sequence[str]) -> bool:
+    """Whether a channel hears of an event (its name is the fact's class). A forge hears of what it can show."""
+    if listener.organization != organization or (listener.project and listener.project != project):
+        return False
+    if listener.kind == "forge":
+        return name in wanted_by_forge
+    noun, _, participle = fact_name_parts(name).partition(".")
+    if noun == OWN:
+        return False
+    return any(_matches(pattern, noun, participle) for pattern in listener.events or ENDS)
+
+
+def _matches(pattern: str, noun: str, participle: str) -> bool:
+    wanted_noun, _, wanted_participle = pattern.partition(".")
+    return wanted_noun in ("*", noun) and wanted_participle in ("*", participle)

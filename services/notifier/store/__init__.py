@@ -1,0 +1,1 @@
+"""All SQL of notifier: channels, what is to be told, and what forges were told."""

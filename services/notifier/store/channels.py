@@ -1,0 +1,111 @@
+"""SQL on the mirror of channels."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from services.notifier import channels
+from services.notifier.channels import Channel
+from services.notifier.matching import Listener
+from shared.postgres import Connection, Pool
+from shared.sealing import Vault
+
+_WANT = "UPDATE mirror SET wanted = wanted + 1"
+_STATE = "SELECT wanted, done FROM mirror"
+_DONE = "UPDATE mirror SET done = GREATEST(done, $1)"
+_LOCK = "LOCK TABLE channels IN SHARE ROW EXCLUSIVE MODE"
+_LISTENERS = "SELECT organization, name, project, kind, events FROM channels WHERE gone_at IS NULL"
+_GET = "SELECT * FROM channels WHERE organization = $1 AND name = $2"
+_PUT = """
+INSERT INTO channels (organization, name, project, kind, forge, api_url, repository, events, version, sealed)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (organization, name) DO UPDATE SET
+    project = $3, kind = $4, forge = $5, api_url = $6, repository = $7, events = $8, version = $9, sealed = $10,
+    gone_at = CASE WHEN channels.version = $9 THEN channels.gone_at END,
+    hold_until = CASE WHEN channels.version = $9 THEN channels.hold_until END
+"""
+_DELETE = """
+DELETE FROM channels
+WHERE NOT EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS kept (o, n) WHERE (o, n) = (organization, name))
+"""
+_DROP = """
+UPDATE notifications SET state = 'dropped', ended_at = now() WHERE state = 'pending'
+AND NOT EXISTS (SELECT FROM channels WHERE (channels.organization, name) = (notifications.organization, channel))
+"""
+_GONE = "UPDATE channels SET gone_at = now() WHERE organization = $1 AND name = $2 AND version = $3"
+_END = """
+UPDATE notifications SET state = 'gone', ended_at = now() WHERE organization = $1 AND channel = $2 AND state = 'pending'
+"""
+_HOLD = "UPDATE channels SET hold_until = now() + $3::interval WHERE organization = $1 AND name = $2"
+
+
+async def want(connection: Connection) -> None:
+    """The mirror is old from now on."""
+    await connection.execute(_WANT)
+
+
+async def wanted_and_done(pool: Pool) -> tuple[int, int]:
+    """Which state of the catalogue is wanted, and which is here; 0: none was ever here."""
+    row = await pool.fetchrow(_STATE)
+    if row is None:
+        raise LookupError("mirror")
+    return row["wanted"], row["done"]
+
+
+async def replace(connection: Connection, vault: Vault, every: Sequence[Channel], wanted: int) -> None:
+    """What the catalogue has now. What is to be told through a channel that it has no more is dropped."""
+    await connection.execute(_LOCK)
+    for each in every:
+        await connection.execute(
+            _PUT,
+            each.organization,
+            each.name,
+            each.project,
+            each.kind,
+            each.forge,
+            each.api_url,
+            each.repository,
+            list(each.events),
+            each.version,
+            channels.seal(vault, each),
+        )
+    await connection.execute(_DELETE, [each.organization for each in every], [each.name for each in every])
+    await connection.execute(_DROP)
+    await connection.execute(_DONE, wanted)
+
+
+async def listeners(connection: Connection) -> list[Listener]:
+    """Every channel that may hear of something."""
+    rows = await connection.fetch(_LISTENERS)
+    return [Listener(row["organization"], row["name"], row["project"], row["kind"], tuple(row["events"])) for row in rows]
+
+
+async def get(pool: Pool, vault: Vault, organization: str, name: str) -> Channel | None:
+    """A channel with its secrets; raises `shared.sealing.Unopenable`."""
+    row = await pool.fetchrow(_GET, organization, name)
+    if row is None:
+        return None
+    url, secret = channels.unseal(vault, organization, name, row["sealed"])
+    return Channel(
+        organization=organization,
+        name=name,
+        project=row["project"],
+        kind=row["kind"],
+        forge=row["forge"],
+        api_url=row["api_url"],
+        repository=row["repository"],
+        events=tuple(row["events"]),
+        version=row["version"],
+        url=url,
+        secret=secret,
+    )
+
+
+async def gone(connection: Connection, channel: Channel) -> None:
+    """Its receiver wants nothing more, of what waits neither; holds until the channel is changed."""
+    await connection.execute(_GONE, channel.organization, channel.name, channel.version)
+    await connection.execute(_END, channel.organization, channel.name)
+
+
+async def hold(connection: Connection, channel: Channel, wait: timedelta) -> None:
+    """Nothing goes through it for a while."""
+    await connection.execute(_HOLD, channel.organization, channel.name, wait)

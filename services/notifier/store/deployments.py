@@ -1,0 +1,60 @@
+"""SQL on what deployments are about, and on their counterparts on forges."""
+
+from services.notifier.channels import Channel
+from services.notifier.deployments import Deployment
+from shared.postgres import Connection, Pool
+
+_COLUMNS = "id, organization, project, environment, environment_kind, repository, ref, commit, title, pusher, created_at"
+_ADD = f"""
+INSERT INTO deployments ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING
+"""  # noqa: S608 -- constant names of columns
+_GET = f"SELECT {_COLUMNS} FROM deployments WHERE id = $1"  # noqa: S608
+_FORGE_ID = "SELECT forge_id FROM forge_deployments WHERE (organization, channel, deployment) = ($1, $2, $3)"
+_KEEP = """
+INSERT INTO forge_deployments (organization, channel, deployment, forge_id) VALUES ($1, $2, $3, $4)
+ON CONFLICT (organization, channel, deployment) DO UPDATE SET forge_id = $4
+"""
+_TOLD = """
+INSERT INTO forge_deployments (organization, channel, deployment, sequence) VALUES ($1, $2, $3, $4)
+ON CONFLICT (organization, channel, deployment)
+DO UPDATE SET sequence = GREATEST(forge_deployments.sequence, $4), told_at = now()
+"""
+_SEQUENCE = "SELECT sequence FROM forge_deployments WHERE (organization, channel, deployment) = ($1, $2, $3)"
+
+
+async def add(connection: Connection, deployment: Deployment) -> None:
+    """What its first event says; known already, nothing changes."""
+    fields = [getattr(deployment, name) for name in Deployment.__dataclass_fields__]
+    await connection.execute(_ADD, *fields)
+
+
+async def get(pool: Pool, deployment: str) -> Deployment | None:
+    """None where its first event has not come yet."""
+    row = await pool.fetchrow(_GET, deployment)
+    return Deployment(**row) if row else None
+
+
+async def told(connection: Connection, channel: Channel, deployment: str, sequence: int) -> None:
+    """The forge shows the deployment as of this event."""
+    await connection.execute(_TOLD, channel.organization, channel.name, deployment, sequence)
+
+
+async def told_until(pool: Pool, channel: Channel, deployment: str) -> int:
+    """The newest event that the forge shows; 0: none."""
+    return int(await pool.fetchval(_SEQUENCE, channel.organization, channel.name, deployment) or 0)
+
+
+class ForgeLedger:
+    """`providers.github.Ledger` in PostgreSQL."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def forge_id(self, channel: Channel, deployment: str) -> str | None:
+        """The forge's id, once it was made."""
+        found: str | None = await self._pool.fetchval(_FORGE_ID, channel.organization, channel.name, deployment)
+        return found
+
+    async def keep_forge_id(self, channel: Channel, deployment: str, forge_id: str) -> None:
+        """Remembers it."""
+        await self._pool.execute(_KEEP, channel.organization, channel.name, deployment, forge_id)

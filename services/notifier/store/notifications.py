@@ -1,0 +1,152 @@
+"""SQL on what is to be told: stored once, claimed by one replica at a time, ended with a record of its attempts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.postgres import Connection, Pool
+
+LEASE = timedelta(seconds=90)
+"""A replica that died while sending keeps its notification this long; longer than any attempt takes."""
+
+
+@dataclass(frozen=True)
+class New:
+    """Something to be told."""
+
+    id: str
+    organization: str
+    channel: str
+    event_id: str
+    event: str
+    source: str
+    lane: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """Something that this replica is to tell now."""
+
+    id: str
+    organization: str
+    channel: str
+    event: str
+    source: str
+    lane: str
+    sequence: int
+    attempts: int
+    """How many there have been."""
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt, ended."""
+
+    number: int
+    seconds: float
+    delivered: bool
+    status: int | None
+    error: str
+    next_at: datetime | None
+
+
+_ADD = """
+INSERT INTO notifications (id, organization, channel, event_id, event, source, lane, sequence)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
+ON CONFLICT (organization, channel, event_id) DO NOTHING
+"""
+_CLAIM_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:notifier:claim', 0))"
+_CLAIM = """
+UPDATE notifications SET leased_until = now() + $2::interval
+WHERE id IN (
+    SELECT mine.id FROM notifications AS mine
+    JOIN channels ON (channels.organization, channels.name) = (mine.organization, mine.channel)
+    WHERE mine.state = 'pending' AND mine.due_at <= now()
+      AND (mine.leased_until IS NULL OR mine.leased_until < now())
+      AND (channels.hold_until IS NULL OR channels.hold_until <= now())
+      AND NOT EXISTS (
+          SELECT FROM notifications AS other
+          WHERE other.lane = mine.lane AND other.state = 'pending' AND other.id <> mine.id
+            AND (other.sequence > mine.sequence OR other.leased_until >= now())
+      )
+    ORDER BY mine.due_at LIMIT $1 FOR UPDATE OF mine SKIP LOCKED
+)
+RETURNING id, organization, channel, event, source, lane, sequence, attempts, created_at
+"""
+_NEXT = """
+SELECT extract(epoch FROM min(at) - now())::double precision
+FROM (
+    SELECT GREATEST(due_at, leased_until, hold_until) AS at
+    FROM notifications JOIN channels ON (channels.organization, channels.name) = (notifications.organization, channel)
+    WHERE state = 'pending'
+) AS waiting
+WHERE at > now() - interval '1 second'
+"""
+_ATTEMPT = """
+INSERT INTO attempts (notification, number, seconds, delivered, status, error, next_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_LATER = "UPDATE notifications SET attempts = $2, due_at = $3, leased_until = NULL WHERE id = $1"
+_END = "UPDATE notifications SET state = $2, attempts = $3, ended_at = now(), leased_until = NULL WHERE id = $1"
+_SKIP_OLDER = """
+UPDATE notifications SET state = 'skipped', ended_at = now() WHERE lane = $1 AND sequence < $2 AND state = 'pending'
+"""
+_PRUNE = "DELETE FROM notifications WHERE ended_at < now() - $1::interval"
+_PRUNE_DEPLOYMENTS = "DELETE FROM deployments WHERE created_at < now() - $1::interval"
+_PRUNE_FORGE = "DELETE FROM forge_deployments WHERE told_at < now() - $1::interval"
+
+
+async def add(connection: Connection, new: Sequence[New]) -> None:
+    """Once for each channel and event, however often it is asked."""
+    if new:
+        columns = [[getattr(each, name) for each in new] for name in New.__dataclass_fields__]
+        await connection.execute(_ADD, *columns)
+
+
+async def claim(pool: Pool, limit: int) -> list[Claimed]:
+    """What is due, leased to the caller. Of a lane one at a time, the newest first: it may make the older ones pointless."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(_CLAIM_LOCK)
+        return [Claimed(**row) for row in await connection.fetch(_CLAIM, limit, LEASE)]
+
+
+async def seconds_until_next(pool: Pool) -> float | None:
+    """When something gets due; None where nothing does. What is due for long waits for another of its lane, not for the clock."""
+    found: float | None = await pool.fetchval(_NEXT)
+    return found
+
+
+async def record(connection: Connection, claimed: Claimed, attempt: Attempt) -> None:
+    """Keeps an attempt."""
+    await connection.execute(
+        _ATTEMPT,
+        claimed.id,
+        attempt.number,
+        attempt.seconds,
+        attempt.delivered,
+        attempt.status,
+        attempt.error,
+        attempt.next_at,
+    )
+
+
+async def later(connection: Connection, claimed: Claimed, attempts: int, due_at: datetime) -> None:
+    """It is tried again then."""
+    await connection.execute(_LATER, claimed.id, attempts, due_at)
+
+
+async def end(connection: Connection, claimed: Claimed, state: str, attempts: int) -> None:
+    """It is not tried again."""
+    await connection.execute(_END, claimed.id, state, attempts)
+
+
+async def skip_older(connection: Connection, lane: str, sequence: int) -> None:
+    """What was told makes what came before it pointless."""
+    await connection.execute(_SKIP_OLDER, lane, sequence)
+
+
+async def prune(pool: Pool, keep: timedelta) -> None:
+    """Forgets what ended long ago, with its attempts."""
+    for statement in (_PRUNE, _PRUNE_DEPLOYMENTS, _PRUNE_FORGE):
+        await pool.execute(statement, keep)

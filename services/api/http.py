@@ -1,5 +1,7 @@
 """The HTTP application: REST under /api/v1, and the console at /."""
 
+from typing import Any
+
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from grpc import aio
@@ -62,7 +64,7 @@ _PROBLEM_SCHEMA = {
 
 def build(parts: Parts, checks: dict[str, Check] | None = None) -> FastAPI:
     """The application over its parts; `checks` are the readiness checks that /readyz tells."""
-    app = FastAPI(
+    app = _Application(
         title="Slipway",
         version="1",
         description=DESCRIPTION,
@@ -87,6 +89,22 @@ def build(parts: Parts, checks: dict[str, Check] | None = None) -> FastAPI:
     for route in health_app(checks or {}).routes:
         app.router.routes.append(route)
     return app
+
+
+class _Application(FastAPI):
+    """Describes itself in OpenAPI 3.1: FastAPI puts `itemSchema`, which is of 3.2, on streams."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for path in document["paths"].values():
+                for operation in path.values():
+                    for response in operation["responses"].values():
+                        stream = response.get("content", {}).get("text/event-stream", {})
+                        if stream.pop("itemSchema", None):
+                            stream["schema"] = {"type": "string", "description": "Server-sent events"}
+        return super().openapi()
 
 
 def _rest() -> APIRouter:

@@ -90,7 +90,8 @@ _RULES: dict[type[Fact], _Rule] = {}
 def fold(events: Iterable[Event]) -> Pages | None:
     """The pages that these events of one deployment make; None where there is none with a project and an environment."""
     pages: Pages | None = None
-    for event in sorted(events, key=lambda event: (event.sequence or 0, event.id)):
+    once = {event.id: event for event in events}
+    for event in sorted(once.values(), key=lambda event: (event.sequence or 0, event.id)):
         if pages is None:
             pages = _first(event)
         if pages is not None:

@@ -27,3 +27,5 @@ class Settings(StatefulSettings):
     """32 bytes that the data keys are encrypted with."""
     target_public_key_file: Path = Path.home() / ".slipway" / "keys" / "target.pub"
     """The public half of the local target's key."""
+    clone_key_file: Path = Path.home() / ".slipway" / "keys" / "clone.key"
+    """Signs the builder's credentials for the own git remote."""

@@ -138,7 +138,7 @@ async def get_deployment(deployment: str, caller: Asking, using: Using) -> Deplo
 
 
 @router.get("/{deployment}/events")
-async def list_events(deployment: str, window: Paged, caller: Asking, using: Using) -> Page[Event]:
+async def list_deployment_events(deployment: str, window: Paged, caller: Asking, using: Using) -> Page[Event]:
     """All its events as they were published; `sequence` tells the order, `cause` what led to each."""
     await permitted(caller, "event.read", using.pool, deployment)
     rows = await archive.events_of(using.pool, deployment, window.position, window.fetch)
@@ -147,7 +147,7 @@ async def list_events(deployment: str, window: Paged, caller: Asking, using: Usi
 
 
 @router.get("/{deployment}/logs")
-async def list_logs(
+async def list_deployment_logs(
     deployment: str,
     window: Paged,
     caller: Asking,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
@@ -29,6 +29,15 @@ RECHECK_S = 60.0
 LastEventId = Annotated[str, Header(description="Where to go on", max_length=60)]
 
 
+async def _visible(deployment: str, caller: Asking, using: Using) -> str:
+    """Refused before the stream begins: once it has, there is no status any more."""
+    await permitted(caller, "event.read", using.pool, deployment)
+    return deployment
+
+
+Visible = Annotated[str, Depends(_visible)]
+
+
 class Line(BaseModel):
     """A log line in a stream."""
 
@@ -46,20 +55,19 @@ class End(BaseModel):
     state: str
 
 
-@router.get("/deployments/{deployment}/stream", response_class=EventSourceResponse)
+@router.get("/deployments/{deployment}/stream", response_class=EventSourceResponse)  # noqa: FAST003 -- Visible reads it
 async def stream_deployment(
-    deployment: str, request: Request, caller: Asking, using: Using, last_event_id: LastEventId = ""
+    visible: Visible, request: Request, using: Using, last_event_id: LastEventId = ""
 ) -> AsyncIterator[ServerSentEvent]:
     """Its events (`event`) and log lines (`log`) from the start, or from Last-Event-ID; closes with `end`."""
-    await permitted(caller, "event.read", using.pool, deployment)
     event_at, line_at = _positions(last_event_id)
     tenure = _Tenure(request, using)
     ended_since: float | None = None
     while await tenure.holds():
         ticket = using.wakeups.ticket()
-        page = await archive.deployment(using.pool, deployment)
-        events = await archive.events_of(using.pool, deployment, event_at, PAGE)
-        lines = await logs.find(using.pool, deployment, "", line_at, PAGE)
+        page = await archive.deployment(using.pool, visible)
+        events = await archive.events_of(using.pool, visible, event_at, PAGE)
+        lines = await logs.find(using.pool, visible, "", line_at, PAGE)
         for item in _merged(events, lines):
             if isinstance(item, Archived):
                 event_at = item.position

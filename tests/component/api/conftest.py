@@ -10,6 +10,6 @@ from tests.component.api.running import RunningApi, running_api
 
 @pytest.fixture
 async def api(tmp_path: Path, nats_url: str, postgres_dsn: str) -> AsyncIterator[RunningApi]:
-    """api with the first organization, the local target and an admin."""
+    """Api with the first organization, the local target and an admin."""
     async with running_api(tmp_path, nats_url, postgres_dsn) as running:
         yield running

@@ -84,6 +84,7 @@ async def running_api(folder: Path, nats_url: str, dsn: str) -> AsyncIterator[Ru
             clone_url=CLONE_URL,
             master_key_file=home.keys / "master.key",
             target_public_key_file=home.keys / "target.pub",
+            clone_key_file=home.keys / "clone.key",
         )
         bus = await Bus.connect(settings, "api")
         stack.push_async_callback(bus.close)
@@ -101,12 +102,27 @@ async def running_api(folder: Path, nats_url: str, dsn: str) -> AsyncIterator[Ru
         await process.until_stopped()
 
 
-async def published(nats_url: str, *events: Event) -> None:
-    """Publishes events as the coordinator would."""
-    settings = service_settings(Settings, "coordinator", nats_url, postgres_dsn=SecretStr("unused"))
-    bus = await Bus.connect(settings, "coordinator")
+@asynccontextmanager
+async def service_bus(nats_url: str, user: str) -> AsyncIterator[Bus]:
+    """A connection as another service."""
+    bus = await Bus.connect(service_settings(Settings, user, nats_url, postgres_dsn=SecretStr("unused")), user)
     try:
-        for event in events:
-            await bus.publish(event.subject, event)
+        yield bus
     finally:
         await bus.close()
+
+
+async def published(nats_url: str, *events: Event) -> None:
+    """Publishes events as the coordinator would."""
+    async with service_bus(nats_url, "coordinator") as bus:
+        for event in events:
+            await bus.publish(event.subject, event)
+
+
+async def fetched(nats_url: str, durable: str, stream: str) -> bytes:
+    """The next message of a durable of the coordinator's, taken from the queue."""
+    async with service_bus(nats_url, "coordinator") as bus:
+        subscription = await bus.js.pull_subscribe_bind(durable, stream)
+        (message,) = await subscription.fetch(1, timeout=10)
+        await message.ack()
+        return message.data

@@ -9,15 +9,13 @@ from tests.polling import eventually
 
 def as_(api: RunningApi, token: str) -> httpx.AsyncClient:
     """A client of somebody else."""
-    return httpx.AsyncClient(
-        base_url=f"{api.url}/api/v1", headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=20
-    )
+    return httpx.AsyncClient(base_url=f"{api.url}/api/v1", headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=20)
 
 
 @pytest.mark.parametrize("token", ["", "slw_wrong", "ü"])
 async def test_without_a_good_token_there_is_nothing_to_see(api: RunningApi, token: str) -> None:
     """401 with the scheme that is asked for."""
-    headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
+    headers = {b"Authorization": f"Bearer {token}".encode()} if token else {}
     async with httpx.AsyncClient(base_url=f"{api.url}/api/v1") as client:
         response = await client.get("/organizations", headers=headers)
     assert response.status_code == 401

@@ -35,6 +35,7 @@ class Inspection:
             return SourceInspected(manifest=read, trees=hashes, head=await head, stale=stale, title=title, author=author)
         finally:
             head.cancel()
+            await asyncio.gather(head, return_exceptions=True)
 
 
 async def _read(mirror: Mirror, commit: str) -> tuple[bytes, Manifest]:

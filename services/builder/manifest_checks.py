@@ -24,24 +24,26 @@ def check(reading: Reading, manifest: Manifest) -> None:
 
 def _references(reading: Reading, manifest: Manifest) -> None:
     for name, service in manifest.services.items():
-        path = f"services.{name}"
-        _known(reading, f"{path}.databases", service.databases, manifest.databases, "database")
-        _known(reading, f"{path}.depends_on", service.depends_on, manifest.services, "service")
+        _known(reading, f"services.{name}.databases", service.databases, "database")
+        _known(reading, f"services.{name}.depends_on", service.depends_on, "service")
     for name, job in manifest.jobs.items():
-        path = f"jobs.{name}"
-        _known(reading, f"{path}.depends_on", job.depends_on, manifest.jobs, "job")
-        if f"{path}.service" in reading.places and not any(problem.path == f"{path}.service" for problem in reading.problems):
-            _known_one(reading, f"{path}.service", job.service, manifest.services, "service")
+        path = f"jobs.{name}.service"
+        _known(reading, f"jobs.{name}.depends_on", job.depends_on, "job")
+        if path in reading.places and not any(problem.path == path for problem in reading.problems):
+            _known_one(reading, path, job.service, "service")
 
 
-def _known(reading: Reading, path: str, names: Iterable[str], known: Mapping[str, object], kind: str) -> None:
+def _known(reading: Reading, path: str, names: Iterable[str], kind: str) -> None:
     for index, name in enumerate(names):
-        _known_one(reading, f"{path}.{index}", name, known, kind)
+        _known_one(reading, f"{path}.{index}", name, kind)
 
 
-def _known_one(reading: Reading, path: str, name: str, known: Mapping[str, object], kind: str) -> None:
-    if name not in known and f"{kind}s.{name}" not in reading.places:
-        reading.wrong_at(path, f"no {kind} `{name}` is described; {suggestion(name, known)}")
+def _known_one(reading: Reading, path: str, name: str, kind: str) -> None:
+    """What is described wrongly is described all the same: its own problem was told."""
+    section = f"{kind}s."
+    described = [at.removeprefix(section) for at in reading.places if at.startswith(section) and at.count(".") == 1]
+    if name not in described:
+        reading.wrong_at(path, f"no {kind} `{name}` is described; {suggestion(name, described)}")
 
 
 def _cycles(reading: Reading, section: str, edges: Mapping[str, tuple[str, ...]]) -> None:

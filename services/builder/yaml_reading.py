@@ -1,6 +1,6 @@
 """Reads YAML by a schema of functions and collects every problem with its line, instead of stopping at the first."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -145,7 +145,7 @@ def shown(text: str) -> str:
     return line if len(line) <= 60 else f"{line[:57]}…"
 
 
-def suggestion(word: str, known: Mapping[str, object]) -> str:
+def suggestion(word: str, known: Collection[str]) -> str:
     """`did you mean …?`, or else what there is."""
     close = get_close_matches(word.lower().replace("-", "_"), known, n=1, cutoff=0.6)
     if close:

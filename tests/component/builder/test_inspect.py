@@ -1,0 +1,242 @@
+"""InspectSource on real repositories, on disk and over HTTP."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.contracts.commands import InspectSource
+from shared.contracts.facts import SourceInspected
+from shared.participant import StepFailure
+from tests.component.builder.conftest import Builder
+from tests.component.builder.forge import Forge, running_forge
+from tests.component.builder.recording import RecordedWork
+from tests.component.builder.repository import Repository, git
+
+MANIFEST = "services:\n  web: {build: web, watch: [shared], port: 80}\n  api: {build: api, port: 81}\n"
+FILES = {"slipway.yaml": MANIFEST, "web/Dockerfile": "FROM scratch\n", "api/Dockerfile": "FROM scratch\n", "shared/x": "1"}
+LOGIN = ("ci", "tok/en:with@signs")
+
+
+async def inspected(builder: Builder, command: InspectSource, work: RecordedWork | None = None) -> SourceInspected:
+    """Inspects, and narrows the fact."""
+    fact = await builder(command, work)
+    assert isinstance(fact, SourceInspected)
+    return fact
+
+
+async def refused(builder: Builder, command: InspectSource, code: str) -> StepFailure:
+    """The failure of an inspection that must fail with this code."""
+    with pytest.raises(StepFailure) as failed:
+        await builder(command)
+    assert failed.value.failure.code == code, failed.value.failure
+    return failed.value
+
+
+@pytest.fixture
+def forge(repository: Repository) -> Iterator[Forge]:
+    """A forge that wants a login and serves the repository's folder."""
+    with running_forge(repository.folder.parent, LOGIN) as running:
+        yield running
+
+
+async def test_manifest_head_title_and_author_are_read(builder: Builder, repository: Repository) -> None:
+    """Everything that the plan needs, from the commit itself, in any script."""
+    first = repository.commit(FILES, "Grüße, 世界\n\nBody")
+    second = repository.commit({"README": "x"})
+    fact = await inspected(builder, repository.inspect(first))
+    assert set(fact.manifest.services) == {"web", "api"}
+    assert (fact.title, fact.author) == ("Grüße, 世界", "Änne Author")
+    assert fact.head == second
+    assert not fact.stale
+
+
+async def test_trees_change_with_what_a_service_is_made_from(builder: Builder, repository: Repository) -> None:
+    """A service's hash follows its context, its Dockerfile and its watched paths, and nothing else."""
+    repository.commit(FILES)
+    before = (await inspected(builder, repository.inspect())).trees
+    repository.commit({"README": "x"})
+    assert (await inspected(builder, repository.inspect())).trees == before
+    repository.commit({"shared/x": "2"})
+    watched = (await inspected(builder, repository.inspect())).trees
+    assert watched["web"] != before["web"]
+    assert watched["api"] == before["api"]
+    repository.commit({"api/main": "2"})
+    after = (await inspected(builder, repository.inspect())).trees
+    assert after["web"] == watched["web"]
+    assert after["api"] != watched["api"]
+
+
+async def test_an_older_commit_is_stale(builder: Builder, repository: Repository) -> None:
+    """Strictly in the history of the newest: a child, a brother and the commit itself are not."""
+    commits = [repository.commit({**FILES, "n": str(number)}) for number in range(4)]
+    git(repository.folder, "checkout", "--quiet", "-b", "other", commits[0])
+    brother = repository.commit({"n": "brother"})
+
+    async def stale(commit: str, newest: str) -> bool:
+        return (await inspected(builder, repository.inspect(commit, newest))).stale
+
+    assert await stale(commits[0], commits[1])
+    assert await stale(commits[0], commits[3])
+    assert not await stale(commits[3], commits[0])
+    assert not await stale(commits[1], commits[0])
+    assert not await stale(commits[2], commits[2])
+    assert not await stale(brother, commits[3])
+    assert not await stale(commits[0], "0" * 40)
+
+
+async def test_every_problem_of_a_manifest_is_told(builder: Builder, repository: Repository) -> None:
+    """With its line and a suggestion."""
+    repository.commit({"slipway.yaml": "services:\n  web:\n    prot: 80\n    health: {htpp: /}\n"})
+    failure = (await refused(builder, repository.inspect(), "manifest_invalid")).failure
+    assert "line 3, column 5: services.web.prot: unknown key `prot`; did you mean `port`?" in failure.message
+    assert "line 4" in failure.message
+
+
+async def test_without_a_manifest_the_dockerfile_speaks(builder: Builder, repository: Repository) -> None:
+    """One service `web` on the exposed port."""
+    repository.commit({"Dockerfile": "FROM scratch\nEXPOSE 8080/tcp\n"})
+    fact = await inspected(builder, repository.inspect())
+    assert {name: service.port for name, service in fact.manifest.services.items()} == {"web": 8080}
+
+
+async def test_an_empty_repository_says_what_to_write(builder: Builder, repository: Repository) -> None:
+    """Neither manifest nor Dockerfile; a file that was probably meant is named."""
+    repository.commit({"README": "x"})
+    failure = (await refused(builder, repository.inspect(), "manifest_invalid")).failure
+    assert "services:\n  web:\n    port: 8080" in failure.message
+    repository.commit({"slipway.yml": MANIFEST})
+    failure = (await refused(builder, repository.inspect(), "manifest_invalid")).failure
+    assert "rename it to slipway.yaml" in failure.message
+
+
+async def test_unicode_refs(builder: Builder, repository: Repository) -> None:
+    """A branch may have any name that git allows."""
+    repository.commit(FILES)
+    git(repository.folder, "checkout", "--quiet", "-b", "feature/größe-🚀")
+    commit = repository.commit({"n": "2"})
+    fact = await inspected(builder, repository.inspect(commit, ref="refs/heads/feature/größe-🚀"))
+    assert fact.head == commit
+
+
+async def test_a_credential_is_shown_to_its_host_and_kept_nowhere(builder: Builder, repository: Repository, forge: Forge) -> None:
+    """The login works with any signs in it, and is in no file, log or answer afterwards."""
+    repository.commit(FILES)
+    command = repository.inspect(clone_url=forge.url("repository/.git"), username=LOGIN[0], password=builder.seal(LOGIN[1]))
+    work = RecordedWork(command)
+    fact = await inspected(builder, command, work)
+    assert fact.head == repository.head
+    kept = [path for path in builder.settings.state.rglob("*") if path.is_file() and LOGIN[1].encode() in path.read_bytes()]
+    assert kept == []
+    urls = [path for path in builder.settings.state.rglob("config") if b"127.0.0.1" in path.read_bytes()]
+    assert urls == []
+    assert list(Path("/dev/shm").glob(f"{builder.settings.instance}-builder-*")) == []
+    assert work.redactor(f"x {LOGIN[1]} y") == "x ••• y"
+
+
+async def test_a_wrong_credential(builder: Builder, repository: Repository, forge: Forge) -> None:
+    """The failure says whose credential to check; the value shows nowhere."""
+    repository.commit(FILES)
+    url = forge.url("repository/.git")
+    wrong = await refused(builder, repository.inspect(clone_url=url, username="ci", password=builder.seal("wrong-one")), "clone_denied")
+    assert "slipway/todo refused to let the builder in" in wrong.failure.message
+    assert "wrong-one" not in wrong.failure.model_dump_json()
+    await refused(builder, repository.inspect(clone_url=url), "clone_denied")
+
+
+async def test_a_redirect_gets_no_credential(builder: Builder, repository: Repository, forge: Forge, tmp_path: Path) -> None:
+    """A server that sends the builder to another host does not send the credential along."""
+    repository.commit(FILES)
+    with running_forge(tmp_path) as elsewhere:
+        elsewhere.redirect = f"http://127.0.0.1:{forge.port}"
+        command = repository.inspect(clone_url=elsewhere.url("repository/.git"), username=LOGIN[0], password=builder.seal(LOGIN[1]))
+        await refused(builder, command, "clone_denied")
+    assert set(forge.logins) == {""}
+
+
+async def test_submodules_of_other_hosts_get_no_credential(builder: Builder, repository: Repository, forge: Forge, tmp_path: Path) -> None:
+    """Only the repository's own host sees its credential."""
+    inner = Repository.at(tmp_path / "elsewhere" / "inner")
+    inner.commit({"x": "1"})
+    with running_forge(tmp_path / "elsewhere", ("other", "login")) as elsewhere:
+        git(repository.folder, "submodule", "add", "--quiet", inner.url, "inner")
+        git(repository.folder, "config", "--file=.gitmodules", "submodule.inner.url", elsewhere.url("inner/.git"))
+        repository.commit({"Dockerfile": "FROM scratch\nCOPY . /\n"})
+        command = repository.build()
+        source = repository.source(clone_url=forge.url("repository/.git"), username=LOGIN[0], password=builder.seal(LOGIN[1]))
+        with pytest.raises(StepFailure) as failed:
+            await builder(command.model_copy(update={"source": source}))
+        assert failed.value.failure.code == "clone_denied"
+        assert "submodule inner of slipway/todo" in failed.value.failure.message
+        assert set(elsewhere.logins) == {""}
+
+
+async def test_a_server_that_gives_only_its_refs(builder: Builder, repository: Repository) -> None:
+    """Protocol 0 refuses ids that no ref points at; the ref's history has them."""
+    first = repository.commit(FILES)
+    repository.commit({"n": "2"})
+    with running_forge(repository.folder.parent, modern=False) as old:
+        fact = await inspected(builder, repository.inspect(first, clone_url=old.url("repository/.git")))
+    assert set(fact.trees) == {"web", "api"}
+
+
+async def test_a_commit_that_is_gone(builder: Builder, repository: Repository) -> None:
+    """After a forced push and a clean-up the commit is nowhere; the failure says so."""
+    repository.commit(FILES)
+    for modern in (True, False):
+        with running_forge(repository.folder.parent, modern=modern) as forge:
+            url = forge.url("repository/.git")
+            failure = (await refused(builder, repository.inspect("12" * 20, clone_url=url), "commit_missing")).failure
+            assert "commit 121212121212 is not in slipway/todo any more" in failure.message
+
+
+async def test_a_repository_that_is_not_there(builder: Builder, repository: Repository, forge: Forge) -> None:
+    """No repository, no server, no such protocol, a password in the address: each has its words."""
+    repository.commit(FILES)
+    forge.login = None
+    await refused(builder, repository.inspect(clone_url=forge.url("nowhere.git")), "repository_missing")
+    away = await refused(builder, repository.inspect(clone_url="http://127.0.0.1:9/x.git"), "clone_unreachable")
+    assert away.failure.may_pass
+    await refused(builder, repository.inspect(clone_url="ssh://git@example.com/x.git"), "clone_address_invalid")
+    secret = await refused(builder, repository.inspect(clone_url="http://u:hunter22@127.0.0.1/x.git"), "clone_address_invalid")
+    assert "hunter22" not in secret.failure.model_dump_json()
+
+
+async def test_a_source_that_is_too_large(builder: Builder, repository: Repository) -> None:
+    """A fetch is ended at the limit; a checkout is measured before it is written."""
+    (repository.folder / "noise").write_bytes(os.urandom(3 * 2**20))
+    repository.commit({**FILES, "Dockerfile": "FROM scratch\n"})
+    small = builder.with_settings(source_limit_bytes=2**20)
+    await refused(small, repository.inspect(), "source_too_large")
+    await inspected(builder, repository.inspect())
+    with pytest.raises(StepFailure, match="MiB"):
+        await small(repository.build())
+
+
+async def test_a_mirror_is_not_shared_between_connections(builder: Builder, repository: Repository, forge: Forge) -> None:
+    """Whoever may not read a repository does not get it from what another has fetched."""
+    repository.commit(FILES)
+    url = forge.url("repository/.git")
+    await inspected(builder, repository.inspect(clone_url=url, username=LOGIN[0], password=builder.seal(LOGIN[1])))
+    await refused(builder, repository.inspect(clone_url=url, connection="another"), "clone_denied")
+
+
+async def test_many_at_once_share_a_mirror(builder: Builder, repository: Repository) -> None:
+    """Two builders on one home fetch side by side; each gets what it asked for."""
+    commits = [repository.commit({**FILES, "n": str(number)}, f"Number {number}") for number in range(4)]
+    facts = await asyncio.gather(*(inspected(builder, repository.inspect(commit)) for commit in commits * 2))
+    assert [fact.title for fact in facts] == [f"Number {number}" for number in range(4)] * 2
+
+
+async def test_what_is_known_is_not_fetched_again(builder: Builder, repository: Repository, forge: Forge) -> None:
+    """A commit that was inspected is built without asking the server."""
+    forge.login = None
+    repository.commit({"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
+    source = repository.source(clone_url=forge.url("repository/.git"))
+    command = repository.build().model_copy(update={"source": source})
+    await builder(command)
+    asked = len(forge.requests)
+    await builder(repository.build().model_copy(update={"source": source}))
+    assert len(forge.requests) == asked

@@ -1,0 +1,83 @@
+"""Retention: old images go, needed and foreign ones stay."""
+
+import os
+import time
+
+from services.builder.handlers import ledger_of
+from services.builder.registry import ImageName
+from services.builder.retention import Retention
+from shared.contracts.facts import ImageBuilt
+from shared.contracts.places import Place
+from tests.component.builder.conftest import Builder
+from tests.component.builder.engine import TestEngine
+from tests.component.builder.repository import Repository
+
+REPOSITORY = "main/kept/web"
+
+
+def retention_of(builder: Builder) -> Retention:
+    """The builder's retention, one image of each service kept."""
+    settings = builder.settings.model_copy(update={"keep_images": 1})
+    return Retention(settings, builder.outside.registry, builder.outside.engine, ledger_of(settings))
+
+
+async def build(builder: Builder, repository: Repository, key: str, days_ago: float) -> str:
+    """An image that was last wanted so many days ago."""
+    repository.commit({"Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY key /\nCMD sleep 100\n", "key": key})
+    place = Place(organization="main", project="kept", environment="production")
+    fact = await builder(repository.build(key=key).model_copy(update={"place": place}))
+    assert isinstance(fact, ImageBuilt)
+    then = time.time() - days_ago * 86400
+    os.utime(builder.settings.state / "images" / REPOSITORY / key, (then, then))
+    return fact.image
+
+
+async def test_old_images_go_and_needed_ones_stay(builder: Builder, repository: Repository, engine: TestEngine) -> None:
+    """Kept are the newest, what was wanted within a day, and what a container uses, running or not."""
+    await build(builder, repository, "old", 30)
+    stopped = await build(builder, repository, "used", 20)
+    await build(builder, repository, "newest", 3)
+    container = engine.docker("create", "--network=none", stopped).strip()
+    assert await retention_of(builder).prune() == 1
+    registry = builder.outside.registry
+    assert await registry.find(REPOSITORY, "old") is None
+    assert await registry.find(REPOSITORY, "used") is not None
+    assert await registry.find(REPOSITORY, "newest") is not None
+    tags = engine.docker("images", "--format={{.Tag}}", f"{registry.host}/{REPOSITORY}").split()
+    assert "old" not in tags
+    assert {"used", "newest"} <= set(tags)
+    engine.docker("rm", container)
+    assert await retention_of(builder).prune() == 1
+    assert await registry.find(REPOSITORY, "used") is None
+    assert await registry.find(REPOSITORY, "newest") is not None
+
+
+async def test_images_of_others_are_not_touched(builder: Builder, repository: Repository, base: str) -> None:
+    """What carries another instance's label, or none, stays, however old."""
+    old = await build(builder, repository, "theirs", 30)
+    await build(builder, repository, "newer", 3)
+    ledger = ledger_of(builder.settings)
+    for repository_name, tag in (("base/busybox", "1"),):
+        ledger.touch(repository_name, tag)
+        os.utime(builder.settings.state / "images" / repository_name / tag, (0, 0))
+    other = builder.with_settings(instance="another")
+    assert await retention_of(other).prune() == 0
+    digest = ImageName.of(old).digest or ""
+    assert await builder.outside.registry.find(REPOSITORY, digest) is not None
+    assert await builder.outside.registry.find("base/busybox", ImageName.of(base).tag or "") is not None
+
+
+async def test_an_unknown_image_counts_from_when_it_was_first_seen(builder: Builder, repository: Repository) -> None:
+    """Another builder pushed it: its age is not known, so it is new."""
+    await build(builder, repository, "first", 30)
+    await build(builder, repository, "second", 30)
+    for path in (builder.settings.state / "images" / REPOSITORY).iterdir():
+        path.unlink()
+    assert await retention_of(builder).prune() == 0
+
+
+async def test_the_build_cache_is_pruned_where_it_is_ours(builder: Builder, repository: Repository) -> None:
+    """With the setting on, BuildKit is asked; what is recent stays."""
+    await build(builder, repository, "cached", 0)
+    ours = retention_of(builder.with_settings(prune_build_cache=True))
+    assert await ours.prune() == 0

@@ -26,6 +26,14 @@ class Settings(ServiceSettings):
     drain_s: float = 0.5
     """How long the former release goes on after traffic has left it, before it is asked to stop."""
 
+    target_key_file: Path | None = None
+    """The target's private key, 32 raw bytes; `keys/target.key` of the home where it is not given."""
+
+    @property
+    def key_file(self) -> Path:
+        """Where the target's private key lies."""
+        return self.target_key_file or self.home / "keys" / "target.key"
+
     @property
     def target_folder(self) -> Path:
         """The target's small store: epochs, locks, records."""

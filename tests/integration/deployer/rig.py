@@ -29,7 +29,7 @@ from shared.contracts import commands as c
 from shared.contracts.facts import Fact
 from shared.contracts.manifest import HealthCheck, Resources, Strategy
 from shared.contracts.places import Place
-from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, JobSpec, Release, SecretRef, Sealed
+from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, JobSpec, Release, Sealed, SecretRef
 from shared.messages import new_id
 from shared.sealing import public_key_of, seal
 from tests.stack import free_port
@@ -282,6 +282,13 @@ class Site:
             )
         return answer.status_code, answer.text.strip()
 
+    async def get_or_none(self, service: str = "web") -> tuple[int, str] | None:
+        """As `get`; None where nothing of the service is there: no certificate, no route."""
+        try:
+            return await self.get(service)
+        except httpx.ConnectError:
+            return None
+
 
 async def prepare(deployment: Deployment, release: Release, former: Release | None = None, secrets_: Sealed | None = None) -> None:
     """Everything up to the check of the candidate."""
@@ -344,3 +351,6 @@ async def site(on: Machine) -> AsyncIterator[Site]:
             yield Site(on, target, docker, place)
         finally:
             remove_all({"slipway.instance": on.settings.instance, "slipway.project": place.project})
+            for kept in (on.settings.target_folder, on.settings.dynamic_folder, on.settings.certificate_folder):
+                for path in [path for path in kept.rglob("*") if path.is_file() and place.project in path.name]:
+                    path.unlink()

@@ -33,8 +33,9 @@ _QUICK_S = 0.02
 _WORKER_S = 1.0
 """A worker without a check of its own is ready when it has run so long."""
 _PUBLIC_PATIENCE_S = 15.0
-_GATEWAY = {502, 503, 504}
-_GOOD = range(200, 400)
+_GOOD = frozenset(range(200, 400))
+_NOT_THE_BALANCERS = frozenset(range(200, 600)) - {502, 503, 504}
+"""Any answer of the release itself: without a path to check, a 404 of its own is as good as another."""
 
 
 @dataclass(frozen=True)
@@ -198,13 +199,13 @@ class Checks:
         """The status of the first good answer through the load balancer. Raises `StepFailure` (`unreachable`)."""
         health = release.health or HealthCheck()
         path = health.http if health.http and health.port in {None, release.port} else "/"
-        accepted = (lambda status: status in _GOOD) if path == health.http else (lambda status: status not in _GATEWAY)
+        accepted = _GOOD if path == health.http else _NOT_THE_BALANCERS
         deadline = time.monotonic() + _PUBLIC_PATIENCE_S
         while True:
             try:
                 status = await self.front.get(host, path, headers, health.timeout_s)
                 problem = f"status {status}"
-                if accepted(status):
+                if status in accepted:
                     return status
             except httpx.TransportError as error:
                 problem = _words(error)

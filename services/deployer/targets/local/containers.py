@@ -46,7 +46,6 @@ def configuration(
     user: str,
     limits: Limits,
     endpoint: Endpoint,
-    hostname: str,
     command: Sequence[str] | None = None,
     read_only: bool = True,
     writable: Sequence[str] = (),
@@ -54,6 +53,7 @@ def configuration(
 ) -> Json:
     """The body of `POST /containers/create`: no capabilities, no way to more rights, limits on everything, no restart.
 
+    Its host name is the engine's choice: one of ours would be an alias on the network as well.
     `command` is the whole command: the image's entrypoint does not stand before it. `volumes` maps name to path.
     """
     made: Json = {
@@ -61,7 +61,6 @@ def configuration(
         "Labels": dict(labels),
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "User": user,
-        "Hostname": hostname,
         "HostConfig": {
             **limits.engine(),
             "NetworkMode": endpoint.network,

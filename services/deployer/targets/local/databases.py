@@ -172,7 +172,6 @@ class Databases:
             user=_USER,
             limits=limits,
             endpoint=Endpoint(self.networks.name(record.place), address, (spec.name,)),
-            hostname=spec.name,
             writable=("/tmp", "/run/postgresql", "/var/run/postgresql"),  # noqa: S108 -- in the container
             volumes={record.volume: _VOLUME},
         )

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -196,7 +197,7 @@ class Engine:
     async def signalled(self, container: Container) -> bool:
         """Whether somebody sent the container a signal since it started: a person's `stop` or `kill`."""
         filters = json.dumps({"container": [container.id], "event": ["kill"]})
-        parameters = {"since": container.started_at, "until": str(int(time.time()) + 1), "filters": filters}
+        parameters = {"since": str(_seconds(container.started_at)), "until": str(int(time.time()) + 1), "filters": filters}
         async with _engine_errors(), self._docker._query("events", params=parameters) as answer:  # noqa: SLF001 -- aiodocker only follows events
             return bool((await answer.text()).strip())
 
@@ -313,6 +314,11 @@ async def _engine_errors() -> AsyncIterator[None]:
         raise
     except (aiohttp.ClientError, ConnectionError) as error:
         raise Unavailable(f"the container engine does not answer: {error!r}") from error
+
+
+def _seconds(moment: str) -> int:
+    """Of the engine's RFC 3339 times, with their nanoseconds, the whole seconds since the epoch."""
+    return int(datetime.fromisoformat(moment[:19] + "+00:00").timestamp())
 
 
 def _container(shown: Mapping[str, Any]) -> Container:

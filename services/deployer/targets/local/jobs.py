@@ -78,7 +78,6 @@ class Jobs:
                     user=user_of(spec.user, image),
                     limits=Limits(spec.resources.memory_bytes, spec.resources.cpu),
                     endpoint=Endpoint(self.networks.name(claim.place), address),
-                    hostname=job.name,
                     command=command,
                     read_only=spec.read_only,
                     writable=spec.writable,

@@ -58,7 +58,7 @@ def assemble(settings: Settings, docker: Docker, balancer: LoadBalancer) -> Loca
     """Wires the ports. Nothing is asked or changed."""
     instance, folder = settings.instance, settings.target_folder
     engine, fence, records = Engine(docker), Fence(folder), Records(folder)
-    key = TargetKey(settings.home / "keys" / "target.key")
+    key = TargetKey(settings.key_file)
     authority = LocalAuthority(settings.home / "ca")
     networks = Networks(engine, instance, settings.subnets)
     workloads = Workloads(engine, networks, records, key, instance)

@@ -193,7 +193,6 @@ class Workloads:
             user=user_of(spec.user, image),
             limits=Limits(spec.resources.memory_bytes, spec.resources.cpu),
             endpoint=Endpoint(self.networks.name(claim.place), address, (release.service,) if alias else ()),
-            hostname=release.service,
             command=release.command,
             read_only=spec.read_only,
             writable=spec.writable,

@@ -1,0 +1,106 @@
+"""Jobs run once a deployment, whatever comes again."""
+
+import asyncio
+
+import pytest
+
+from shared.contracts import commands as c
+from shared.contracts import facts as f
+from shared.participant import LowerEpoch, StepFailure
+from tests.integration.deployer.rig import Site, deploy
+from tests.polling import eventually
+
+STEP = "run-job-migrate"
+
+
+async def test_runs_once(here: Site) -> None:
+    """A command that comes again reads how the job ended instead of running it twice; its lines are streamed."""
+    first = here.deployment()
+    job = here.job("echo migrating; date +%s%N")
+    ran = await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    again = await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    assert again.log_tail == ran.log_tail
+    assert first.journal.lines[0] == "migrating"
+
+
+async def test_failed_job_fails_again_without_running(here: Site) -> None:
+    """The exit code and the last lines are reported, also to a command that comes again."""
+    first = here.deployment()
+    job = here.job("echo no such column; date +%s%N; exit 7")
+    tails = []
+    for _ in range(2):
+        with pytest.raises(StepFailure) as failed:
+            await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+        assert failed.value.failure.code == "job_failed"
+        assert "exit code 7" in failed.value.failure.message
+        tails.append(failed.value.failure.log_tail)
+    assert tails[0] == tails[1]
+    assert tails[0][0] == "no such column"
+
+
+async def test_timeout(here: Site) -> None:
+    """A job that takes too long is killed and says so."""
+    with pytest.raises(StepFailure) as failed:
+        await here.deployment().do(c.RunJob, STEP, f.JobSucceeded, job=here.job("echo waiting; sleep 60", timeout_s=0.5))
+    assert failed.value.failure.code == "job_timed_out"
+    (container,) = (await here.target.state.describe(here.place)).containers.values()
+    assert not container["running"]
+
+
+async def test_worker_dies_while_the_job_runs(here: Site) -> None:
+    """The next worker waits for the same run."""
+    first = here.deployment()
+    job = here.job("date +%s%N; sleep 1")
+    running = asyncio.create_task(first.do(c.RunJob, STEP, f.JobSucceeded, job=job))
+
+    async def started() -> bool:
+        return any(container["running"] for container in (await here.target.state.describe(here.place)).containers.values())
+
+    await eventually(started)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    ran = await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    assert len(ran.log_tail) == 1
+
+
+@pytest.mark.parametrize("script", ["true", "exit 1", "sleep 60"], ids=["succeeded", "failed", "running"])
+async def test_undo_runs_the_jobs_own_undo(here: Site, script: str) -> None:
+    """Undone, the job is ended and its own undo has run once; nothing of it is left, and a late worker is refused."""
+    before = await here.described()
+    first = here.deployment()
+    job = here.job(script, undo="echo undone", timeout_s=30)
+    running = asyncio.create_task(first.do(c.RunJob, STEP, f.JobSucceeded, job=job))
+
+    async def there() -> bool:
+        return any(container["id"] for container in (await here.target.state.describe(here.place)).containers.values())
+
+    await eventually(there)
+    if script != "sleep 60":
+        await asyncio.wait([running])
+    else:
+        await asyncio.sleep(0.5)
+    undone = await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    await asyncio.gather(running, return_exceptions=True)
+    assert undone.ran_undo
+    assert first.journal.lines.count("undone") == 1
+    assert await here.described() == before
+    again = await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    assert not again.ran_undo
+    with pytest.raises(LowerEpoch):
+        await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    assert await here.described() == before
+
+
+async def test_undo_of_a_job_that_never_ran(here: Site) -> None:
+    """Its own undo is not run."""
+    undone = await here.deployment().undo(c.RunJob, STEP, f.JobUndone, job=here.job("true", undo="echo undone"))
+    assert not undone.ran_undo
+
+
+async def test_removed_when_the_deployment_ends(here: Site) -> None:
+    """The retirement takes the job's container away."""
+    first = here.deployment()
+    await first.do(c.RunJob, STEP, f.JobSucceeded, job=here.job("true"))
+    await deploy(first, here.release("one"))
+    assert len((await here.target.state.describe(here.place)).containers) == 1

@@ -1,0 +1,118 @@
+"""Workers and `recreate`: what cannot run beside its former release changes over in the switch."""
+
+import pytest
+
+from shared.contracts import commands as c
+from shared.contracts import facts as f
+from shared.contracts.manifest import HealthCheck, Strategy
+from shared.contracts.releases import Release
+from shared.participant import StepFailure
+from tests.integration.deployer.rig import Deployment, Site, deploy, prepare, retire, roll_back, switch
+
+
+async def running(here: Site, release: Release) -> bool | None:
+    """Whether a release's container runs; None where it has none."""
+    found = await here.target.engine.inspect(here.target.workloads.container(here.place, release))
+    return None if found is None else found.running
+
+
+def worker(here: Site, text: str, script: str = "while true; do sleep 1; done") -> Release:
+    """A service without a port."""
+    return here.release(text, service="mailer", port=None, command=("sh", "-c", f": {text}; {script}"))
+
+
+async def work(deployment: Deployment, release: Release, former: Release | None = None) -> None:
+    """What the coordinator plans for a worker, up to the switch."""
+    await deployment.do(c.DeployContainer, "deploy-container-mailer", f.ContainerDeployed, release=release, former=former)
+    await deployment.do(c.ConnectContainer, "connect-container-mailer", f.ContainerConnected, release=release, former=former)
+    await deployment.do(c.CheckCandidate, "check-container-mailer", f.CandidateHealthy, release=release, former=former)
+
+
+async def test_worker_changes_over_in_the_switch(here: Site) -> None:
+    """The new worker starts in the switch, the former one stops there and is kept until the pivot."""
+    one, two = worker(here, "one"), worker(here, "two")
+    first = here.deployment()
+    await work(first, one)
+    assert await running(here, one) is False
+    await switch(first, one)
+    await retire(first, one)
+    second = here.deployment()
+    await work(second, two, one)
+    assert (await running(here, one), await running(here, two)) == (True, False)
+    await switch(second, two, one)
+    assert (await running(here, one), await running(here, two)) == (False, True)
+    await retire(second, two, one)
+    assert (await running(here, one), await running(here, two)) == (None, True)
+
+
+@pytest.mark.parametrize("script", ["while true; do sleep 1; done", "exit 4"], ids=["after the switch", "crashed in the switch"])
+async def test_worker_comes_back(here: Site, script: str) -> None:
+    """Undone, the former worker runs again and the new one is gone; also where the new one crashed in the switch."""
+    one, two = worker(here, "one"), worker(here, "two", script)
+    first = here.deployment()
+    await work(first, one)
+    await switch(first, one)
+    await retire(first, one)
+    before = await here.described()
+    second = here.deployment()
+    await work(second, two, one)
+    if script == "exit 4":
+        with pytest.raises(StepFailure) as failed:
+            await switch(second, two, one)
+        assert failed.value.failure.code == "crashed_at_start"
+    else:
+        await switch(second, two, one)
+    for _ in range(2):
+        await roll_back(second, two, one)
+        assert await here.described() == before
+
+
+async def test_recreate_stops_the_former_release_first(here: Site) -> None:
+    """With `recreate` the two never run at once; undone, the former one, which was kept, answers again."""
+    one, two = here.release("one", strategy=Strategy.RECREATE), here.release("two", strategy=Strategy.RECREATE)
+    await deploy(here.deployment(), one)
+    assert await here.get() == (200, "one")
+    before = await here.described()
+    second = here.deployment()
+    await prepare(second, two, one)
+    assert (await running(here, one), await running(here, two)) == (True, False)
+    await switch(second, two, one)
+    assert (await running(here, one), await running(here, two)) == (False, True)
+    assert await here.get() == (200, "two")
+    await roll_back(second, two, one)
+    assert await here.described() == before
+    assert await here.get() == (200, "one")
+
+
+async def test_recreate_that_does_not_become_healthy(here: Site) -> None:
+    """What fails in the switch is undone like anything else."""
+    one = here.release("one", strategy=Strategy.RECREATE)
+    two = here.release(
+        "two", strategy=Strategy.RECREATE, health=HealthCheck(http="/missing", start_period_s=0.5, interval_s=0.1, retries=1)
+    )
+    await deploy(here.deployment(), one)
+    before = await here.described()
+    second = here.deployment()
+    await prepare(second, two, one)
+    with pytest.raises(StepFailure) as failed:
+        await switch(second, two, one)
+    assert failed.value.failure.code == "unhealthy"
+    await roll_back(second, two, one)
+    assert await here.described() == before
+    assert await here.get() == (200, "one")
+
+
+async def test_command_as_a_check(here: Site) -> None:
+    """A check by a command in the container."""
+    ready = "sleep 0.5; touch /tmp/ready; while true; do sleep 1; done"
+    one = here.release(
+        "one",
+        service="mailer",
+        port=None,
+        command=("sh", "-c", ready),
+        health=HealthCheck(command=("sh", "-c", "test -e /tmp/ready"), start_period_s=5, interval_s=0.1),
+    )
+    first = here.deployment()
+    await work(first, one)
+    await switch(first, one)
+    assert await running(here, one)

@@ -56,11 +56,7 @@ class Child:
             return None
         if now - self._started_at > _STEADY:
             self._delay = _FIRST_DELAY
-        self.pid, self.ready, self.last_end = None, False, str(outcome)
-        self._due_at, said = now + self._delay, f"{outcome}; starts again in {self._delay:.1f} s"
-        self._delay = min(self._delay * 2, _LONGEST_DELAY)
-        self.restarts += 1
-        return said
+        return self._later(now, str(outcome))
 
     def due_in(self, now: float) -> float | None:
         """Seconds until it is to be started; None while it runs."""
@@ -96,10 +92,20 @@ class Child:
         os.truncate(self.log, 0)
 
     def _start(self, now: float) -> str:
-        self.before_start()
-        self.pid = processes.fork(self.run, self.log, end_with_parent=self.stop_signal)
+        try:
+            self.before_start()
+            self.pid = processes.fork(self.run, self.log, end_with_parent=self.stop_signal)
+        except OSError as error:
+            return self._later(now, f"cannot be started: {error}")
         self._started_at = now
         return f"process {self.pid}"
+
+    def _later(self, now: float, why: str) -> str:
+        self.pid, self.ready, self.last_end = None, False, why
+        self._due_at, said = now + self._delay, f"{why}; starts again in {self._delay:.1f} s"
+        self._delay = min(self._delay * 2, _LONGEST_DELAY)
+        self.restarts += 1
+        return said
 
 
 def as_json(states: list[ChildState]) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ import pkgutil
 import select
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType, ModuleType
@@ -200,7 +201,7 @@ class Daemon:
         changed = False
         for child in self._children:
             happened = child.tend(time.monotonic())
-            child.rotate()
+            self._keep_on(child.rotate)
             if happened is None:
                 continue
             changed = True
@@ -209,14 +210,22 @@ class Daemon:
             else:
                 self._teller.say(child.name, "working", happened)
         if changed:
-            self._write_state()
+            self._keep_on(self._write_state)
         return changed
+
+    def _keep_on(self, write: Callable[[], None]) -> None:
+        """A full disk must not end what still works."""
+        try:
+            write()
+        except OSError as error:
+            self._teller.say("supervisor", "failed", str(error))
 
     def _probe(self) -> bool:
         """Ask everyone for their readiness, tell what became ready; whether all are."""
 
         async def ask() -> list[bool]:
-            return await asyncio.gather(*(child.probe() for child in self._children))
+            answers = await asyncio.gather(*(child.probe() for child in self._children), return_exceptions=True)
+            return [answer is True for answer in answers]
 
         before = [child.ready for child in self._children]
         for child, was, answer in zip(self._children, before, asyncio.run(ask()), strict=True):
@@ -224,7 +233,7 @@ class Daemon:
             if child.ready and not was:
                 self._teller.say(child.name, "done")
         if before != [child.ready for child in self._children]:
-            self._write_state()
+            self._keep_on(self._write_state)
         return all(child.ready for child in self._children)
 
     def _write_state(self) -> None:

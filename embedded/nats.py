@@ -93,7 +93,7 @@ def render(server: NatsServer, users: Iterable[User]) -> str:
         },
         "authorization": {"users": [_user(user) for user in users]},
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def _user(user: User) -> dict[str, object]:

@@ -90,8 +90,15 @@ def reap(pid: int) -> Outcome | None:
     try:
         ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return None if psutil.pid_exists(pid) else Outcome(0)
+        return None if _runs(pid) else Outcome(0)
     return Outcome(os.waitstatus_to_exitcode(status)) if ended else None
+
+
+def _runs(pid: int) -> bool:
+    """A zombie, whose own parent never asks for its end, does not."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def end(pids: Sequence[int], with_signal: signal.Signals, grace: float) -> list[int]:

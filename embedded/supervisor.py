@@ -19,13 +19,17 @@ from embedded.progress import WHOLE, Progress, Report, read_from
 from embedded.settings import Settings
 
 DAEMON = (sys.executable, "-m", "embedded.daemon")
-_START_LIMIT = 180.0
+_START_LIMIT = 300.0
 _END_LIMIT = 45.0
 _LEFT_OVER_LIMIT = 15.0
 
 
 class StartFailed(Exception):
     """The control plane did not come up; nothing of it was left running."""
+
+
+class SupervisorEnded(Exception):
+    """The supervisor, once all was ready, ended without being asked to, or was killed; applications go on."""
 
 
 class EndFailed(Exception):
@@ -65,7 +69,8 @@ def up(
 
     `report` is told each step; part `slipway` with state `ready` says that all is up. Until this returns SIGINT,
     SIGTERM and SIGHUP end the control plane in order, and a second one at once. Raises PreflightFailed before
-    anything was started, StartFailed after all that was started has been ended again.
+    anything was started, StartFailed after all that was started has been ended again, and
+    SupervisorEnded.
     """
     began = time.monotonic()
     findings = examine(settings)
@@ -91,6 +96,8 @@ def up(
     if started is None:
         missing = f"Still missing: {', '.join(waiting)}. " if waiting else ""
         raise StartFailed(f"{missing}{failure or 'The supervisor ended.'}\nSee {home.logs}/ for all of it.")
+    if process.returncode != 0:
+        raise SupervisorEnded(f"{processes.Outcome(process.returncode)}. See {home.logs}/supervisor.log.")
     return started
 
 

@@ -31,7 +31,7 @@ def folder() -> Iterator[Path]:
 def settings(folder: Path) -> Iterator[Settings]:
     """Settings with a home and ports that nobody else uses."""
     chosen = Settings(
-        home=folder / "home",
+        home=folder / "my höme",
         http=f"127.0.0.1:{free_port()}",
         web_port=free_port(),
         https_port=free_port(),

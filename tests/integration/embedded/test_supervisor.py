@@ -1,5 +1,6 @@
 """`up`, `down` and `status` with real servers, containers and processes."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 
@@ -19,6 +21,7 @@ from embedded.status import ProcessStatus, Status, status
 from embedded.supervisor import StartFailed, down, up
 from tests.integration.embedded.conftest import TINY
 from tests.polling import eventually
+from tests.stack import nats_server, postgres_server
 
 EXPECTED = {"supervisor", "nats", "postgres", "auth", "builder"}
 
@@ -179,3 +182,26 @@ async def test_logs_are_private(settings: Settings) -> None:
     for name in ("logs", "keys", "nats", "run", "tls", "ca"):
         assert (home / name).stat().st_mode & 0o077 == 0
     assert (home / "nats" / "nats.conf").stat().st_mode & 0o077 == 0
+
+
+def test_real_servers_are_used_instead_of_embedded_ones(settings: Settings) -> None:
+    """With addresses of a NATS server and a database of somebody else's, none of our own are started; streams and schemas are made there."""
+    with nats_server() as bus, postgres_server() as database:
+        theirs = settings.model_copy(
+            update={"nats_url": bus.url.replace("//", "//admin:test@"), "postgres_dsn": f"{database.dsn()}?application_name=slipway"}
+        )
+        up(theirs, detach=True, command=TINY)
+        found = status(theirs)
+        assert found.ready
+        assert {each.name for each in found.processes} == EXPECTED - {"nats", "postgres"}
+        assert asyncio.run(applied_migrations(database.dsn())) > 0
+        assert down(theirs).was_running
+
+
+async def applied_migrations(dsn: str) -> int:
+    """How many auth's schema has."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM auth.migrations"))
+    finally:
+        await connection.close()

@@ -10,6 +10,10 @@ _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 """NAT64 (RFC 6052, RFC 8215): the last 32 bits are an IPv4 address."""
 
 
+_UNICAST = IPv6Network("2000::/3")
+"""All that is given out of IPv6's global unicast addresses (IANA)."""
+
+
 def is_public(address: str) -> bool:
     """Whether an address, as the resolver gives it, is one of the public internet; nonsense is not."""
     try:
@@ -20,6 +24,8 @@ def is_public(address: str) -> bool:
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address) and not any(address in network for network in (_UNICAST, *_TRANSLATED)):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

@@ -1,0 +1,105 @@
+"""Nothing that is to be told is lost, or told by two at once."""
+
+from datetime import timedelta
+
+from shared.contracts.events import CatalogueChanged, DeploymentSucceeded, Event
+from shared.messages import new_id, utc_now
+from tests.integration.notifier.conftest import World, webhook
+from tests.integration.notifier.receivers import receiver
+from tests.polling import eventually
+
+
+async def test_events_wait_for_the_first_look_at_the_catalogue(world: World, signing_secret: str) -> None:
+    """What happened before notifier ever started is told by the channels that there are."""
+    async with receiver() as hook:
+        world.catalogue.channels = [webhook(hook.url, signing_secret)]
+        await world.happens(DeploymentSucceeded(), deployment="d1")
+        async with world.start():
+            await world.becomes("delivered")
+    assert len(hook.calls) == 1
+
+
+async def test_what_was_not_told_is_told_after_a_restart(world: World, signing_secret: str) -> None:
+    """A process that ends in mid-attempt leaves it to the next, when its lease is over."""
+    async with receiver() as hook:
+        hook.hang = True
+        async with world.start():
+            await world.channels(webhook(hook.url, signing_secret))
+            await world.happens(DeploymentSucceeded(), deployment="d1")
+
+            async def called() -> bool:
+                return bool(hook.calls)
+
+            await eventually(called)
+        hook.hang = False
+        assert await world.states() == ["pending"]
+        await world.database.execute("UPDATE notifications SET leased_until = now()")
+        async with world.start():
+            await world.becomes("delivered")
+    assert len({call.headers["webhook-id"] for call in hook.calls}) == 1
+
+
+async def test_two_replicas_tell_everything_once(world: World, signing_secret: str) -> None:
+    """They share the stream and the table; each event is sent by one of them."""
+    count = 60
+    async with receiver() as hook, world.start(), world.start():
+        await world.channels(webhook(hook.url, signing_secret))
+        events = [await world.happens(DeploymentSucceeded(), deployment=new_id()) for _ in range(count)]
+        await world.becomes(*["delivered"] * count)
+    sent = [call.headers["webhook-id"] for call in hook.calls]
+    assert sorted(sent) == sorted(event.id for event in events)
+
+
+async def test_an_event_that_comes_twice_is_told_once(notifier: World, signing_secret: str) -> None:
+    """The same event published again under another message id changes nothing."""
+    async with receiver() as hook:
+        await notifier.channels(webhook(hook.url, signing_secret))
+        event = await notifier.happens(DeploymentSucceeded(), deployment="d1")
+        await notifier.coordinator.publish(event.subject, event, message_id=new_id())
+        await notifier.happens(DeploymentSucceeded(), deployment="d2")
+        await notifier.becomes("delivered", "delivered")
+    assert len(hook.calls) == 2
+
+
+async def test_what_is_long_past_is_not_told(notifier: World, signing_secret: str) -> None:
+    """A stream that is read from its beginning does not tell a month of old news."""
+    async with receiver() as hook:
+        await notifier.channels(webhook(hook.url, signing_secret))
+        old = Event.of(DeploymentSucceeded(), "main", "todo", "production").model_copy(update={"time": utc_now() - timedelta(days=4)})
+        await notifier.coordinator.publish(old.subject, old)
+        new = await notifier.happens(DeploymentSucceeded(), deployment="d2")
+        await notifier.becomes("delivered")
+    assert [call.headers["webhook-id"] for call in hook.calls] == [new.id]
+
+
+async def test_a_channel_that_was_removed_is_told_nothing_more(notifier: World, signing_secret: str) -> None:
+    """What waited for it is dropped."""
+    async with receiver() as hook:
+        nobody = hook.url
+    await notifier.channels(webhook(nobody, signing_secret))
+    await notifier.happens(DeploymentSucceeded(), deployment="d1")
+
+    async def tried() -> bool:
+        return bool(await notifier.database.fetchval("SELECT count(*) FROM attempts"))
+
+    await eventually(tried)
+    await notifier.channels()
+    await notifier.happens(DeploymentSucceeded(), deployment="d2")
+
+    async def dropped() -> bool:
+        return await notifier.states() == ["dropped"]
+
+    await eventually(dropped)
+
+
+async def test_a_catalogue_event_of_another_kind_asks_nobody(notifier: World) -> None:
+    """Variables change often; channels do not change with them."""
+    before = await notifier.database.fetchval("SELECT wanted FROM mirror")
+    await notifier.happens(CatalogueChanged(kind="variable", name="A", action="updated"))
+    last = await notifier.happens(CatalogueChanged(kind="variable", name="B", action="updated"))
+
+    async def taken() -> bool:
+        return bool(await notifier.database.fetchval("SELECT count(*) FROM inbox WHERE id = $1", last.id))
+
+    await eventually(taken)
+    assert await notifier.database.fetchval("SELECT wanted FROM mirror") == before

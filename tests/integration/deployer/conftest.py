@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.integration.deployer.rig import Machine, Site, machine, site
+from embedded.images.provision import load
+from tests.integration.deployer.rig import ENGINE, Machine, Site, machine, site
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,9 @@ async def here(target_machine: Machine) -> AsyncIterator[Site]:
     """An environment of the test's own."""
     async with site(target_machine) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def node_image() -> str:
+    """Node.js, on the engine."""
+    return load("node", engine=ENGINE)

@@ -148,7 +148,9 @@ class Databases:
         elif found.memory_bytes != limits.engine()["Memory"]:
             await self.engine.update(record.container, limits.engine())
         if found is None or not found.running:
-            await self.engine.start(record.container)
+            words = await self.engine.try_start(record.container)
+            if words is not None:
+                raise StepFailure("start_failed", f"the database {record.spec.name} could not be started: {words[-300:]}", details=words)
         if found is None or found.restart_policy != "unless-stopped":
             await self.engine.update(record.container, LIVE)
 

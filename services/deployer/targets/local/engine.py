@@ -76,6 +76,16 @@ class Engine:
         async with _engine_errors():
             await self._docker.version()
 
+    async def until_gone(self) -> None:
+        """Returns when the engine ends its stream of events: it stops, or is gone already."""
+        parameters = {"filters": json.dumps({"label": ["slipway.instance"]})}
+        try:
+            async with self._docker._query("events", params=parameters, timeout=None) as answer:  # noqa: SLF001 -- closed with the connection
+                async for _ in answer.content:
+                    pass
+        except (DockerError, aiohttp.ClientError, ConnectionError):
+            return
+
     async def inspect(self, name: str) -> Container | None:
         """A container by name or id."""
         async with _engine_errors():

@@ -46,6 +46,9 @@ class Jobs:
         await self._kill(claim, name)
         if job.undo is not None:
             undoing = self._name(claim.place, job, f"{claim.step_key}.undo")
+            failed = await self.engine.inspect(undoing)
+            if failed is not None and not failed.running and failed.exit_code != 0:
+                await self._remove(claim, undoing)
             await self._ensure(claim, job, secrets, undoing, job.undo)
             await self._end(claim, job, undoing, journal, job.undo)
             await self._remove(claim, name)

@@ -1,11 +1,14 @@
 """Record against target: sets right what a reboot, an engine's restart or a person's hand has changed."""
 
 import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
+from aiodocker.exceptions import DockerError
 
 from services.deployer.fence import Claim, Fence
 from services.deployer.files import remove_durably
@@ -13,7 +16,7 @@ from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.databases import Databases
 from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.naming import route_name
-from services.deployer.targets.local.records import Records, ServiceRecord
+from services.deployer.targets.local.records import DatabaseRecord, Records, ServiceRecord
 from services.deployer.targets.local.route_files import PREFIX
 from services.deployer.targets.local.route_folder import RouteFolder
 from services.deployer.targets.local.sweep import Sweep
@@ -26,7 +29,7 @@ log = structlog.get_logger()
 
 DETACHED_KEPT = timedelta(days=7)
 _EVERY_S = 600.0
-_ENGINE_LOOK_S = 5.0
+_AWAY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ class Reconcile:
     sweep: Sweep
 
     async def run(self) -> None:
-        """At start, whenever the engine was away, and every ten minutes."""
+        """At start, whenever the engine was away, and every ten minutes. Ends only by cancellation."""
         while True:
             try:
                 await self.once()
             except Unavailable as error:
                 log.warning("reconcile waits", reason=str(error))
-                await asyncio.sleep(_ENGINE_LOOK_S)
+                await asyncio.sleep(_AWAY_S)
                 continue
             await self._until_needed()
 
@@ -67,29 +70,37 @@ class Reconcile:
     async def _place(self, place: Place) -> list[str]:
         done = []
         for database in list(self.records.databases(place)):
-            async with self.fence.lease(place):
-                if self.records.database(place, database.spec.name) == database and await self.databases.bring_back(database):
-                    done.append(f"{place}: the database {database.spec.name} runs again")
+            done += await self._tried(place, database.spec.name, self._database(database))
         for record in list(self.records.services(place)):
-            done += await self._service(place, record.service)
+            done += await self._tried(place, record.service, self._service(place, record.service))
         async with self.fence.lease(place):
             removed = await self.sweep.clear(place, below=self.fence.highest(place))
         return done + [f"{place}: leftover {name} removed" for name in removed]
 
+    async def _tried(self, place: Place, name: str, work: Awaitable[list[str]]) -> list[str]:
+        """One that cannot be set right does not keep the others from it."""
+        try:
+            return await work
+        except (StepFailure, DockerError) as error:
+            log.error("cannot be set right", place=str(place), name=name, reason=str(error))
+            return [f"{place}: {name} cannot be set right: {error}"]
+        except LowerEpoch:
+            return []  # a deployment took the environment in the meantime: it sees for itself
+
+    async def _database(self, database: DatabaseRecord) -> list[str]:
+        async with self.fence.lease(database.place):
+            now = self.records.database(database.place, database.spec.name)
+            started = now is not None and await self.databases.bring_back(now)
+        return [f"{database.place}: the database {database.spec.name} runs again"] if started else []
+
     async def _service(self, place: Place, service: str) -> list[str]:
         done = []
         record = self.records.service(place, service)
-        if record.live is not None:
-            live = record.live
+        live = record.live
+        if live is not None and not record.giving_way:
             claim = Claim(self.fence, place, self.fence.highest(place), live.deployment, f"reconcile-{service}")
-            try:
-                if await self.workloads.bring_back(claim, live.release, live.secrets):
-                    done.append(f"{place}: {service} runs again")
-            except StepFailure as failure:
-                log.error("a live service cannot be brought back", place=str(place), service=service, reason=str(failure))
-                done.append(f"{place}: {service} cannot be brought back: {failure}")
-            except LowerEpoch:
-                return done
+            if await self.workloads.bring_back(claim, live.release, live.secrets):
+                done.append(f"{place}: {service} runs again")
         async with self.fence.lease(place):
             record = await self._readdressed(self.records.service(place, service))
             self.records.keep_service(record)
@@ -131,15 +142,7 @@ class Reconcile:
         return done
 
     async def _until_needed(self) -> None:
-        """Returns when the engine is back after it was away, or after ten minutes."""
-        loop = asyncio.get_running_loop()
-        until, away = loop.time() + _EVERY_S, False
-        while loop.time() < until:
-            await asyncio.sleep(_ENGINE_LOOK_S)
-            try:
-                await self.engine.ping()
-            except Unavailable:
-                away = True
-                continue
-            if away:
-                return
+        """Returns when the engine went away, or after ten minutes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_EVERY_S):
+                await self.engine.until_gone()

@@ -37,6 +37,7 @@ class ServiceRecord(Frozen):
     live: Placed | None = Field(default=None, description="Takes the traffic, or for a worker: shall run")
     former: Placed | None = Field(default=None, description="Took it before the running deployment's switch; kept until the pivot")
     candidate: Placed | None = Field(default=None, description="Reached by its private route")
+    giving_way: bool = Field(default=False, description="The live release was stopped on purpose: another is about to take its place")
     certificate: str | None = Field(default=None, description="Of the live release, by fingerprint")
     former_certificate: str | None = None
     candidate_certificate: str | None = None
@@ -70,7 +71,7 @@ class ServiceRecord(Frozen):
     def switched_to(self, placed: Placed) -> Self:
         """A release is live; the one before it is remembered until the pivot."""
         certificate = self.candidate_certificate or self.certificate
-        moved = self._with(live=placed, candidate=None, certificate=certificate, candidate_certificate=None)
+        moved = self._with(live=placed, candidate=None, giving_way=False, certificate=certificate, candidate_certificate=None)
         if self.live is None or self.live.container == placed.container:
             return moved
         return moved.model_copy(update={"former": self.live, "former_certificate": self.certificate})
@@ -78,7 +79,7 @@ class ServiceRecord(Frozen):
     def switched_back(self, former: Placed | None, deployment: str) -> Self:
         """The former release is live again, where the deployment had switched; else it is as it was, but for its container."""
         if self.live is None or self.live.deployment != deployment:
-            return self if former is None else self._with(live=former)
+            return self if former is None else self._with(live=former, giving_way=False)
         certificate = None if former is None else self.former_certificate or self.certificate
         return self._with(live=former, former=None, candidate=None, certificate=certificate, former_certificate=None)
 

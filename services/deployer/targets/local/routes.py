@@ -98,6 +98,7 @@ class Routes:
         """Starts what could not run beside the former release: `recreate` stops that first, a worker's is stopped when the new one runs."""
         if former is not None and release.strategy is Strategy.RECREATE:
             journal.log(f"stopping the former release of {release.service}")
+            await self._change(claim, release.service, lambda record: record.model_copy(update={"giving_way": True}))
             await self.workloads.stop(claim, former.container, former.release.stop_grace_s)
         await self.workloads.start(claim, release)
         await self.checks.until_ready(claim, release, journal)

@@ -30,9 +30,10 @@ class Sweep:
             await self.clear(claim.place)
 
     async def clear(self, place: Place, below: int = 0) -> list[str]:
-        """Removes what undone steps left, and candidates and jobs of epochs below the given one; their names. The caller holds the lease.
+        """Removes what undone steps left, and candidates of epochs below the given one; their names. The caller holds the lease.
 
-        What the records speak of stays, whoever made it. A volume is never removed, only marked as detached.
+        What the records speak of stays, whoever made it. A job's container stays until its own undo has seen it.
+        A volume is never removed, only marked as detached.
         """
         undone = self.records.undone(place)
         kept = {name for record in self.records.services(place) for name in record.containers()}
@@ -40,7 +41,7 @@ class Sweep:
         removed = []
         for summary in await self.engine.summaries(place_labels(self.instance, place)):
             name, carried = str(summary["Names"][0]).removeprefix("/"), summary["Labels"]
-            stale = int(carried.get("slipway.epoch") or 0) < below
+            stale = carried.get("slipway.role") == Role.APPLICATION and int(carried.get("slipway.epoch") or 0) < below
             if name not in kept and (stale or carried.get("slipway.step") in undone) and await self.engine.remove(name):
                 removed.append(name)
         await self._detach_volumes(place, undone)

@@ -30,6 +30,11 @@ def starts_in_switch(release: Release, record: ServiceRecord) -> bool:
     return release.port is None or (release.strategy is Strategy.RECREATE and replaces)
 
 
+def _may_start(found: Container, claim: Claim) -> bool:
+    """What this step started and has ended has crashed: that must show. What another left stopped is started."""
+    return not found.running and (found.status == "created" or found.label("step") != claim.step_key)
+
+
 @dataclass(frozen=True)
 class Workloads:
     """The containers of one instance."""
@@ -60,7 +65,7 @@ class Workloads:
                 found = None
             if found is None:
                 await self._create(claim, release, secrets, image, alias=record.live is None)
-            if (found is None or found.status == "created") and not starts_in_switch(release, record):
+            if not starts_in_switch(release, record) and (found is None or _may_start(found, claim)):
                 await self._start(name, release)
         return Deployed(name, already_running=False)
 
@@ -214,9 +219,11 @@ class Workloads:
         network = self.networks.name(place)
         attached = found.networks.get(network)
         if attached is None or service not in attached.aliases:
+            subnet = await self.networks.ensure(place)
+            address = self._address(place, found) or await self.networks.free_address(place, subnet, found.name)
             if attached is not None:
                 await self.engine.disconnect(network, found.name)
-            await self.engine.connect(network, found.name, self._address(place, found), (service,))
+            await self.engine.connect(network, found.name, address, (service,))
 
     def _address(self, place: Place, found: Container) -> str:
         attached = found.networks.get(self.networks.name(place))

@@ -1,0 +1,54 @@
+"""No request fails while releases change hands, forwards and backwards."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from tests.integration.deployer.rig import Site, deploy, prepare, retire, roll_back, switch
+
+_RATE = 200.0
+_ROUNDS = 4
+_SERVER = """
+const server = require('http').createServer((request, response) => setTimeout(() => response.end('%s'), Math.random() * 20))
+server.listen(process.env.PORT)
+process.on('SIGTERM', () => server.close(() => process.exit(0)))
+"""
+
+
+async def test_switch_and_roll_back_under_load(here: Site, node_image: str) -> None:
+    """Releases and roll-backs under two hundred requests a second lose none of them."""
+    former = here.release("zero", image=node_image, command=("node", "-e", _SERVER % "zero"), memory=128 * 2**20)
+    await deploy(here.deployment(), former)
+    settings = here.machine.settings
+    load = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("load.py")),
+        str(settings.https_port),
+        here.place.host("web"),
+        str(here.machine.home.ca / "ca.pem"),
+        str(_RATE),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert load.stdout is not None
+    assert load.stdin is not None
+    assert await load.stdout.readline() == b"started\n"
+    seconds = []
+    for number in range(_ROUNDS):
+        release = here.release(f"v{number}", image=node_image, command=("node", "-e", _SERVER % f"v{number}"), memory=128 * 2**20)
+        deployment = here.deployment()
+        await prepare(deployment, release, former)
+        seconds.append(await switch(deployment, release, former))
+        if number % 2:
+            await roll_back(deployment, release, former)
+        else:
+            await retire(deployment, release, former)
+            former = release
+    load.stdin.close()
+    *_, said = (await load.stdout.read()).decode().strip().splitlines()
+    await load.wait()
+    counted = json.loads(said)
+    print(counted, seconds)
+    assert counted["failed"] == 0, counted
+    assert counted["requests"] > 500

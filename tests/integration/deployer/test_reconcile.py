@@ -1,0 +1,148 @@
+"""Record against target: what a reboot, an engine's restart or a hand changed is set right."""
+
+import asyncio
+import datetime as dt
+import subprocess
+
+import pytest
+
+from services.deployer.targets.local import certificates
+from services.deployer.targets.local.route_files import PREFIX
+from shared.contracts import commands as c
+from shared.contracts import facts as f
+from shared.contracts.manifest import Strategy
+from tests.integration.deployer.rig import Site, deploy, prepare
+from tests.polling import eventually
+
+
+async def test_nothing_to_do(here: Site) -> None:
+    """On a target that is as recorded nothing changes."""
+    await deploy(here.deployment(), here.release("one"))
+    before = await here.described()
+    assert not any(str(here.place) in line for line in await here.target.reconcile.once())
+    assert await here.described() == before
+
+
+async def test_stopped_service_runs_again(here: Site) -> None:
+    """A live container that does not run is started, under its own address."""
+    one = here.release("one")
+    await deploy(here.deployment(), one)
+    before = await here.described()
+    subprocess.run(["docker", "kill", here.target.workloads.container(here.place, one)], check=True, capture_output=True)
+    await here.target.reconcile.once()
+    await eventually(lambda: _is(here, "one"))
+    assert await here.described() == before
+
+
+async def test_removed_service_is_made_again(here: Site) -> None:
+    """A live container that was removed is made anew from the record, secrets included, and takes the traffic."""
+    command = ("sh", "-c", 'mkdir /tmp/www; echo "$API_KEY" > /tmp/www/index.html; exec httpd -f -p $PORT -h /tmp/www')
+    one = here.release("one", command=command, secret_names=("API_KEY",))
+    await deploy(here.deployment(), one, None, here.sealed(API_KEY="opened again"))
+    subprocess.run(["docker", "rm", "-f", here.target.workloads.container(here.place, one)], check=True, capture_output=True)
+    await here.target.reconcile.once()
+    await eventually(lambda: _is(here, "opened again"))
+
+
+async def test_one_that_cannot_be_brought_back_does_not_stop_the_rest(here: Site) -> None:
+    """A live release whose image is gone is reported; another service of the environment is brought back all the same."""
+    one, other = here.release("one"), here.release("other", service="shop")
+    await deploy(here.deployment(), one)
+    await deploy(here.deployment(), other)
+    record = here.target.records.service(here.place, "shop")
+    assert record.live is not None
+    gone = other.model_copy(update={"container": other.container.model_copy(update={"image": "127.0.0.1:1/gone:1"})})
+    here.target.records.keep_service(record.model_copy(update={"live": record.live.model_copy(update={"release": gone})}))
+    for release in (one, other):
+        subprocess.run(["docker", "rm", "-f", here.target.workloads.container(here.place, release)], check=True, capture_output=True)
+    done = await here.target.reconcile.once()
+    assert any("shop cannot be set right" in line for line in done)
+    await eventually(lambda: _is(here, "one"))
+
+
+async def test_routes_are_written_again(here: Site) -> None:
+    """A route file that is gone or wrong is as the record says; one that no record speaks of is removed."""
+    await deploy(here.deployment(), here.release("one"))
+    before = await here.described()
+    folder = here.machine.settings.dynamic_folder
+    (own,) = folder.glob(f"{PREFIX}{here.place.subject}.*")
+    own.unlink()
+    stray = folder / f"{PREFIX}{here.place.subject}.stray.yml"
+    stray.write_text("{}")
+    await here.target.reconcile.once()
+    assert await here.described() == before
+    await eventually(lambda: _is(here, "one"))
+
+
+async def test_candidates_of_finished_epochs_are_removed(here: Site) -> None:
+    """A candidate whose deployment is over is removed; one of the running deployment stays."""
+    one = here.release("one")
+    await deploy(here.deployment(), one)
+    before = await here.described()
+    second = here.deployment()
+    two = here.release("two")
+    await second.do(c.DeployContainer, "deploy-container-web", f.ContainerDeployed, release=two, former=one)
+    await here.target.reconcile.once()
+    name = here.target.workloads.container(here.place, two)
+    assert await here.target.engine.inspect(name) is not None
+    await here.target.fence.admit(
+        c.CheckDatabase(
+            place=here.place, target="local", deployment="later", step="any", epoch=second.epoch + 2, timeout_s=1, database=here.database()
+        )
+    )
+    await here.target.reconcile.once()
+    assert await here.target.engine.inspect(name) is None
+    assert await here.described() == before
+
+
+async def test_release_that_gives_way_is_left_alone(here: Site) -> None:
+    """A release that `recreate` stopped on purpose is not started in the middle of its switch."""
+    one, two = here.release("one", strategy=Strategy.RECREATE), here.release("two", strategy=Strategy.RECREATE)
+    await deploy(here.deployment(), one)
+    second = here.deployment()
+    await prepare(second, two, one)
+    switching = asyncio.create_task(second.do(c.SwitchTraffic, "switch-web", f.TrafficSwitched, release=two, former=one))
+
+    async def gives_way() -> bool:
+        return here.target.records.service(here.place, "web").giving_way
+
+    await eventually(gives_way, every=0.001)
+    await here.target.reconcile.once()
+    await switching
+    found = await here.target.engine.inspect(here.target.workloads.container(here.place, one))
+    assert found is not None
+    assert not found.running
+
+
+async def test_certificate_is_renewed(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate that nears its end is replaced, and the old files go."""
+    monkeypatch.setattr(certificates, "_VALID", dt.timedelta(days=1))
+    await deploy(here.deployment(), here.release("one"))
+    monkeypatch.undo()
+    old = here.target.records.service(here.place, "web").certificate
+    done = await here.target.reconcile.once()
+    assert any("certificate of web renewed" in line for line in done)
+    new = here.target.records.service(here.place, "web").certificate
+    assert new != old
+    assert not list(here.machine.settings.certificate_folder.glob(f"*{old}*"))
+    assert await here.get() == (200, "one")
+
+
+async def test_detached_volumes_go_after_days(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A detached volume is removed when its days are over, not before."""
+    from services.deployer.targets.local import reconcile
+
+    first, spec = here.deployment(), here.database()
+    await first.do(c.ProvisionDatabase, "provision-database-main", f.DatabaseProvisioned, database=spec)
+    undone = await first.undo(c.ProvisionDatabase, "provision-database-main", f.DatabaseRestored, database=spec)
+    assert undone.detached_volume is not None
+    await here.target.reconcile.once()
+    assert await here.target.engine.volume(undone.detached_volume) is not None
+    monkeypatch.setattr(reconcile, "DETACHED_KEPT", dt.timedelta(0))
+    await here.target.reconcile.once()
+    assert await here.target.engine.volume(undone.detached_volume) is None
+    assert (await here.target.state.describe(here.place)).detached == ()
+
+
+async def _is(here: Site, text: str) -> bool:
+    return await here.get_or_none() == (200, text)

@@ -81,8 +81,8 @@ class Coordinator:
 
     @classmethod
     async def on(cls, settings: ServiceSettings) -> "Coordinator":
-        """Connects with the coordinator's rights."""
-        return cls(await Bus.connect(settings, "coordinator"))
+        """Connects with the rights of the user in the settings."""
+        return cls(await Bus.connect(settings, settings.nats_user))
 
     async def take(self, within: float = 10) -> ChangePushed:
         """The next change on the bus, acknowledged."""

@@ -10,7 +10,6 @@ import psutil
 
 from shared.participant import StepFailure, Work
 
-_POLL_S = 1.0
 _MIB = 2**20
 
 
@@ -30,6 +29,7 @@ class Admission:
     disk_bytes: int
     memory_bytes: int
     wait_s: float
+    every_s: float = 1.0
 
     async def wait(self, work: Work) -> None:
         """Returns once there is room; raises `StepFailure` (`no_space`) when there was none for too long."""
@@ -45,7 +45,7 @@ class Admission:
             if lack.partition(" ")[0] != said:
                 said = lack.partition(" ")[0]
                 work.log(f"waiting for room: {lack}")
-            await asyncio.sleep(min(_POLL_S, max(0.0, deadline - loop.time())))
+            await asyncio.sleep(min(self.every_s, max(0.0, deadline - loop.time())))
 
     def _lack(self, room: Room) -> str | None:
         if room.disk < self.disk_bytes:

@@ -7,7 +7,8 @@ import structlog
 
 from services.builder.docker_cli import find_client
 from services.builder.engine import About, Engine
-from services.builder.handlers import Outside, folders_of, handlers, ledger_of
+from services.builder.handlers import Outside, folders_of, handlers, ledger_of, mirrors_of
+from services.builder.mirror_upkeep import MirrorUpkeep
 from services.builder.registry import Registry
 from services.builder.retention import Retention
 from services.builder.settings import Settings
@@ -35,6 +36,7 @@ async def main() -> None:
 
         process.spawn("commands", take_commands())
         process.spawn("retention", Retention(settings, registry, engine, ledger_of(settings)).run())
+        process.spawn("mirrors", MirrorUpkeep(mirrors_of(settings)).run())
         await process.until_stopped()
 
 

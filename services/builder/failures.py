@@ -12,6 +12,9 @@ _PARSE = re.compile(r"(?:dockerfile )?parse error (?:on )?line (\d+): (.*)", re.
 _IMAGE = re.compile(r"(?:load metadata for|resolve image config for|FROM) (?:docker-image://)?(\S+)")
 _AWAY = ("failed to do request", "dial tcp", "no such host", "i/o timeout", "tls handshake", "connection refused", "connection reset")
 _DENIED = ("pull access denied", "unauthorized", "insufficient_scope", "403 forbidden", "authorization failed")
+_WRAPPING = re.compile(
+    r"(?:ERROR|failed to solve(?: with frontend \S+)?|failed to create LLB definition|failed to compute cache key|executor failed running \[.*?\]): "
+)
 _KILLED = 137
 _KILLED_WORDS = ("killed", "sigkill", "signal 9", "signal: 9", "out of memory", "cannot allocate memory")
 _MIB = 2**20
@@ -123,11 +126,9 @@ def _no_space(build: Build) -> str:
 
 def _unwrapped(reason: str) -> str:
     """BuildKit's reason without the layers that passed it on."""
-    return (
-        re.sub(r"^(failed to solve(?: with frontend \S+)?|failed to create LLB definition|executor failed running \[.*?\]): ", "", reason)
-        if (reason.count(": ") < 2)
-        else reason.rsplit("definition: ", maxsplit=1)[-1].removeprefix("failed to solve: ")
-    )
+    while inner := _WRAPPING.match(reason):
+        reason = reason[inner.end() :]
+    return reason
 
 
 def _short(text: str) -> str:

@@ -43,10 +43,15 @@ def folders_of(settings: Settings) -> Folders:
     return Folders(settings.instance, settings.state / "work")
 
 
+def mirrors_of(settings: Settings) -> Mirrors:
+    """Where repositories are cached."""
+    return Mirrors(settings.state / "mirrors", Gits(settings, folders_of(settings)), settings.source_limit_bytes)
+
+
 def handlers(settings: Settings, outside: Outside) -> Mapping[type[Command], AnyHandler]:
     """Every command that the builder knows, and who makes it so."""
     folders, ledger = folders_of(settings), ledger_of(settings)
-    mirrors = Mirrors(settings.state / "mirrors", Gits(settings, folders), settings.source_limit_bytes)
+    mirrors = mirrors_of(settings)
     sources = Sources(TargetKey(settings.home / "keys" / "target.key"), settings.git_protocols)
     free = partial(measure, (settings.home, outside.about.root))
     most = settings.build_memory_bytes or share_of_machine()

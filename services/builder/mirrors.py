@@ -75,10 +75,10 @@ class Mirrors:
         """The mirror with this commit in it, fetched if it is not there. Raises `StepFailure` where it cannot be had."""
         path = self._path(remote)
         if not await self._has(path, commit):
-            async with _locked(path, exclusive=True):
+            async with locked(path, exclusive=True):
                 if not await self._has(path, commit):
                     await self._fetch(remote, path, commit, ref)
-        async with _locked(path, exclusive=False):
+        async with locked(path, exclusive=False):
             yield Mirror(path, self.gits.plain)
 
     async def head(self, remote: Remote, ref: str) -> str | None:
@@ -104,7 +104,7 @@ class Mirrors:
             return False
         if commit in _parents(newer):
             return True
-        async with _locked(path, exclusive=True):
+        async with locked(path, exclusive=True):
             fetched = await self._fetch_commit(remote, path, of, f"--depth={_HISTORY}")
         return fetched and await mirror.read("merge-base", "--is-ancestor", commit, of) is not None
 
@@ -190,8 +190,8 @@ def _objects(out: bytes, count: int) -> list[bytes | None]:
 
 
 @asynccontextmanager
-async def _locked(path: Path, *, exclusive: bool) -> AsyncIterator[None]:
-    """Holds the mirror's lock, across processes; the lock ends with its holder."""
+async def locked(path: Path, *, exclusive: bool, used: bool = True) -> AsyncIterator[None]:
+    """Holds the mirror's lock, across processes; the lock ends with its holder. Its time says when the mirror was last used."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -202,6 +202,8 @@ async def _locked(path: Path, *, exclusive: bool) -> AsyncIterator[None]:
                 break
             except BlockingIOError:
                 await asyncio.sleep(_POLL_S)
+        if used:
+            os.utime(descriptor)
         yield
     finally:
         os.close(descriptor)

@@ -53,7 +53,7 @@ def running_engine(folder: Path) -> Iterator[TestEngine]:
     ip = shutil.which("ip") or "/sbin/ip"
     subprocess.run([ip, "link", "add", name, "type", "bridge"], check=True)
     try:
-        subprocess.run([ip, "address", "add", "10.213.77.1/24", "dev", name], check=True)
+        subprocess.run([ip, "address", "add", f"10.213.{secrets.randbelow(256)}.1/24", "dev", name], check=True)
         subprocess.run([ip, "link", "set", name, "up"], check=True)
         with (folder / "dockerd.log").open("wb") as log:
             process = subprocess.Popen(["dockerd", "--config-file", str(file)], stdout=log, stderr=log, start_new_session=True)

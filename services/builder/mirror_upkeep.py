@@ -1,0 +1,57 @@
+"""Keeps mirrors small: what nobody used for long goes, and what has grown is packed again. A mirror is only a cache."""
+
+import asyncio
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from services.builder.mirrors import Mirrors, locked
+
+log = structlog.get_logger()
+
+EVERY_S = 3600.0
+_UNUSED_S = 30 * 24 * 3600.0
+_COMMITS = 50
+"""Newest commits of a mirror that are kept for the next fetch to build on."""
+_PACKING = ("-c", "gc.auto=2000", "-c", "gc.autoPackLimit=50", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
+
+
+@dataclass(frozen=True)
+class MirrorUpkeep:
+    """The periodic upkeep of one builder's mirrors. It holds a mirror's lock as long as it changes it."""
+
+    mirrors: Mirrors
+    unused_s: float = _UNUSED_S
+    commits: int = _COMMITS
+
+    async def run(self) -> None:
+        """Keeps up for ever."""
+        while True:
+            await self.once()
+            await asyncio.sleep(EVERY_S)
+
+    async def once(self) -> None:
+        """One round over all mirrors."""
+        for path in sorted(self.mirrors.root.glob("*.git")):
+            lock = path.with_suffix(".lock")
+            if time.time() - lock.stat().st_mtime > self.unused_s:
+                async with locked(path, exclusive=True):
+                    await asyncio.to_thread(shutil.rmtree, path)
+                lock.unlink()
+                log.info("mirror removed", mirror=path.name)
+            else:
+                async with locked(path, exclusive=True, used=False):
+                    await self._pack(path)
+
+    async def _pack(self, path: Path) -> None:
+        git, where = self.mirrors.gits.plain, f"--git-dir={path}"
+        listed = await git(where, "for-each-ref", "--sort=-creatordate", "--format=delete %(refname)", "refs/slipway/")
+        old = listed.out.splitlines()[self.commits :]
+        if old:
+            await git(where, "update-ref", "--stdin", given=b"\n".join(old) + b"\n")
+        packed = await git(*_PACKING, where, "gc", "--auto", "--quiet")
+        if packed.status != 0:
+            log.warning("mirror could not be packed", mirror=path.name, reason=packed.err.strip())

@@ -1,0 +1,38 @@
+"""Upkeep of mirrors: grown ones shrink, unused ones go, and what is asked for afterwards is there all the same."""
+
+import os
+
+from services.builder.handlers import mirrors_of
+from services.builder.mirror_upkeep import MirrorUpkeep
+from tests.component.builder.conftest import Builder
+from tests.component.builder.repository import Repository, git
+
+
+async def test_old_commits_are_forgotten_and_fetched_again(builder: Builder, repository: Repository) -> None:
+    """Only the newest commits stay; an older one is fetched when it is wanted."""
+    commits = [repository.commit({"slipway.yaml": "services: {web: {}}\n", "n": str(number)}, f"Number {number}") for number in range(4)]
+    for commit in commits:
+        await builder(repository.inspect(commit))
+    mirrors = mirrors_of(builder.settings)
+    (path,) = mirrors.root.glob("*.git")
+    await MirrorUpkeep(mirrors, commits=2).once()
+    kept = git(path, "for-each-ref", "--format=%(objectname)").split()
+    assert len(kept) == 2
+    forgotten = next(commit for commit in commits if commit not in kept)
+    await builder(repository.inspect(forgotten))
+    assert forgotten in git(path, "for-each-ref", "--format=%(objectname)").split()
+
+
+async def test_unused_mirrors_go(builder: Builder, repository: Repository) -> None:
+    """What nobody used for a month is removed; a used one stays."""
+    repository.commit({"slipway.yaml": "services: {web: {}}\n"})
+    await builder(repository.inspect())
+    mirrors = mirrors_of(builder.settings)
+    (path,) = mirrors.root.glob("*.git")
+    await MirrorUpkeep(mirrors).once()
+    assert path.exists()
+    os.utime(path.with_suffix(".lock"), (0, 0))
+    await MirrorUpkeep(mirrors).once()
+    assert list(mirrors.root.iterdir()) == []
+    await builder(repository.inspect())
+    assert path.exists()

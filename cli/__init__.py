@@ -1,0 +1,1 @@
+"""`slipway`: everything that the API can, and `slipway up` for the embedded stack."""

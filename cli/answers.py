@@ -1,0 +1,6 @@
+"""What the API answers."""
+
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+"""A JSON object as the API answers it."""

@@ -1,0 +1,75 @@
+"""`slipway channels`: whom to tell what."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.answers import Json
+from cli.session import command, session
+
+Name = Annotated[str, typer.Argument(help="Its name.")]
+Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(help="Whom to tell what: webhooks, chat and mail, statuses on a forge.", no_args_is_help=True)
+    app.add_typer(group, name="channels")
+    for name, function in (("list", list_channels), ("add", add), ("attempts", attempts), ("remove", remove)):
+        command(group, name)(function)
+
+
+def _organization(name: str | None) -> str:
+    return name or session().settings.organization
+
+
+def list_channels(organization: Organization = None) -> None:
+    """List channels."""
+    items = session().api.items(f"/channels/{_organization(organization)}")
+    columns = {"Name": "name", "Kind": "kind", "Address": "url", "Project": "project", "Events": "events"}
+    session().rows(items, columns, "No channels.")
+
+
+def add(
+    name: Name,
+    kind: Annotated[str, typer.Argument(help="webhook, chat or forge")],
+    url: Annotated[str, typer.Option(help="A webhook's address. A chat's (an apprise URL) holds a credential: use standard input.")] = "",
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Of one project only.")] = None,
+    event: Annotated[list[str] | None, typer.Option(help="deployment.succeeded, deployment.*; the end of each where none.")] = None,
+    forge: Annotated[str, typer.Option(help="forge: github, …")] = "",
+    repository: Annotated[str, typer.Option(help="forge: github.com/acme/todo")] = "",
+    api_url: Annotated[str, typer.Option(help="forge: where its API is, if not at the usual place.")] = "",
+    organization: Organization = None,
+) -> None:
+    """Add a channel. A chat's address and a forge's token are read from standard input."""
+    body: Json = {"name": name, "kind": kind, "url": url, "project": project, "events": event or []}
+    if kind == "chat" and not url:
+        body["url"] = _read("Address")
+    if kind == "forge":
+        body |= {"forge": forge, "repository": repository, "api_url": api_url, "secret": _read("Token")}
+    made = session().api.post(f"/channels/{_organization(organization)}", body)
+    session().show(made, f"Signing secret: {made['secret']}" if made["secret"] else f"{name} is added.")
+    if made["secret"]:
+        session().note("Copy the secret to the receiver now: it is not shown again.")
+
+
+def _read(what: str) -> str:
+    return str(typer.prompt(what, hide_input=True, err=True)) if sys.stdin.isatty() else sys.stdin.read().strip()
+
+
+def attempts(
+    channel: Annotated[str | None, typer.Argument(help="Of one channel only.")] = None,
+    organization: Organization = None,
+) -> None:
+    """List every attempt to tell somebody, and whether it arrived."""
+    items = session().api.items(f"/events/attempts/{_organization(organization)}", {"channel": channel})
+    shown = [{"time": item["event"]["time"], **item["event"]["data"]} for item in items]
+    columns = {"Time": "time", "Channel": "channel", "About": "about", "Attempt": "attempt", "Delivered": "delivered", "Error": "error"}
+    session().rows(shown, columns, "No attempts.")
+
+
+def remove(name: Name, organization: Organization = None) -> None:
+    """Tell nobody through it any more."""
+    session().api.delete(f"/channels/{_organization(organization)}/{name}")
+    session().show({"removed": name}, f"{name} is removed.")

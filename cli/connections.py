@@ -1,0 +1,77 @@
+"""`slipway connections`: forges that tell of pushes."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.answers import Json
+from cli.session import command, session
+from cli.where import Project, place_of
+
+Name = Annotated[str, typer.Argument(help="Its name: deliveries arrive at /hooks/<name>.")]
+Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(help="Forges that tell of pushes.", no_args_is_help=True)
+    app.add_typer(group, name="connections")
+    for name, function in (
+        ("list", list_connections),
+        ("add", add),
+        ("rotate", rotate),
+        ("finish-rotation", finish),
+        ("remove", remove),
+    ):
+        command(group, name)(function)
+
+
+def _path(organization: str | None, name: str = "") -> str:
+    base = f"/connections/{organization or session().settings.organization}"
+    return f"{base}/{name}" if name else base
+
+
+def list_connections(organization: Organization = None) -> None:
+    """List connections."""
+    items = session().api.items(_path(organization))
+    columns = {"Name": "name", "Forge": "forge", "Project": "project", "Repository": "repository", "Hook": "hook_url", "Token": "has_token"}
+    session().rows(items, columns, "No connections.")
+
+
+def add(
+    name: Name,
+    clone_url: Annotated[str, typer.Argument(help="https://github.com/acme/todo.git")],
+    forge: Annotated[str, typer.Option(help="github, gitlab, bitbucket, bitbucket-data-center, gitea")] = "github",
+    project: Project = None,
+    token: Annotated[bool, typer.Option("--token", help="Read a token (to clone, to set statuses) from standard input.")] = False,
+) -> None:
+    """Connect a repository. The hook's secret is printed now and never again."""
+    place = place_of(project)
+    body: Json = {"name": name, "project": place.project, "forge": forge, "clone_url": clone_url}
+    if token:
+        body["token"] = typer.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read().strip()
+    made = session().api.post(_path(place.organization), body)
+    _show_secret(made)
+
+
+def _show_secret(made: Json) -> None:
+    text = f"Webhook address: {made['hook_url']}\nSecret:          {made['secret']}\nContent type:    application/json"
+    session().show(made, text)
+    session().note("Copy the secret to the forge now: it is not shown again.")
+
+
+def rotate(name: Name, organization: Organization = None) -> None:
+    """Make a new secret; the former one is accepted until `finish-rotation`."""
+    _show_secret(session().api.post(f"{_path(organization, name)}/rotate"))
+
+
+def finish(name: Name, organization: Organization = None) -> None:
+    """Accept the newest secret only."""
+    session().show(session().api.post(f"{_path(organization, name)}/finish-rotation"), "Only the newest secret is accepted now.")
+
+
+def remove(name: Name, organization: Organization = None) -> None:
+    """Refuse its deliveries from now on."""
+    session().api.delete(_path(organization, name))
+    session().show({"removed": name}, f"{name} is removed.")

@@ -1,0 +1,184 @@
+"""Deploying, looking at deployments, and what people may do to them."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from cli.answers import Json
+from cli.requesting import finish, request, run, settled
+from cli.session import command, session
+from cli.where import Environment, Project, environment_path, newest_deployment, place_of
+from shared.printable import printable
+
+Id = Annotated[str, typer.Argument(help="A deployment's id.")]
+Detach = Annotated[bool, typer.Option("--detach", "-d", help="Do not wait for its end.")]
+Which = Annotated[str | None, typer.Argument(help="A deployment's id; without it, the newest of the environment.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    listing = typer.Typer(help="Look at deployments.", no_args_is_help=True)
+    app.add_typer(listing, name="deployments")
+    command(listing, "list")(list_deployments)
+    command(listing, "show")(show)
+    for name, function in (
+        ("deploy", deploy),
+        ("rollback", rollback),
+        ("cancel", cancel),
+        ("approve", approve),
+        ("retry", retry),
+        ("accept", accept),
+        ("logs", logs),
+    ):
+        command(app, name)(function)
+
+
+def deploy(
+    project: Project = None,
+    environment: Environment = "production",
+    ref: Annotated[str | None, typer.Option(help="A branch or full ref.")] = None,
+    commit: Annotated[str | None, typer.Option(help="A full commit id.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="What was deployed last, once more.")] = False,
+    detach: Detach = False,
+) -> None:
+    """Deploy the newest change of what the environment follows, or what is named."""
+    place = place_of(project)
+    body: Json = {"organization": place.organization, "project": place.project, "environment": environment}
+    if again:
+        body["again"] = newest_deployment(place, environment)
+    if ref:
+        body["ref"] = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
+    if commit:
+        body["commit"] = commit
+    run(request("/deployments", body), detach=detach)
+
+
+def list_deployments(
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Of one project only.")] = None,
+    environment: Annotated[str | None, typer.Option("--environment", "-e", help="Of one environment only.")] = None,
+    state: Annotated[str, typer.Option(help="In one state only: succeeded, rolled_back, …")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+) -> None:
+    """List deployments, the newest first."""
+    place = place_of(project) if project else None
+    query = {
+        "organization": place.organization if place else None,
+        "project": place.project if place else None,
+        "environment": environment,
+        "state": state,
+    }
+    found = [_shown(item) for item in session().api.items("/deployments", query, most=limit)]
+    columns = {
+        "Id": "id", "State": "state", "Where": "place", "Commit": "short", "Title": "title", "By": "pusher", "Took": "took",
+    }  # fmt: skip
+    session().rows(found, columns, "No deployments.")
+
+
+def _shown(item: Json) -> Json:
+    from shared.plain import duration
+
+    more = {
+        "place": f"{item['project']}/{item['environment']}",
+        "short": (item["commit"] or "")[:8],
+        "took": "" if item["seconds"] is None else duration(item["seconds"]),
+        "title": printable(item["title"])[:60],
+    }
+    return {**item, **more}
+
+
+def show(deployment: Which = None, project: Project = None, environment: Environment = "production") -> None:
+    """Show a deployment with its steps."""
+    current = session()
+    found = deployment or newest_deployment(place_of(project), environment)
+    page = current.api.get(f"/deployments/{found}")
+    if current.as_json:
+        current.show(page)
+        return
+    top = page["deployment"]
+    current.out.print(Text(f"{top['project']}/{top['environment']}  {top['id']}: {top['state'].replace('_', ' ')}", style="bold"))
+    if top["reason"]:
+        current.out.print(Text(printable(top["reason"]), style="red"))
+    for url in top["urls"]:
+        current.out.print(Text(url))
+    columns = {"Stage": "stage", "Step": "title", "State": "state", "Attempt": "attempt"}
+    current.rows(page["steps"], columns, "No steps yet.")
+
+
+def rollback(
+    project: Project = None,
+    environment: Environment = "production",
+    to: Annotated[str | None, typer.Option(help="A deployment that succeeded; without it, the one before the newest.")] = None,
+    detach: Detach = False,
+) -> None:
+    """Return an environment, as one, to what it ran before. Rows written stay."""
+    path = f"{environment_path(place_of(project), environment)}/rollback"
+    run(request(path, {"to": to}), detach=detach)
+
+
+def cancel(deployment: Id, detach: Detach = False) -> None:
+    """End a deployment; what it has changed already is undone."""
+    from cli.live import follow
+
+    settled(request(f"/deployments/{deployment}/cancel"), within_s=1)
+    if detach:
+        session().show({"deployment": deployment}, "It is being cancelled.")
+        return
+    page = follow(deployment, logs=False)
+    if page["deployment"]["state"] == "cancelled":
+        session().show(page)
+        return
+    finish(page)
+
+
+def approve(
+    deployment: Id,
+    no: Annotated[bool, typer.Option("--no", help="Refuse it instead.")] = False,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """Let a waiting deployment go on, or refuse it."""
+    settled(request(f"/deployments/{deployment}/approve", {"approved": not no, "reason": reason}), within_s=1)
+    session().show(
+        {"deployment": deployment, "approved": not no}, "Refused." if no else f"Approved. Follow it: slipway logs -f {deployment}"
+    )
+
+
+def retry(deployment: Id) -> None:
+    """Try again the undo at which a deployment is stuck."""
+    settled(request(f"/deployments/{deployment}/retry"), within_s=1)
+    session().show({"deployment": deployment}, f"It is tried again. Follow it: slipway logs -f {deployment}")
+
+
+def accept(deployment: Id) -> None:
+    """Accept a stuck deployment as it stands: its environment is free again."""
+    settled(request(f"/deployments/{deployment}/accept"), within_s=1)
+    session().show({"deployment": deployment}, "Accepted as it stands.")
+
+
+def logs(
+    deployment: Which = None,
+    project: Project = None,
+    environment: Environment = "production",
+    step: Annotated[str, typer.Option(help="Of one step only.")] = "",
+    follow_it: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the deployment ends.")] = False,
+    tail: Annotated[int, typer.Option("--tail", "-n", min=1, max=5000, help="The last lines.")] = 500,
+) -> None:
+    """Print what a deployment's steps printed; with -f, the whole pipeline live."""
+    from cli.live import follow, sent
+
+    current = session()
+    found = deployment or newest_deployment(place_of(project), environment)
+    if follow_it and not current.as_json:
+        finish(follow(found))
+        return
+    if follow_it:
+        for item in sent(current.api, f"/deployments/{found}/stream"):
+            print(json.dumps({"kind": item.event, "data": json.loads(item.data)}, ensure_ascii=False), flush=True)
+        return
+    lines = current.api.get(f"/deployments/{found}/logs", {"step": step, "tail": tail})["items"]
+    if current.as_json:
+        current.show({"items": lines})
+        return
+    for line in lines:
+        current.out.print(Text.assemble((f"{line['step']} ", "dim"), printable(line["text"])))

@@ -1,0 +1,25 @@
+"""`slipway`: one file a group of commands."""
+
+import typer
+
+from cli import channels, connections, deployments, explain, people, places, push, secrets, stack, trust, variables
+
+app = typer.Typer(
+    name="slipway",
+    help="Push, and the commit is built, deployed, checked and watched; when a stage fails, the whole environment goes back.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (stack, push, deployments, explain, variables, secrets, places, connections, channels, people, trust):
+    group.register(app)
+
+
+def main() -> None:
+    """The program."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""`slipway project` and `slipway environment`: what there is."""
+
+from typing import Annotated
+
+import typer
+
+from cli.answers import Json
+from cli.requesting import request, run
+from cli.session import command, session
+from cli.where import Project, environment_path, place_of
+
+Name = Annotated[str, typer.Argument(help="[ORGANIZATION/]PROJECT")]
+Slug = Annotated[str, typer.Argument(help="The environment.")]
+Ref = Annotated[str | None, typer.Option(help="The branch or ref that it follows; * matches any part.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    projects = typer.Typer(help="Projects.", no_args_is_help=True)
+    app.add_typer(projects, name="project")
+    command(projects, "list")(list_projects)
+    command(projects, "create")(create_project)
+    command(projects, "delete")(delete_project)
+    environments = typer.Typer(help="Environments.", no_args_is_help=True)
+    app.add_typer(environments, name="environment")
+    command(environments, "list")(list_environments)
+    command(environments, "create")(create_environment)
+    command(environments, "change")(change_environment)
+    command(environments, "remove")(remove_environment)
+
+
+def list_projects(
+    organization: Annotated[str | None, typer.Option("--organization", "-o", help="Of one organization only.")] = None,
+) -> None:
+    """List projects."""
+    api = session().api
+    organizations = [organization] if organization else [item["slug"] for item in api.items("/organizations")]
+    found = [item for name in organizations for item in api.items(f"/projects/{name}")]
+    session().rows(found, {"Organization": "organization", "Project": "slug", "Name": "name"}, "No projects.")
+
+
+def create_project(project: Name, display: Annotated[str | None, typer.Option("--name", help="Any display name.")] = None) -> None:
+    """Make a project."""
+    place = place_of(project)
+    made = session().api.post(f"/projects/{place.organization}", {"slug": place.project, "name": display})
+    session().show(made, f"{place} is there.")
+
+
+def delete_project(project: Name) -> None:
+    """Delete a project without environments; its secrets go with it, for good."""
+    place = place_of(project)
+    session().api.delete(f"/projects/{place.organization}/{place.project}")
+    session().show({"deleted": str(place)}, f"{place} is gone.")
+
+
+def list_environments(project: Project = None) -> None:
+    """List a project's environments."""
+    place = place_of(project)
+    items = session().api.items(f"/environments/{place.organization}/{place.project}")
+    columns = {"Environment": "slug", "Kind": "kind", "Follows": "ref", "Target": "target", "Approval": "needs_approval"}
+    session().rows(items, columns, "No environments.")
+
+
+def full_ref(ref: str | None) -> str | None:
+    """`main` → `refs/heads/main`."""
+    return ref if ref is None or ref.startswith("refs/") else f"refs/heads/{ref}"
+
+
+def create_environment(
+    environment: Slug,
+    project: Project = None,
+    kind: Annotated[str, typer.Option(help="development, staging, production or preview")] = "production",
+    ref: Ref = None,
+    approval: Annotated[bool, typer.Option("--approval", help="Each deployment waits for approval.")] = False,
+) -> None:
+    """Make an environment; nothing runs there before the first deployment."""
+    place = place_of(project)
+    body: Json = {"slug": environment, "kind": kind, "ref": full_ref(ref), "needs_approval": approval}
+    made = session().api.post(f"/environments/{place.organization}/{place.project}", body)
+    session().show(made, f"{place}/{environment} follows {made['ref']}.")
+
+
+def change_environment(
+    environment: Slug,
+    project: Project = None,
+    ref: Ref = None,
+    approval: Annotated[bool | None, typer.Option("--approval/--no-approval", help="Whether deployments wait for approval.")] = None,
+) -> None:
+    """Change what it follows, or whether its deployments wait for approval."""
+    body = {name: value for name, value in (("ref", full_ref(ref)), ("needs_approval", approval)) if value is not None}
+    if not body:
+        raise typer.BadParameter("say what shall change: --ref, --approval or --no-approval")
+    changed = session().api.patch(environment_path(place_of(project), environment), body)
+    session().show(changed, f"{environment} follows {changed['ref']}.")
+
+
+def remove_environment(
+    environment: Slug,
+    project: Project = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not wait for its end.")] = False,
+) -> None:
+    """Remove everything that runs there. Volumes of its databases are kept for days."""
+    place = place_of(project)
+    if not yes:
+        typer.confirm(f"Remove everything that runs in {place}/{environment}?", abort=True, err=True)
+    run(request(environment_path(place, environment), method="DELETE"), detach=detach)

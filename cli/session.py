@@ -1,0 +1,143 @@
+"""One call of the command line: its settings, its API, and whether it speaks JSON; and how a command is made."""
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.failures import Failed
+from cli.settings import Settings
+
+if TYPE_CHECKING:
+    from cli.client import Api
+
+P = ParamSpec("P")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+class Session:
+    """Lives as long as the command."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.settings = Settings()
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._api: Api | None = None
+
+    @property
+    def api(self) -> "Api":
+        """The API; opened when it is first needed."""
+        from cli.client import Api
+
+        if self._api is None:
+            self._api = Api(self.settings)
+        return self._api
+
+    def close(self) -> None:
+        """Closes what was opened."""
+        if self._api is not None:
+            self._api.close()
+
+    def show(self, data: object, text: str = "") -> None:
+        """The result: data for programs, text for people."""
+        if self.as_json:
+            print(json.dumps(data, ensure_ascii=False, default=str))
+        elif text:
+            self.out.print(text)
+
+    def rows(self, items: Iterable[dict[str, Any]], columns: dict[str, str], empty: str) -> None:
+        """A list: title of each column → key of the item."""
+        rows = list(items)
+        if self.as_json:
+            self.show({"items": rows})
+            return
+        if not rows:
+            self.out.print(f"[dim]{escape(empty)}[/]")
+            return
+        table = Table(box=None, header_style="dim", pad_edge=False)
+        for title in columns:
+            table.add_column(title)
+        for row in rows:
+            table.add_row(*(escape(_cell(row.get(key))) for key in columns.values()))
+        self.out.print(table)
+
+    def note(self, text: str) -> None:
+        """What a person should know beside the result."""
+        if not self.as_json:
+            self.err.print(f"[dim]{text}[/]")
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)
+
+
+_current: ContextVar[Session] = ContextVar("session")
+
+
+def session() -> Session:
+    """The session of the command that runs."""
+    return _current.get()
+
+
+def command(
+    group: typer.Typer, name: str, *, hidden: bool = False, json_option: bool = True
+) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Registers a command with `--json`; its failures are said on standard error, and end with status 1."""
+
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> None:
+            current = Session(as_json=bool(kwargs.pop("json", False)))
+            token = _current.set(current)
+            try:
+                function(*args, **kwargs)
+            except Failed as failed:
+                _say(current, failed)
+                raise typer.Exit(1) from failed
+            except KeyboardInterrupt as interrupted:
+                raise typer.Exit(130) from interrupted
+            finally:
+                current.close()
+                _current.reset(token)
+
+        if json_option:
+            _add_json(run, function)
+        group.command(name, hidden=hidden)(run)
+        return function
+
+    return register
+
+
+def _add_json(run: Callable[..., None], function: Callable[..., None]) -> None:
+    signature = inspect.signature(function)
+    parameter = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), parameter])  # type: ignore[attr-defined]
+    run.__annotations__ = {**function.__annotations__, "json": AsJson}
+
+
+def _say(current: Session, failed: Failed) -> None:
+    if current.as_json:
+        error = {"code": failed.code, "message": failed.message, "remedy": failed.remedy}
+        print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr)
+        return
+    current.err.print(f"[bold red]✗[/] {escape(failed.message)}")
+    if failed.remedy:
+        current.err.print(f"  → {escape(failed.remedy)}")

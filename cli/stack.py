@@ -1,0 +1,197 @@
+"""`slipway up`, `down`, `status`, `doctor`: the embedded stack on this machine."""
+
+import json
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from cli.failures import Failed
+from cli.patience import patience
+from cli.session import command, session
+
+if TYPE_CHECKING:
+    from embedded.preflight import Finding as Obstacle
+    from embedded.progress import Progress, Report
+    from embedded.status import Status
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for name, function in (("up", up), ("down", down), ("status", status), ("doctor", doctor)):
+        command(app, name)(function)
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Come back once it is ready.")] = False,
+) -> None:
+    """Start the platform and keep it going; Ctrl-C ends it, applications go on."""
+    from embedded import supervisor
+    from embedded.display import LiveProgress
+    from embedded.preflight import PreflightFailed
+    from embedded.settings import Settings
+
+    current, settings = session(), Settings()
+    try:
+        if current.as_json:
+            started = supervisor.up(settings, detach=detach, report=_print_progress)
+        else:
+            with LiveProgress(current.err) as live:
+                started = supervisor.up(settings, detach=detach, report=_telling(live, detach=detach))
+    except PreflightFailed as error:
+        raise Failed("Slipway was not started.\n" + "\n".join(_finding(f) for f in error.findings), code="preflight") from error
+    except supervisor.StartFailed as error:
+        raise Failed(f"Slipway did not come up: {error}", "See what is wrong: slipway doctor", code="start") from error
+    if detach:
+        text = f"Slipway is ready at {started.url} after {started.seconds:.1f} s.\nToken: {started.token_file}"
+        current.show({"url": started.url, "seconds": started.seconds, "pid": started.pid, "token_file": started.token_file}, text)
+
+
+def _finding(finding: "Obstacle") -> str:
+    return f"  {finding.problem} ({finding.where})\n    → {finding.remedy}"
+
+
+def _print_progress(progress: "Progress") -> None:
+    print(json.dumps(asdict(progress)), flush=True)
+
+
+def _telling(live: "Report", *, detach: bool) -> "Report":
+    """Passes on, and says where the platform is once it is there."""
+
+    def report(progress: "Progress") -> None:
+        live(progress)
+        if progress.part == "slipway" and progress.state == "ready" and not detach:
+            current = session()
+            ready = f"Ready at {current.settings.base_url} after {progress.seconds:.1f} s. Ctrl-C ends it; applications go on."
+            current.err.print(Text(ready, style="green"))
+
+    return report
+
+
+def down(
+    everything: Annotated[bool, typer.Option("--all", help="Also applications, databases and the load balancer. Volumes stay.")] = False,
+    volumes: Annotated[bool, typer.Option("--volumes", help="With --all: the data of all databases, too.")] = False,
+) -> None:
+    """Stop the platform. Applications go on unless --all is given."""
+    from embedded import supervisor
+    from embedded.settings import Settings
+
+    if volumes and not everything:
+        raise typer.BadParameter("--volumes goes with --all")
+    with patience("ending"):
+        try:
+            ended = supervisor.down(Settings(), everything=everything, volumes=volumes)
+        except supervisor.EndFailed as error:
+            raise Failed(str(error), "Look at it: slipway status", code="end") from error
+    first = "Slipway is stopped." if ended.was_running else "Slipway was not running."
+    second = f" Removed {len(ended.containers)} containers, {len(ended.networks)} networks, {len(ended.volumes)} volumes."
+    session().show(asdict(ended), first + (second if everything else " Applications go on." if ended.was_running else ""))
+
+
+def status() -> None:
+    """Say what runs. Status 1 where the platform is not ready."""
+    from embedded.settings import Settings
+    from embedded.status import status as look
+
+    found = look(Settings())
+    if session().as_json:
+        session().show(asdict(found))
+    else:
+        _draw(found)
+    if not found.ready:
+        remedy = "Start it: slipway up" if found.supervisor is None else f"See {found.home}/logs/"
+        raise Failed("The platform is not running." if found.supervisor is None else "The platform is not ready.", remedy, code="not-ready")
+
+
+def _draw(found: "Status") -> None:
+    out = session().out
+    out.print(Text.assemble((found.url, "bold"), f"  {found.instance}  {found.engine or 'no container engine'}"))
+    processes = Table(box=None, header_style="dim", pad_edge=False)
+    for title in ("", "Process", "Pid", "Restarts", "Memory"):
+        processes.add_column(title)
+    for process in found.processes:
+        mark = Text("✓", "green") if process.ready else Text("✗", "red")
+        memory = f"{process.memory_mb:.0f} MB"
+        processes.add_row(mark, process.name, str(process.pid or process.state), str(process.restarts), memory)
+    if found.processes:
+        out.print(processes)
+    containers = Table(box=None, header_style="dim", pad_edge=False)
+    for title in ("", "Container", "Role", "Status"):
+        containers.add_column(title)
+    for container in found.containers:
+        mark = Text("✓", "green") if container.state == "running" else Text("✗", "red")
+        containers.add_row(mark, container.name, container.role, container.status)
+    if found.containers:
+        out.print(containers)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    good: bool
+    detail: str
+    remedy: str = ""
+
+
+def doctor() -> None:
+    """Look for what is wrong with this machine, the platform and your access to it."""
+    findings = [_python(), _git(), *_platform(), _access()]
+    current = session()
+    if current.as_json:
+        current.show({"findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            mark = ("✓", "green") if finding.good else ("✗", "red")
+            current.out.print(Text.assemble(mark, f" {finding.what}: ", (finding.detail, "dim")))
+            if not finding.good and finding.remedy:
+                current.out.print(Text(f"  → {finding.remedy}"))
+    if not all(finding.good for finding in findings):
+        raise Failed("Something is wrong; see above.", code="unwell")
+
+
+def _python() -> Finding:
+    version = sys.version.split()[0]
+    return Finding("Python", sys.version_info >= (3, 11), version, "Slipway needs Python 3.11 or newer.")
+
+
+def _git() -> Finding:
+    path = shutil.which("git")
+    return Finding("git", path is not None, path or "not found", "Install it: apt-get install git")
+
+
+def _platform() -> list[Finding]:
+    """The platform where it runs; else what stands in the way of its start."""
+    from embedded.preflight import examine
+    from embedded.settings import Settings
+    from embedded.status import status as look
+
+    settings = Settings()
+    found = look(settings)
+    if found.supervisor is None:
+        obstacles = [Finding("start", good=False, detail=f"{f.problem} ({f.where})", remedy=f.remedy) for f in examine(settings)]
+        return [*obstacles, Finding("platform", good=False, detail="not running", remedy="Start it: slipway up")]
+    unready = [process.name for process in found.processes if not process.ready]
+    detail = f"not ready: {', '.join(unready)}" if unready else f"{len(found.processes)} processes are ready"
+    engine = Finding("container engine", found.engine is not None, found.engine or "not found", "Start it: dockerd")
+    stopped = [container.name for container in found.containers if container.state != "running"]
+    standing = Finding(
+        "containers",
+        not stopped,
+        f"not running: {', '.join(stopped)}" if stopped else f"{len(found.containers)} run",
+        "They are set right at the next start: slipway down && slipway up",
+    )
+    return [engine, Finding("platform", not unready, detail, f"See {found.home}/logs/"), standing]
+
+
+def _access() -> Finding:
+    try:
+        me = session().api.get("/me")
+    except Failed as failed:
+        return Finding("access", good=False, detail=failed.message, remedy=failed.remedy)
+    return Finding("access", good=True, detail=f"{session().settings.base_url} as {me['name']}")

@@ -1,0 +1,83 @@
+"""Which project and environment a command is about: options, else the checkout that it runs in."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from cli.failures import Failed
+from cli.session import session
+
+Project = Annotated[str | None, typer.Option("--project", "-p", help="[ORGANIZATION/]PROJECT; without it, that of the checkout.")]
+Environment = Annotated[str, typer.Option("--environment", "-e", help="The environment.")]
+REMOTE = "slipway"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One project, by its slugs."""
+
+    organization: str
+    project: str
+
+    def __str__(self) -> str:
+        return f"{self.organization}/{self.project}"
+
+
+def git(*arguments: str, folder: Path | None = None) -> str | None:
+    """What git says; None where it says no."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise Failed("git is not installed.", "Install it: apt-get install git") from error
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def checkout() -> Path:
+    """The root of the checkout that the command runs in."""
+    root = git("rev-parse", "--show-toplevel")
+    if root is None:
+        raise Failed(f"{Path.cwd()} is in no git checkout.", "Change into one, or make one: git init")
+    return Path(root)
+
+
+def slug_of(name: str) -> str:
+    """A name as a slug: `My Shop_2` → `my-shop-2`."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
+    if not slug:
+        raise Failed(f"No project name can be made of {name!r}.", "Name it: --project NAME")
+    return slug
+
+
+def place_of(project: str | None) -> Place:
+    """The project that is named, else the one that the checkout's remote `slipway` names, else the checkout's folder."""
+    if project:
+        organization, _, slug = project.rpartition("/")
+        return Place(organization or session().settings.organization, slug)
+    url = git("config", "--get", f"remote.{REMOTE}.url")
+    if url:
+        parts = urlsplit(url).path.removesuffix(".git").split("/")
+        if len(parts) >= 2 and all(parts[-2:]):
+            return Place(parts[-2], parts[-1])
+    root = git("rev-parse", "--show-toplevel")
+    if root is None:
+        raise Failed("This is in no git checkout, and no project is named.", "Name it: --project NAME")
+    return Place(session().settings.organization, slug_of(Path(root).name))
+
+
+def environment_path(place: Place, environment: str) -> str:
+    """Its path in the API."""
+    return f"/environments/{place.organization}/{place.project}/{environment}"
+
+
+def newest_deployment(place: Place, environment: str | None) -> str:
+    """The id of the newest deployment there."""
+    query = {"organization": place.organization, "project": place.project, "environment": environment}
+    for found in session().api.items("/deployments", query, most=1):
+        return str(found["id"])
+    where = f"{place}/{environment}" if environment else str(place)
+    raise Failed(f"Nothing was deployed to {where} yet.", "Deploy: slipway push")

@@ -1,0 +1,38 @@
+"""What containers are made with."""
+
+import pytest
+
+from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of
+
+
+@pytest.mark.parametrize(
+    ("wanted", "own", "expected"),
+    [
+        (None, "", "65532:65532"),
+        (None, "root", "65532:65532"),
+        (None, "0:0", "65532:65532"),
+        (None, "node", "node"),
+        ("1000:1000", "root", "1000:1000"),
+    ],
+)
+def test_user(wanted: str | None, own: str, expected: str) -> None:
+    """The manifest's, else the image's where it is not root, else nobody."""
+    assert user_of(wanted, {"Config": {"User": own}}) == expected
+
+
+def test_command_replaces_the_entrypoint() -> None:
+    """A command is the whole command; without one the image decides."""
+    made = configuration(
+        image="i",
+        labels={},
+        environment={"A": "b=c"},
+        user="1",
+        limits=Limits(10**8, 0.5),
+        endpoint=Endpoint("n", "10.0.0.2"),
+        command=("a", "b"),
+    )
+    assert (made["Entrypoint"], made["Cmd"], made["Env"]) == (["a", "b"], [], ["A=b=c"])
+    assert made["HostConfig"]["NanoCpus"] == 5 * 10**8
+    plain = configuration(image="i", labels={}, environment={}, user="1", limits=Limits(1), endpoint=Endpoint("n", "10.0.0.2"))
+    assert "Entrypoint" not in plain
+    assert plain["HostConfig"]["Memory"] == 6 * 1024 * 1024

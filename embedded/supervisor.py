@@ -114,6 +114,7 @@ def down(settings: Settings, *, everything: bool = False, volumes: bool = False)
             os.kill(running, signal.SIGTERM)
         if not lock.wait_until_free(home, _END_LIMIT):
             raise EndFailed(f"The supervisor (process {running}) did not end within {_END_LIMIT:.0f} s.")
+        processes.end([running], signal.SIGTERM, _LEFT_OVER_LIMIT)  # It lets go of the home a moment before it is gone.
     _end_left_over(home)
     found = engine.find(settings.engine)
     if not everything or found is None or not home.instance_file.exists():

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import httpx
 
+from cli.answers import Json
 from cli.failures import Failed, NoToken, NotRunning
 from cli.patience import patience
 from cli.settings import Settings

@@ -1,0 +1,209 @@
+"""Commands as people and programs call them."""
+
+import asyncio
+import json
+
+import pytest
+
+from shared.contracts.events import Event, RequestRefused
+from shared.contracts.requests import CancelRequested, DeployRequested, RollbackRequested
+from tests.component.api.running import RunningApi, fetched, published
+from tests.component.api.story import Story, rolled_back, successful
+from tests.component.cli.conftest import Slipway, answer
+from tests.polling import eventually
+
+
+async def test_projects_environments_and_variables(slipway: Slipway) -> None:
+    """Made, listed, set, imported and unset; with --json for programs, as tables for people."""
+    answer(await slipway("project", "create", "todo", "--name", "To do", "--json"))
+    made = answer(await slipway("environment", "create", "production", "-p", "todo", "--json"))
+    assert made["ref"] == "refs/heads/main"
+    changed = answer(await slipway("env", "set", "A=1", "B=x=y", "-p", "todo", "--json"))
+    assert changed == {"changed": ["A", "B"]}
+    answer(await slipway("env", "import", "-p", "todo", "-s", "web", "--json", given="# c\nC='3'\n"))
+    answer(await slipway("env", "unset", "A", "-p", "todo", "--json"))
+    listed = answer(await slipway("env", "list", "-p", "todo", "--json"))["items"]
+    assert [(item["service"], item["name"], item["value"]) for item in listed] == [("", "B", "x=y"), ("web", "C", "3")]
+    table = await slipway("env", "list", "-p", "todo")
+    assert "x=y" in table.output
+    assert "Service" in table.output
+
+
+async def test_a_secret_comes_from_standard_input(slipway: Slipway) -> None:
+    """Set, listed without its value, revealed; an empty one is refused."""
+    await slipway("project", "create", "todo")
+    await slipway("environment", "create", "production", "-p", "todo")
+    answer(await slipway("secret", "set", "KEY", "-p", "todo", "--json", given="canary\n"))
+    listed = await slipway("secret", "list", "-p", "todo", "--json")
+    assert "canary" not in listed.output
+    revealed = await slipway("secret", "reveal", "KEY", "-p", "todo")
+    assert revealed.stdout == "canary\n"
+    empty = await slipway("secret", "set", "KEY", "-p", "todo", given="")
+    assert empty.exit_code == 1
+
+
+async def test_people_and_tokens(slipway: Slipway, api: RunningApi) -> None:
+    """Somebody gets a role and a token, and uses it; after its end it is worth nothing."""
+    await slipway("project", "create", "todo")
+    person = answer(await slipway("people", "add", "Zoë", "--json"))["id"]
+    answer(await slipway("people", "grant", person, "viewer", "project/main/todo", "--json"))
+    answer(await slipway("people", "link", person, "github", "zoe", "--json"))
+    made = answer(await slipway("token", "create", "laptop", "--person", person, "--expires", "1d", "--json"))
+    me = answer(await slipway("whoami", "--json", SLIPWAY_TOKEN=made["plain"]))
+    assert me["name"] == "Zoë"
+    denied = await slipway("env", "set", "A=1", "-p", "todo", SLIPWAY_TOKEN=made["plain"])
+    assert denied.exit_code == 1
+    assert "deployer" in denied.stderr
+    answer(await slipway("token", "revoke", made["id"], "--json"))
+    after = await slipway("whoami", SLIPWAY_TOKEN=made["plain"])
+    assert after.exit_code == 1
+    assert "revoked" in after.stderr
+    assert api.token not in after.output
+
+
+async def test_connections_and_channels(slipway: Slipway) -> None:
+    """Secrets are shown once."""
+    await slipway("project", "create", "todo")
+    made = answer(await slipway("connections", "add", "hub", "https://github.com/acme/todo.git", "-p", "todo", "--json"))
+    assert made["secret"] not in (await slipway("connections", "list", "--json")).output
+    rotated = answer(await slipway("connections", "rotate", "hub", "--json"))
+    assert rotated["secret"] != made["secret"]
+    hook = answer(await slipway("channels", "add", "hook", "webhook", "--url", "https://example.com", "--json"))
+    assert hook["secret"].startswith("whsec_")
+    answer(await slipway("channels", "add", "chat", "chat", "--json", given="slack://token\n"))
+    listed = answer(await slipway("channels", "list", "--json"))["items"]
+    assert [item["url"] for item in listed] == ["slack://…", "https://example.com"]
+
+
+async def test_a_deployment_is_followed_to_its_end(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
+    """`deploy` waits for the deployment that its wish leads to, shows it live, and ends with 0."""
+    await api.with_todo()
+    running = asyncio.create_task(slipway("deploy", "-p", "todo", "--ref", "main"))
+    request = DeployRequested.decode(await fetched(nats_url, "coordinator-requests", "REQUESTS"))
+    assert request.ref == "refs/heads/main"
+    story = successful(request.id)
+    await published(nats_url, *story.events)
+    result = await running
+    assert result.exit_code == 0, result.output
+    for part in ("Build", "build image web", "switch traffic web", "Live", "https://web.production.todo.main.localhost:8443"):
+        assert part in result.output
+
+
+async def test_a_rollback_that_fails_ends_with_1(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
+    """The end and where to look are said; the request names the deployment to return to."""
+    await api.with_todo()
+    running = asyncio.create_task(slipway("rollback", "-p", "todo", "--to", "01abc"))
+    request = RollbackRequested.decode(await fetched(nats_url, "coordinator-requests", "REQUESTS"))
+    assert request.to == "01abc"
+    story = Story()
+    story.created(request.id)
+    story.until_the_check()
+    story.rolls_back()
+    await published(nats_url, *story.events)
+    result = await running
+    assert result.exit_code == 1
+    assert "Rolling back" in result.output
+    assert f"slipway explain {story.deployment}" in result.stderr
+
+
+async def test_a_refused_wish_says_why(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
+    """The coordinator's reason, status 1."""
+    await api.with_todo()
+    running = asyncio.create_task(slipway("deploy", "-p", "todo", "--again", "--json"))
+    result = await running
+    assert result.exit_code == 1
+    assert "Nothing was deployed" in json.loads(result.stderr)["error"]["message"]
+    running = asyncio.create_task(slipway("deploy", "-p", "todo"))
+    request = DeployRequested.decode(await fetched(nats_url, "coordinator-requests", "REQUESTS"))
+    refusal = RequestRefused(request=request.id, reason="no change of refs/heads/main is known")
+    await published(nats_url, Event.of(refusal, "main", "todo", "production"))
+    result = await running
+    assert result.exit_code == 1
+    assert "no change of refs/heads/main is known" in result.stderr
+
+
+async def told(api: RunningApi, nats_url: str, story: Story) -> None:
+    """The story is in the archive."""
+    await published(nats_url, *story.events)
+
+    async def ended() -> bool:
+        response = await api.client.get(f"/deployments/{story.deployment}")
+        return response.status_code == 200 and bool(response.json()["deployment"]["ended_at"])
+
+    await eventually(ended)
+
+
+async def test_explain_prints_the_tree(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
+    """Causes with times, the failure with its log's end, what was undone; the newest without an id."""
+    await api.with_todo()
+    story = rolled_back()
+    await told(api, nats_url, story)
+    result = await slipway("explain", "-p", "todo")
+    assert result.exit_code == 0, result.output
+    for part in (
+        "todo/production",
+        "✗ check container web",
+        "attempt 2: no answer",
+        "│ Error: relation “todos” does not exist",
+        "undo: deploy container web",
+    ):
+        assert part in result.output
+    tree = answer(await slipway("explain", story.deployment, "--json"))["tree"]
+    assert sum(len(row["events"]) for row in tree) == len(story.events)
+
+
+async def test_lists_logs_and_pages_of_deployments(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
+    """What happened, for people and for programs."""
+    await api.with_todo()
+    story = successful()
+    await told(api, nats_url, story)
+    listed = answer(await slipway("deployments", "list", "-p", "todo", "--json"))["items"]
+    assert [item["id"] for item in listed] == [story.deployment]
+    shown = await slipway("deployments", "show", story.deployment)
+    assert "switch traffic web" in shown.output
+    assert answer(await slipway("logs", story.deployment, "--json")) == {"items": []}
+    followed = await slipway("logs", "-f", story.deployment)
+    assert followed.exit_code == 0
+    assert "Live" in followed.output
+
+
+async def test_cancel_waits_for_the_end(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
+    """It ends with 0 when the deployment ended as cancelled."""
+    from shared.contracts.events import DeploymentCancelled
+
+    await api.with_todo()
+    story = Story()
+    story.created()
+    await published(nats_url, *story.events)
+
+    async def known() -> bool:
+        return (await api.client.get(f"/deployments/{story.deployment}")).status_code == 200
+
+    await eventually(known)
+    running = asyncio.create_task(slipway("cancel", story.deployment))
+    request = CancelRequested.decode(await fetched(nats_url, "coordinator-requests", "REQUESTS"))
+    assert request.target_deployment == story.deployment
+    story.tell(DeploymentCancelled(by="zoe"), outcome="cancelled")
+    await published(nats_url, story.events[-1])
+    result = await running
+    assert result.exit_code == 0, result.output
+    assert "Cancelled by zoe" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(("nonsense",), 2), (("env", "set", "NOVALUE", "-p", "todo"), 2), (("deploy", "--nonsense"), 2), (("env", "list", "-p", "none"), 1)],
+)
+async def test_exit_statuses(slipway: Slipway, words: tuple[str, ...], status: int) -> None:
+    """2 for wrong usage, 1 for what failed."""
+    assert (await slipway(*words)).exit_code == status
+
+
+async def test_when_nothing_runs_it_says_slipway_up(slipway: Slipway) -> None:
+    """What, where, what to do; JSON with --json."""
+    result = await slipway("deployments", "list", SLIPWAY_URL="http://127.0.0.1:9")
+    assert result.exit_code == 1
+    assert "does not answer at http://127.0.0.1:9" in result.stderr
+    assert "slipway up" in result.stderr
+    as_json = await slipway("deployments", "list", "--json", SLIPWAY_URL="http://127.0.0.1:9")
+    assert json.loads(as_json.stderr)["error"]["code"] == "not-running"

@@ -51,6 +51,7 @@ async def assemble(process: Process, settings: Settings) -> None:
         dead_after=dead_after,
     )
     mirror = Mirror(pool, vault, catalogue)
+    process.check("channels", mirror.ready)
     intake = Intake(pool, dead_after, sender.wake, mirror.wake)
 
     async def take() -> None:

@@ -102,6 +102,7 @@ def _new(listener: Listener, item: Received[Event]) -> New:
         source=item.headers.get("ce-source", "slipway/unknown").removeprefix("slipway/"),
         lane=f"{listener.organization}/{listener.name}/{event.deployment}" if in_order else notification,
         sequence=event.sequence or 0,
+        traceparent=item.headers.get("traceparent", ""),
     )
 
 

@@ -42,6 +42,11 @@ class Mirror:
         """Returns once the channels were here at least once: before that nothing can be matched."""
         await self._there.wait()
 
+    async def ready(self) -> None:
+        """Raises while nothing can be told because the channels were never here."""
+        if not self._there.is_set():
+            raise RuntimeError("api has not said yet which channels there are")
+
     async def run(self) -> None:
         """Fetches whenever the mirror is old; tries again with longer pauses while api or database are away."""
         pause = 0.1

@@ -8,6 +8,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter
 
 from services.notifier.channels import Channel
 from services.notifier.providers.contract import Notification, Outcome, Provider, Verdict
@@ -19,9 +21,11 @@ from shared.messages import utc_now
 from shared.outbox import Outbox
 from shared.postgres import UNAVAILABLE, Pool
 from shared.sealing import Unopenable, Vault
+from shared.telemetry import span
 
 log = structlog.get_logger()
 
+ATTEMPTS = Counter("slipway_notification_attempts_total", "Attempts to tell somebody", ["kind", "outcome"])
 AT_ONCE = 16
 POLL_S = 2.0
 """How late a replica notices what another one stored or gave up."""
@@ -108,9 +112,12 @@ class Sender:
         channel = await self._channel(claimed)
         if channel is None:
             return
-        started = time.monotonic()
-        verdict = await self._deliver(claimed, event, channel)
-        await self._write(claimed, event, channel, verdict, time.monotonic() - started)
+        trace = {"traceparent": claimed.traceparent}
+        with span(f"notify {channel.kind}", trace, SpanKind.CLIENT, deployment=event.deployment or "", channel=channel.name):
+            started = time.monotonic()
+            verdict = await self._deliver(claimed, event, channel)
+            ATTEMPTS.labels(channel.kind, verdict.outcome).inc()
+            await self._write(claimed, event, channel, verdict, time.monotonic() - started)
 
     async def _channel(self, claimed: Claimed) -> Channel | None:
         """None where it was removed, or its secrets cannot be read until api is asked again."""

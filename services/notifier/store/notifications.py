@@ -22,6 +22,7 @@ class New:
     source: str
     lane: str
     sequence: int
+    traceparent: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Claimed:
     source: str
     lane: str
     sequence: int
+    traceparent: str
     attempts: int
     """How many there have been."""
     created_at: datetime
@@ -53,8 +55,9 @@ class Attempt:
 
 
 _ADD = """
-INSERT INTO notifications (id, organization, channel, event_id, event, source, lane, sequence)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
+INSERT INTO notifications (id, organization, channel, event_id, event, source, lane, sequence, traceparent)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
+    $9::text[])
 ON CONFLICT (organization, channel, event_id) DO NOTHING
 """
 _CLAIM_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:notifier:claim', 0))"
@@ -73,7 +76,7 @@ WHERE id IN (
       )
     ORDER BY mine.due_at LIMIT $1 FOR UPDATE OF mine SKIP LOCKED
 )
-RETURNING id, organization, channel, event, source, lane, sequence, attempts, created_at
+RETURNING id, organization, channel, event, source, lane, sequence, traceparent, attempts, created_at
 """
 _NEXT = """
 SELECT extract(epoch FROM min(at) - now())::double precision

@@ -1,11 +1,16 @@
 """Signed webhooks, to a receiver that verifies them as their standard says."""
 
+import asyncio
 import json
+import ssl
+from pathlib import Path
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from starlette.responses import RedirectResponse, Response
 
+from embedded import authority
+from embedded.home import Home
 from shared.contracts.events import DeploymentSucceeded, DeploymentSuperseded, Event
 from tests.integration.notifier.conftest import World, webhook
 from tests.integration.notifier.receivers import receiver
@@ -140,3 +145,36 @@ async def test_what_is_stored_holds_no_secret(notifier: World, signing_secret: s
     assert signing_secret.removeprefix("whsec_") not in repr(rows)
     assert "very-secret-path" not in repr(rows)
     assert json.dumps([row["name"] for row in rows]) == '["hook"]'
+
+
+async def test_a_certificate_is_checked_against_the_name(
+    world: World, signing_secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS the certificate must be the name's, though the number is called; an unknown authority is refused."""
+    ours = Home.at(tmp_path / "home")
+    ours.prepare()
+    authority.prepare(ours, ("hook",))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ours.tls / "hook.pem", ours.tls / "hook.key")
+    names: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}/"
+    async with server:
+        async with world.start(dead_after_days=2 / 86400):
+            await world.channels(webhook(url, signing_secret))
+            await world.happens(DeploymentSucceeded(), deployment="d1")
+            await world.becomes("dead")
+        assert "CERTIFICATE_VERIFY_FAILED" in await world.database.fetchval("SELECT error FROM attempts LIMIT 1")
+        monkeypatch.setenv("SSL_CERT_FILE", str(ours.tls / "ca.pem"))
+        async with world.start():
+            await world.happens(DeploymentSucceeded(), deployment="d2")
+            await world.becomes("dead", "delivered")
+    assert names[-1] == "localhost"

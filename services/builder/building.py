@@ -9,7 +9,8 @@ from pathlib import Path
 from services.builder.admission import Admission
 from services.builder.checkout import Checkouts
 from services.builder.docker_cli import Broken, BuildOrder, DockerCli
-from services.builder.engine import Engine, EngineRefused
+from services.builder.engine import Engine
+from services.builder.exporting import export
 from services.builder.failures import Build, failure_of, timed_out
 from services.builder.folders import Folders
 from services.builder.ledger import Ledger
@@ -64,14 +65,7 @@ class ImageBuilding:
             await self.checkouts.lay_out(remote, command.source.commit, command.source.ref, source, work)
             recipe = recipe_of(source, command.service, command.build)
             await self._build(command, recipe, name, scratch, work)
-        try:
-            digest = await self.engine.push(name)
-        except EngineRefused as error:
-            raise StepFailure("export_failed", f"the registry {name.registry} did not take the image: {error}", may_pass=True) from None
-        stored = await self.registry.find(name.repository, digest)
-        if stored is None:
-            raise Unavailable(f"the registry {name.registry} does not show {digest} yet")
-        return stored
+        return await export(self.engine, self.registry, name)
 
     async def _build(self, command: BuildImage, recipe: Recipe, name: ImageName, scratch: Path, work: Work) -> None:
         """Runs the client under the limits of memory, time and log."""

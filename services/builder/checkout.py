@@ -52,6 +52,7 @@ class Checkouts:
             await _write(mirror, commit, folder)
             submodules = [entry for entry in entries if entry.is_submodule]
             urls = await _submodule_urls(mirror, commit) if submodules else {}
+            _say_what_is_left_out(folder, work)
         if len(submodules) > _MOST or (submodules and depth >= _DEEPEST):
             raise StepFailure(
                 "too_many_submodules", f"{remote.repository} nests submodules deeper than {_DEEPEST}, or has more than {_MOST}"
@@ -113,6 +114,12 @@ async def _write(mirror: Mirror, commit: str, folder: Path) -> None:
         raise StepFailure(
             "checkout_failed", f"the files of commit {commit[:12]} could not be written: {finished.err.strip()}", may_pass=True
         )
+
+
+def _say_what_is_left_out(folder: Path, work: Work) -> None:
+    attributes = folder / ".gitattributes"
+    if attributes.is_file() and not attributes.is_symlink() and b"filter=lfs" in attributes.read_bytes():
+        work.log("this repository uses Git LFS, which is not fetched: its large files are pointers in the build")
 
 
 async def _submodule_urls(mirror: Mirror, commit: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The container engine, as far as the builder asks it by API: pushing, pulling, and what images it has and uses."""
 
-import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +11,7 @@ from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
 from services.builder.registry import ImageName
+from services.builder.registry_login import login_of
 from shared.participant import Unavailable
 
 _UNREACHABLE = 900
@@ -134,14 +134,8 @@ class Engine:
         return int(answer.get("SpaceReclaimed", 0))
 
     def _auth(self, registry: str) -> dict[str, str] | None:
-        if self._config is None or not (self._config / "config.json").exists():
-            return None
-        entry = json.loads((self._config / "config.json").read_text()).get("auths", {}).get(registry)
-        if not entry:
-            return None
-        both = base64.b64decode(entry["auth"]).decode() if entry.get("auth") else f"{entry['username']}:{entry['password']}"
-        username, _, password = both.partition(":")
-        return {"username": username, "password": password, "serveraddress": registry}
+        login = login_of(registry, self._config)
+        return None if login is None else {"username": login.username, "password": login.password, "serveraddress": registry}
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Docker]:

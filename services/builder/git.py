@@ -14,25 +14,44 @@ from services.builder.settings import Settings
 from shared.participant import StepFailure
 
 _NEVER = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "safe.directory=*")
-_DENIED = (
-    "authentication failed",
-    "could not read username",
-    "could not read password",
-    "permission denied",
-    "error: 403",
-    "access denied",
+_REASONS: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
+    (
+        ("file too large", "signal 25", "file size limit"),
+        "source_too_large",
+        "{repository} is larger than a build may fetch ({limit} MiB)",
+        False,
+    ),
+    (("no space left",), "no_space", "the builder's disk is full; {repository} could not be fetched", True),
+    (
+        ("authentication failed", "could not read username", "could not read password", "permission denied", "error: 403", "access denied"),
+        "clone_denied",
+        "{repository} refused to let the builder in: check the token or key of its connection, and that it may read the repository",
+        False,
+    ),
+    (("' not allowed",), "clone_protocol_refused", "{repository}: {last}", False),
+    (
+        ("repository not found", "does not exist", "not appear to be a git repository", "error: 404", "not found"),
+        "repository_missing",
+        "{repository} was not found where it is cloned from, or the builder may not see it: check its address and its connection",
+        False,
+    ),
+    (
+        (
+            "could not resolve",
+            "connection refused",
+            "timed out",
+            "failed to connect",
+            "connection reset",
+            "error: 5",
+            "early eof",
+            "unreachable",
+        ),
+        "clone_unreachable",
+        "{repository} cannot be reached: {last}",
+        True,
+    ),
 )
-_MISSING = ("repository not found", "does not exist", "not appear to be a git repository", "error: 404", "not found")
-_AWAY = (
-    "could not resolve",
-    "connection refused",
-    "timed out",
-    "failed to connect",
-    "connection reset",
-    "error: 5",
-    "early eof",
-    "unreachable",
-)
+"""What git says, and what it means; the first that fits counts."""
 _SSH = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={known} -o IdentitiesOnly=yes"
 
 
@@ -113,20 +132,10 @@ def unreadable(repository: str, finished: Finished, limit_bytes: int) -> StepFai
     """The failure that a git which talked to a remote ended with."""
     said = finished.err.strip()
     low = said.lower()
-    if finished.status == -25 or "file too large" in low or "signal 25" in low or "file size limit" in low:
-        return StepFailure("source_too_large", f"{repository} is larger than a build may fetch ({limit_bytes // 2**20} MiB)", details=said)
-    if any(sign in low for sign in _DENIED):
-        message = (
-            f"{repository} refused to let the builder in: check the token or key of its connection, and that it may read the repository"
-        )
-        return StepFailure("clone_denied", message, details=said)
-    if "not allowed" in low and "transport" in low:
-        return StepFailure("clone_protocol_refused", f"{repository}: {said.splitlines()[-1].removeprefix('fatal: ')}", details=said)
-    if any(sign in low for sign in _MISSING):
-        message = f"{repository} was not found where it is cloned from, or the builder may not see it: check its address and its connection"
-        return StepFailure("repository_missing", message, details=said)
-    if any(sign in low for sign in _AWAY):
-        return StepFailure("clone_unreachable", f"{repository} cannot be reached: {_last(said)}", details=said, may_pass=True)
+    for signs, code, message, may_pass in _REASONS:
+        if any(sign in low for sign in signs):
+            words = message.format(repository=repository, last=_last(said), limit=limit_bytes // 2**20)
+            return StepFailure(code, words, details=said, may_pass=may_pass)
     return StepFailure("clone_failed", f"{repository} could not be fetched: {_last(said)}", details=said, may_pass=True)
 
 

@@ -82,16 +82,14 @@ class Mirrors:
             yield Mirror(path, self.gits.plain)
 
     async def head(self, remote: Remote, ref: str) -> str | None:
-        """Where the ref stands at the remote; None where it is gone or the remote does not say."""
+        """The commit that the ref stands at, behind an annotated tag too; None where it is gone or the remote does not say."""
         if not _REF.fullmatch(ref):
             return None
         with self.gits.remote(remote.address, remote.credential) as git:
-            finished = await git("ls-remote", "--quiet", "--", remote.address.url, ref)
-        for line in finished.out.decode(errors="replace").splitlines():
-            commit, _, name = line.partition("\t")
-            if name == ref and finished.status == 0:
-                return commit
-        return None
+            finished = await git("ls-remote", "--quiet", "--", remote.address.url, ref, f"{ref}^{{}}")
+        lines = finished.out.decode(errors="replace").splitlines()
+        named = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
+        return named.get(f"{ref}^{{}}", named.get(ref)) if finished.status == 0 else None
 
     async def is_strict_ancestor(self, remote: Remote, commit: str, of: str) -> bool:
         """Whether `commit` lies in the history of `of`; what cannot be found out is no."""

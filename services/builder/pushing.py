@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from services.builder.engine import Engine, EngineRefused
+from services.builder.exporting import export, is_away
 from services.builder.ledger import Ledger
 from services.builder.registry import ImageName, Registry, Stored, tag_of
 from shared.contracts.commands import PushImage
 from shared.contracts.facts import ImagePushed
-from shared.participant import StepFailure, Unavailable, Work
-
-_AWAY = ("dial tcp", "no such host", "timeout", "connection refused", "eof")
+from shared.participant import StepFailure, Work
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,14 @@ class ImagePushing:
         return ImagePushed(service=command.service, image=str(ImageName(self.registry.host, repository, digest=stored.digest)))
 
     async def _confirm(self, name: ImageName, key: str) -> Stored:
+        tagged = await self.registry.find(name.repository, tag_of(key))
+        if tagged is not None and tagged.digest == name.digest:
+            return tagged
         stored = await self.registry.find(name.repository, name.digest or "")
         if stored is None:
             message = f"{name} is not in the registry any more; deploy the commit again to have it built again"
             raise StepFailure("image_missing", message)
-        tagged = await self.registry.find(name.repository, tag_of(key))
-        if tagged is None or tagged.digest != stored.digest:
-            await self.registry.tag(name.repository, stored, tag_of(key))
+        await self.registry.tag(name.repository, stored, tag_of(key))
         return stored
 
     async def _copy(self, name: ImageName, repository: str, key: str, work: Work) -> Stored:
@@ -50,20 +50,12 @@ class ImagePushing:
             await self.engine.pull(name)
         except EngineRefused as error:
             raise _not_pulled(name, str(error)) from None
-        try:
-            await self.engine.tag(str(name), copy)
-            digest = await self.engine.push(copy)
-        except EngineRefused as error:
-            raise StepFailure("export_failed", f"the registry {copy.registry} did not take {name}: {error}", may_pass=True) from None
-        stored = await self.registry.find(repository, digest)
-        if stored is None:
-            raise Unavailable(f"the registry {copy.registry} does not show {digest} yet")
-        return stored
+        await self.engine.tag(str(name), copy)
+        return await export(self.engine, self.registry, copy)
 
 
 def _not_pulled(name: ImageName, reason: str) -> StepFailure:
-    low = reason.lower()
-    if any(sign in low for sign in _AWAY):
+    if is_away(reason):
         message = f"{name} cannot be pulled: its registry ({name.registry}) cannot be reached from here"
         return StepFailure("image_unreachable", message, details=reason, may_pass=True)
     message = f"{name} cannot be pulled: there is no such image, or its registry ({name.registry}) wants to know who asks"

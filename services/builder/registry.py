@@ -1,7 +1,5 @@
 """The image registry, as far as the builder asks it. OCI distribution specification 1.1."""
 
-import base64
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +7,8 @@ from pathlib import Path
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.participant import Unavailable
+from services.builder.registry_login import RegistryLogin, login_of
+from shared.participant import StepFailure, Unavailable
 
 _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -21,8 +20,12 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _PAGE = 1000
 
 
-class RegistryRefused(Exception):
+class RegistryRefused(StepFailure):
     """The registry answered what the specification does not have for this; the message has its words."""
+
+    def __init__(self, reason: str) -> None:
+        message = f"The image registry refused: {reason}. Check SLIPWAY_REGISTRY, and the login to it (SLIPWAY_DOCKER_CONFIG)"
+        super().__init__("registry_refused", message)
 
 
 class Blob(BaseModel):
@@ -117,14 +120,16 @@ class ImageName:
 class Registry:
     """One registry. `address` is host:port with an optional path that all our repositories lie below."""
 
-    def __init__(self, address: str, docker_config: Path | None = None) -> None:
+    def __init__(self, address: str, docker_config: Path | None = None, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.host, _, self.prefix = address.partition("/")
         local = self.host.partition(":")[0] in ("localhost", "127.0.0.1") or self.host.startswith("127.")
         self._client = httpx.AsyncClient(
             base_url=f"{'http' if local else 'https'}://{self.host}/v2/",
             timeout=httpx.Timeout(30, connect=5),
             trust_env=False,
-            headers={"Accept": ", ".join(_MANIFESTS), **_authorization(self.host, docker_config)},
+            headers={"Accept": ", ".join(_MANIFESTS)},
+            auth=RegistryLogin(login_of(self.host, docker_config)),
+            transport=transport,
         )
 
     async def close(self) -> None:
@@ -203,17 +208,6 @@ class Registry:
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise Unavailable(f"the registry {self.host} answers {answer.status_code}: {answer.text[:200]}")
         return answer
-
-
-def _authorization(host: str, docker_config: Path | None) -> dict[str, str]:
-    """Basic credentials as Docker's config.json has them."""
-    if docker_config is None or not (docker_config / "config.json").exists():
-        return {}
-    entry = json.loads((docker_config / "config.json").read_text()).get("auths", {}).get(host, {})
-    if entry.get("username"):
-        both = f"{entry['username']}:{entry['password']}"
-        return {"Authorization": f"Basic {base64.b64encode(both.encode()).decode()}"}
-    return {"Authorization": f"Basic {entry['auth']}"} if entry.get("auth") else {}
 
 
 def _expect(answer: httpx.Response, status: int) -> None:

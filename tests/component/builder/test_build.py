@@ -130,6 +130,15 @@ async def test_what_export_ignore_names_is_built_too(builder: Builder, repositor
     assert listing.rstrip().endswith("link -> index.txt") or "link -> index.txt" in listing
 
 
+async def test_large_files_elsewhere_are_told_of(builder: Builder, repository: Repository) -> None:
+    """A repository with Git LFS is built, and the log says what is not there."""
+    repository.commit({".gitattributes": "*.bin filter=lfs -text\n", "Dockerfile": DOCKERFILE, "index.txt": "one"})
+    command = repository.build()
+    work = RecordedWork(command)
+    await built(builder, command, work)
+    assert any("Git LFS" in line for line in await work.lines())
+
+
 async def test_nothing_is_left_behind(builder: Builder, repository: Repository) -> None:
     """After a build, and after a failed one, no checkout and no secret lies about."""
     repository.commit({"Dockerfile": DOCKERFILE, "index.txt": "one"})

@@ -121,6 +121,14 @@ async def test_unicode_refs(builder: Builder, repository: Repository) -> None:
     assert fact.head == commit
 
 
+async def test_an_annotated_tag_stands_at_its_commit(builder: Builder, repository: Repository) -> None:
+    """The head of a tag is the commit behind it, not the tag's own object."""
+    commit = repository.commit(FILES)
+    git(repository.folder, "tag", "--annotate", "--message", "One", "v1")
+    assert (await inspected(builder, repository.inspect(commit, ref="refs/tags/v1"))).head == commit
+    assert (await inspected(builder, repository.inspect(commit, ref="refs/tags/none"))).head is None
+
+
 async def test_a_credential_is_shown_to_its_host_and_kept_nowhere(builder: Builder, repository: Repository, forge: Forge) -> None:
     """The login works with any signs in it, and is in no file, log or answer afterwards."""
     repository.commit(FILES)
@@ -199,6 +207,8 @@ async def test_a_repository_that_is_not_there(builder: Builder, repository: Repo
     await refused(builder, repository.inspect(clone_url=forge.url("nowhere.git")), "repository_missing")
     away = await refused(builder, repository.inspect(clone_url="http://127.0.0.1:9/x.git"), "clone_unreachable")
     assert away.failure.may_pass
+    gone = await refused(builder, repository.inspect(clone_url="file:///nowhere/at/all"), "repository_missing")
+    assert "slipway/todo was not found" in gone.failure.message
     await refused(builder, repository.inspect(clone_url="ssh://git@example.com/x.git"), "clone_address_invalid")
     secret = await refused(builder, repository.inspect(clone_url="http://u:hunter22@127.0.0.1/x.git"), "clone_address_invalid")
     assert "hunter22" not in secret.failure.model_dump_json()

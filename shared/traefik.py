@@ -243,7 +243,7 @@ class DynamicConfiguration(_Part):
         content = _without_empty(self.model_dump(mode="json", by_alias=True, exclude_none=True))
         if not content:
             raise ValueError("a dynamic configuration that says nothing: remove the file instead")
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
+        text = yaml.safe_dump(content, sort_keys=False, width=1000)
         if "{{" in text or "}}" in text:
             raise ValueError("braces {{ }} are a template to Traefik and may not stand in its files")
         return text

@@ -147,3 +147,16 @@ def test_a_home_that_the_system_user_cannot_reach_gets_a_link(folder: Path) -> N
     finally:
         server.data.parent.rmdir()
         folder.chmod(0o711)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")
+def test_binaries_that_the_system_user_cannot_reach_are_copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout in /root works: the copy holds all that initdb and the server need, and is made once."""
+    monkeypatch.setattr(postgres, "SYSTEM_FOLDER", folder / "system")
+    monkeypatch.setattr(postgres, "_reachable", lambda path: path == folder)
+    server = postgres.locate(folder / "postgres", "slw-test", free_port())
+    assert server.binaries.is_relative_to(folder / "system")
+    server.create("secret")
+    assert server.exists()
+    assert postgres.locate(folder / "postgres", "slw-test", server.port) == server
+    assert len(list((folder / "system").iterdir())) == 1

@@ -127,12 +127,24 @@ async def test_a_failed_preparation_is_told_and_leaves_nothing_running(settings:
     assert alive(servers) == []
 
 
-async def test_a_service_that_cannot_start_is_named_with_its_last_words(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A start that never becomes ready is given up, and says which part is missing and why."""
-    monkeypatch.setattr(supervisor, "_START_LIMIT", 4.0)
+async def test_a_service_that_cannot_start_is_named_with_its_last_words(settings: Settings) -> None:
+    """A start that is given up says which part is missing and why, and leaves nothing running."""
+
+    def give_up(progress: Progress) -> None:
+        if (progress.part, progress.state) == ("builder", "failed"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
     command = (sys.executable, "-m", "tests.integration.embedded.crashing_stack")
     with pytest.raises(StartFailed, match=r"(?s)Still missing: builder.*exit code 1.*this service has a bug"):
-        up(settings, detach=True, command=command)
+        up(settings, detach=True, command=command, report=give_up)
+    assert status(settings).supervisor is None
+
+
+async def test_a_start_that_does_not_become_ready_in_time_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the limit everything that was started is ended again."""
+    monkeypatch.setattr(supervisor, "_START_LIMIT", 3.0)
+    with pytest.raises(StartFailed):
+        up(settings, detach=True, command=(sys.executable, "-m", "tests.integration.embedded.crashing_stack"))
     assert status(settings).supervisor is None
 
 

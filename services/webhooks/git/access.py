@@ -81,7 +81,7 @@ class Access:
             except NoSuchToken as error:
                 raise Refused(401, f"This password is no Slipway token that holds: {error}.") from error
             self._people.put(digest, person)
-        action, resource = "project.push" if push else "project.read", f"project/{repository.organization}/{repository.project}"
+        action, resource = "repository.push" if push else "repository.read", f"project/{repository.organization}/{repository.project}"
         key = f"{person.id} {action} {resource}"
         decision = self._decisions.get(key)
         if decision is None:

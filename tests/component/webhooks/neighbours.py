@@ -64,7 +64,7 @@ class Auth(auth_pb2_grpc.AuthServicer):
 
     async def Check(self, request: auth_pb2.CheckRequest, _context: object) -> auth_pb2.Decision:  # noqa: N802 -- the name in the .proto
         """Bob reads."""
-        allowed = request.subject == "p-ada" or request.action == "project.read"
+        allowed = request.subject == "p-ada" or request.action == "repository.read"
         return auth_pb2.Decision(allowed=allowed, rule="deployer on project/main/todo" if allowed else "viewers do not push")
 
     def register(self, server: aio.Server) -> None:

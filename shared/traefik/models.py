@@ -1,17 +1,6 @@
-"""Traefik's dynamic configuration as models, and the only way to put it into the file provider's folder.
+"""The file provider's schema: https://doc.traefik.io/traefik/reference/routing-configuration/http/ (v3)."""
 
-One file that Traefik cannot parse freezes the changes of *all* files until it is mended, and an
-unknown field or a Go template is enough for that. So nobody writes these files as text: models that
-forbid unknown fields are rendered, checked, written beside, and renamed into place.
-
-Schema: https://doc.traefik.io/traefik/reference/routing-configuration/http/ (v3, file provider).
-"""
-
-import hashlib
 import json
-import os
-import re
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
@@ -21,9 +10,6 @@ from pydantic.alias_generators import to_camel
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}(@[a-z]+)?$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h)$")]
-
-_FILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-_FORBIDDEN_IN_A_RULE = re.compile(r"[`\x00-\x1f\x7f]|\{\{|\}\}")
 
 
 class _Part(BaseModel):
@@ -252,78 +238,6 @@ class DynamicConfiguration(_Part):
 def parse(text: str) -> DynamicConfiguration:
     """The inverse of `render`. Raises ValueError for anything that is not exactly this schema."""
     return DynamicConfiguration.model_validate_json(json.dumps(yaml.safe_load(text)))
-
-
-def place(folder: Path, name: str, configuration: DynamicConfiguration) -> Path:
-    """Write `<name>.yml` into the file provider's folder, atomically and durably; the path is returned.
-
-    Traefik reads every `.yml`, dot files too, but not `.yml.tmp`: it sees the old content or the new
-    one, never a part. Two writers of one name must be kept apart by the caller.
-    """
-    path = file_path(folder, name)
-    text = configuration.render()
-    beside = path.with_name(path.name + ".tmp")
-    _write(beside, text)
-    beside.replace(path)
-    return path
-
-
-def place_certificate(folder: Path, chain: str, key: str) -> Certificate:
-    """Keep a PEM chain and its key in Traefik's folder of certificates, named by their content.
-
-    Equal content gives the same files, so this is safe to repeat; a renewed certificate has new names,
-    and the dynamic file that names it changes too, which is what makes Traefik load it.
-    """
-    name = hashlib.sha256(f"{chain}\n{key}".encode()).hexdigest()[:32]
-    placed = Certificate(cert_file=str(folder / f"{name}.pem"), key_file=str(folder / f"{name}.key"))
-    for path, text in ((Path(placed.key_file), key), (Path(placed.cert_file), chain)):
-        beside = path.with_name(path.name + ".tmp")
-        _write(beside, text)
-        beside.replace(path)
-    return placed
-
-
-def _write(path: Path, text: str) -> None:
-    """Readable for the group, which is Traefik's: its folders hand their group on."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o640)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def file_path(folder: Path, name: str) -> Path:
-    """Where `place` puts the file of that name. Raises ValueError for a name that is no plain file name."""
-    if not _FILE_NAME.fullmatch(name):
-        raise ValueError(f"not a plain file name: {name!r}")
-    return folder / f"{name}.yml"
-
-
-def host(*names: str) -> str:
-    """The rule that matches these host names (ASCII; an internationalised name as punycode)."""
-    return " || ".join(f"Host({_quoted(name)})" for name in names)
-
-
-def header(name: str, value: str) -> str:
-    """The rule that matches a request header exactly."""
-    return f"Header({_quoted(name)}, {_quoted(value)})"
-
-
-def path_prefix(*prefixes: str) -> str:
-    """The rule that matches the beginning of the path."""
-    return " || ".join(f"PathPrefix({_quoted(prefix)})" for prefix in prefixes)
-
-
-def all_of(*rules: str) -> str:
-    """The rule that matches when all of the given ones do."""
-    return " && ".join(f"({rule})" for rule in rules)
-
-
-def _quoted(value: str) -> str:
-    """Raises ValueError for what would end the literal, or be a template to Traefik."""
-    if not value or _FORBIDDEN_IN_A_RULE.search(value):
-        raise ValueError(f"not allowed in a routing rule: {value!r}")
-    return f"`{value}`"
 
 
 def _without_empty(content: dict[str, Any]) -> dict[str, Any]:

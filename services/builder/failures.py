@@ -47,6 +47,9 @@ def failure_of(build: Build, progress: Progress) -> StepFailure:
     if found := _PARSE.search(details) or _PARSE.search(reason):
         message = f"{build.dockerfile_path}, line {found[1]}: {found[2]}"
         return StepFailure("dockerfile_invalid", message, details=details)
+    if "failed to create endpoint" in low:
+        message = f"the container engine cannot give build steps a network; restarting it usually mends that: {_unwrapped(reason)}"
+        return StepFailure("engine_network_broken", message, details=details, may_pass=True)
     if step is not None and not step.is_internal:
         return _step(build, step, reason, details)
     message = f"{build.dockerfile_path} cannot be built: {_unwrapped(reason)}"

@@ -20,6 +20,7 @@ from shared.participant import StepFailure
 
 _REFUSED = ("not our ref", "unadvertised object", "allow request for", "no such remote ref")
 _REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _HISTORY = 200
 """How many commits are fetched to tell whether a commit is an ancestor of another."""
 _POLL_S = 0.02
@@ -73,6 +74,8 @@ class Mirrors:
     @asynccontextmanager
     async def holding(self, remote: Remote, commit: str, ref: str | None = None) -> AsyncIterator[Mirror]:
         """The mirror with this commit in it, fetched if it is not there. Raises `StepFailure` where it cannot be had."""
+        if not _COMMIT.fullmatch(commit):
+            raise StepFailure("commit_invalid", f"{commit!r} is not the full id of a commit of {remote.repository}")
         path = self._path(remote)
         if not await self._has(path, commit):
             async with locked(path, exclusive=True):
@@ -95,7 +98,7 @@ class Mirrors:
         """Whether `commit` lies in the history of `of`; what cannot be found out is no."""
         path = self._path(remote)
         mirror = Mirror(path, self.gits.plain)
-        if commit == of:
+        if commit == of or not _COMMIT.fullmatch(of):
             return False
         older, newer = await mirror.contents([commit, of])
         if of in _parents(older):

@@ -85,6 +85,8 @@ async def test_an_older_commit_is_stale(builder: Builder, repository: Repository
     assert not await stale(commits[2], commits[2])
     assert not await stale(brother, commits[3])
     assert not await stale(commits[0], "0" * 40)
+    assert not await stale(commits[0], "../HEAD")
+    await refused(builder, repository.inspect("../../HEAD"), "commit_invalid")
 
 
 async def test_every_problem_of_a_manifest_is_told(builder: Builder, repository: Repository) -> None:

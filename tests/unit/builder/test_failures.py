@@ -59,6 +59,10 @@ FULL = """#5 [2/4] RUN npm ci
 #5 ERROR: executor failed running [/bin/sh -c npm ci]: write /x: no space left on device
 ------
 executor failed running [/bin/sh -c npm ci]: write /x: no space left on device"""
+NETWORK = """#5 [2/4] RUN npm ci
+#5 ERROR: executor failed running [/bin/sh -c npm ci]: failed to create endpoint zoyp on network bridge: could not find bridge docker0
+------
+executor failed running [/bin/sh -c npm ci]: failed to create endpoint zoyp on network bridge: could not find bridge docker0"""
 STAGE = 'ERROR: failed to solve: target stage "nah" could not be found'
 BLANK = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: base name (${BASE}) should not be blank"
 
@@ -85,6 +89,7 @@ def told(output: str, *, limit_was_hit: bool = False) -> Failure:
         (AWAY, "base_image_unreachable", "its registry (docker.io) cannot be reached"),
         (FRONTEND, "base_image_unreachable", "the image docker.io/docker/dockerfile:1"),
         (FULL, "no_space", "The disk of the container engine is full"),
+        (NETWORK, "engine_network_broken", "could not find bridge docker0"),
         (STAGE, "dockerfile_invalid", 'Dockerfile cannot be built: target stage "nah" could not be found'),
         (BLANK, "dockerfile_invalid", "Dockerfile cannot be built: base name (${BASE}) should not be blank"),
         ("something new", "build_failed", "something new"),

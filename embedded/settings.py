@@ -19,7 +19,7 @@ class EngineSettings(BaseSettings):
     data_root: Path = Path("/var/lib/slipway-engine")
     exec_root: Path = Path("/var/run/slipway-engine")
     bridge: str | None = None
-    """Name of the engine's bridge; `none` where a second engine runs on one machine."""
+    """Name of the engine's bridge, where it is not `docker0`. It must exist; `none` would delete the machine's own `docker0`."""
 
     @property
     def address(self) -> str:

@@ -1,6 +1,7 @@
 """A container engine of our own, beside the machine's."""
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -23,9 +24,14 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def own(folder: Path) -> Iterator[EngineSettings]:
     """Settings of an engine that nobody else uses; ended afterwards."""
-    settings = EngineSettings(host=None, socket=folder / "docker.sock", data_root=folder / "data", exec_root=folder / "exec", bridge="none")
+    bridge = f"slw{secrets.token_hex(4)}"
+    ip = shutil.which("ip") or "/sbin/ip"
+    subprocess.run([ip, "link", "add", bridge, "type", "bridge"], check=True)
+    subprocess.run([ip, "address", "add", f"10.212.{secrets.randbelow(256)}.1/24", "dev", bridge], check=True)
+    settings = EngineSettings(host=None, socket=folder / "docker.sock", data_root=folder / "data", exec_root=folder / "exec", bridge=bridge)
     yield settings
     engine.stop(settings)
+    subprocess.run([ip, "link", "delete", bridge], check=True)
     # A dockerd that was killed leaves its data root mounted on itself.
     for line in reversed(Path("/proc/mounts").read_text().splitlines()):
         if line.split()[1].startswith(f"{folder}/"):

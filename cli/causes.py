@@ -14,6 +14,7 @@ from shared.contracts import facts as f
 from shared.contracts.answers import Failure
 from shared.contracts.events import Event
 from shared.contracts.facts import Fact, UnknownFact
+from shared.contracts.steps import STEP_KINDS
 
 DONE, FAILED, RUNNING, UNDONE, PLAIN = "done", "failed", "running", "undone", "plain"
 
@@ -97,7 +98,7 @@ def _tell(node: _Node, event: Event, fact: Fact | None) -> None:
             row.state = FAILED
             _explain(row, fact.failure)
         case _ if event.step is not None and node.key != event.id:
-            row.state = UNDONE if undoing else DONE
+            row.state = FAILED if (event.outcome or "").endswith("failed") else UNDONE if undoing else DONE
             if event.id != node.first.id:
                 row.took = _since(node.first.time, event.time)
             row.details.extend(_details(fact))
@@ -166,6 +167,8 @@ def _words(event: Event, fact: Fact | None) -> str:
     """`DeploymentQueued` → `deployment queued`."""
     if isinstance(fact, e.StepFailed) and fact.title:
         return fact.title
+    if event.step in STEP_KINDS:
+        return STEP_KINDS[event.step].title
     return " ".join(re.findall(r"[A-Z][a-z]+|[A-Z]+(?![a-z])", event.name)).lower()
 
 

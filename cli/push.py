@@ -118,7 +118,14 @@ def of_commit(api: "Api", place: Place, commit: str) -> list[Json]:
 
 def _push(root: Path, branch: str, *, force: bool) -> str:
     """Pushes; git's own output, with the pipeline in it, goes to standard error as it comes. Answers what it said."""
-    words = ["git", "push", "--progress", *(["--force-with-lease"] if force else []), REMOTE, f"HEAD:refs/heads/{branch}"]
+    words = [
+        "git",
+        "push",
+        *(["--progress"] if sys.stderr.isatty() else []),
+        *(["--force-with-lease"] if force else []),
+        REMOTE,
+        f"HEAD:refs/heads/{branch}",
+    ]
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     said: list[str] = []
     with subprocess.Popen(words, cwd=root, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE) as process:

@@ -24,14 +24,18 @@ P = ParamSpec("P")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
+_UNBOUNDED = 1000
+"""Columns of what is no terminal."""
+
+
 class Session:
     """Lives as long as the command."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.settings = Settings()
-        self.out = Console(highlight=False, soft_wrap=True)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = _console(stderr=False)
+        self.err = _console(stderr=True)
         self._api: Api | None = None
 
     @property
@@ -66,7 +70,7 @@ class Session:
             return
         table = Table(box=None, header_style="dim", pad_edge=False)
         for title in columns:
-            table.add_column(title)
+            table.add_column(title, no_wrap=title == "Id")
         for row in rows:
             table.add_row(*(escape(_cell(row.get(key))) for key in columns.values()))
         self.out.print(table)
@@ -75,6 +79,14 @@ class Session:
         """What a person should know beside the result."""
         if not self.as_json:
             self.err.print(f"[dim]{text}[/]")
+
+
+def _console(*, stderr: bool) -> Console:
+    """Lines are cut to a terminal's width only: what reads a pipe wants them whole."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED
+    return console
 
 
 def _cell(value: object) -> str:

@@ -1,10 +1,14 @@
 """The tree of causes."""
 
+import subprocess
+import sys
+
 from cli.causes import DONE, FAILED, UNDONE, rows
 from shared.contracts import events as e
 from shared.contracts import facts as f
 from shared.contracts.events import Event, Stage
-from tests.component.api.story import Story, rolled_back, successful
+from shared.contracts.steps import BuildFailed
+from tests.component.api.story import FAILURE, Story, rolled_back, successful
 
 
 def test_a_step_is_one_row_with_its_time() -> None:
@@ -61,3 +65,17 @@ def test_no_events_no_tree() -> None:
     story.created()
     newer = story.events[0].model_copy(update={"name": "MoonLanded", "data": {}})
     assert [row.text for row in rows([newer])] == ["moon landed"]
+
+
+def test_every_kind_of_failure_is_shown_as_one() -> None:
+    """A program that has imported nothing else than the tree knows them all."""
+    program = (
+        "import sys; from cli.causes import rows; from shared.contracts.events import Event;"
+        "print([(row.state, row.details) for row in rows([Event.decode(line) for line in sys.stdin])])"
+    )
+    story = Story()
+    story.tell(e.StepStarted(attempt=1, title="build image web"), "build-web", Stage.BUILD, "started")
+    story.tell(BuildFailed(failure=FAILURE), "build-web", Stage.BUILD, "failed")
+    lines = b"\n".join(event.encode() for event in story.events)
+    done = subprocess.run([sys.executable, "-c", program], input=lines, capture_output=True, check=True)
+    assert done.stdout.decode().startswith("[('failed', ['web answered 500 on /health'")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
+import psutil
 import structlog
 
 from services.webhooks.domain import OWN_CONNECTION, Arrival, Origin, Push, follows, is_zeros, short
@@ -54,7 +55,8 @@ class Hooks:
 
     def __init__(self, run: Path) -> None:
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._private = Path(mkdtemp(prefix="webhooks-", dir=run))
+        _remove_leftovers(run)
+        self._private = Path(mkdtemp(prefix=f"webhooks-{os.getpid()}-", dir=run))
         if len(str(self._private)) > _LONGEST_SOCKET_PATH - len("/hook.sock"):
             self._private.rmdir()
             self._private = Path(mkdtemp(prefix="slipway-webhooks-"))  # sockets have short names
@@ -72,6 +74,13 @@ class Hooks:
     def remove(self) -> None:
         """Takes the folder away."""
         shutil.rmtree(self._private, ignore_errors=True)
+
+
+def _remove_leftovers(run: Path) -> None:
+    """What processes left that were killed."""
+    for folder in run.glob("webhooks-*-*"):
+        if not psutil.pid_exists(int(folder.name.split("-")[1])):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Pushes:

@@ -130,7 +130,7 @@ async def test_leaving_stops_nothing(webhooks: Webhooks, copy: WorkingCopy) -> N
     push = await copy.start("push", webhooks.remote(), "main")
     change = await webhooks.coordinator.take()
     await _until_said(push, "Slipway took main")
-    push.send_signal(signal.SIGINT)
+    os.killpg(push.pid, signal.SIGINT)
     await push.wait()
     deployment = Deployment(webhooks.coordinator, webhooks.builder)
     await webhooks.coordinator.took(change, DEPLOYMENT)

@@ -70,6 +70,7 @@ class WorkingCopy:
             *arguments,
             cwd=self.path,
             env=ENVIRONMENT,
+            start_new_session=True,  # Ctrl-C reaches the whole group
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -1,0 +1,80 @@
+"""Changes stay open until the coordinator has settled them, and are sent again until then."""
+
+from services.webhooks.store import Store
+from shared.outbox import Outbox
+from tests.component.webhooks.conftest import Running, Webhooks
+from tests.component.webhooks.deliveries import A, B, deliver, push
+from tests.polling import eventually
+
+
+async def _overdue(webhooks: Webhooks) -> None:
+    await webhooks.pool.execute("UPDATE changes SET send_next_at = now() - interval '1 second' WHERE state = 'pending'")
+
+
+async def _state(webhooks: Webhooks, change: str) -> str:
+    return str(await webhooks.pool.fetchval("SELECT state FROM changes WHERE id = $1", change))
+
+
+async def test_an_unsettled_change_is_sent_again_under_a_fresh_id(webhooks: Webhooks) -> None:
+    """The coordinator took it off the bus and died: it comes again, past the stream's deduplication."""
+    await deliver(webhooks.http, push(A))
+    first = await webhooks.coordinator.take()
+    await _overdue(webhooks)
+    again = await webhooks.coordinator.take(within=15)
+    assert again.id == first.id
+    assert webhooks.coordinator.message_ids == [first.id, f"{first.id}.2"]
+
+
+async def test_a_taken_change_is_settled_and_rests(webhooks: Webhooks) -> None:
+    """Its deployments are recorded, its outbox rows closed."""
+    await deliver(webhooks.http, push(A))
+    change = await webhooks.coordinator.take()
+    await webhooks.coordinator.took(change, "01kone", "01ktwo")
+
+    async def settled() -> bool:
+        return await _state(webhooks, change.id) == "taken"
+
+    assert await eventually(settled)
+    assert await webhooks.pool.fetchval("SELECT deployments FROM changes") == ["01kone", "01ktwo"]
+    assert await webhooks.pool.fetchval("SELECT count(*) FROM outbox WHERE open") == 0
+    await webhooks.pool.execute("UPDATE changes SET send_next_at = now() - interval '1 second'")
+    assert await Store(webhooks.pool, Outbox("webhooks")).send_again() == 0
+
+
+async def test_an_ignored_change_may_come_again_by_a_new_push(webhooks: Webhooks) -> None:
+    """Nobody followed the branch; later somebody does, and the same commit is pushed again."""
+    await deliver(webhooks.http, push(A))
+    change = await webhooks.coordinator.take()
+    await webhooks.coordinator.ignored(change, "no environment follows it")
+
+    async def settled() -> bool:
+        return await _state(webhooks, change.id) == "ignored"
+
+    assert await eventually(settled)
+    answer = await deliver(webhooks.http, push(A), delivery="d-2")
+    assert len(answer.json()["changes"]) == 1
+
+
+async def test_a_settlement_of_nothing_known_is_no_harm(webhooks: Webhooks) -> None:
+    """Events about changes that were forgotten, and events of later versions, are passed over."""
+    await deliver(webhooks.http, push(A))
+    change = await webhooks.coordinator.take()
+    await webhooks.coordinator.took(change.model_copy(update={"id": "01kunknown"}), "01kone")
+    await webhooks.coordinator.took(change, "01kone")
+
+    async def settled() -> bool:
+        return await _state(webhooks, change.id) == "taken"
+
+    assert await eventually(settled)
+
+
+async def test_what_was_stored_before_a_restart_is_sent_after_it(running: Running) -> None:
+    """The outbox outlives the process."""
+    async with running() as first:
+        await deliver(first.http, push(A))
+        change = await first.coordinator.take()
+        await first.pool.execute("UPDATE outbox SET sent_at = NULL")
+        await first.pool.execute("UPDATE outbox SET id = id || '.x', headers = headers || jsonb_build_object('Nats-Msg-Id', id || '.x')")
+    async with running() as second:
+        assert (await second.coordinator.take()).id == change.id
+        assert (await deliver(second.http, push(B), delivery="d-2")).status_code == 202

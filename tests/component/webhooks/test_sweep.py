@@ -1,0 +1,112 @@
+"""Pushes whose event got lost are found by comparing refs with what is known."""
+
+from pathlib import Path
+
+import pytest
+
+from services.webhooks.catalogue import Catalogue
+from services.webhooks.connections import Connections
+from services.webhooks.git.repositories import Repositories
+from services.webhooks.store import Store
+from services.webhooks.sweep import ForgeSweep, OwnSweep
+from shared.contracts.changes import FoundBy
+from shared.outbox import Outbox
+from shared.rpc import channel
+from shared.sealing import Vault
+from tests.component.webhooks.conftest import Webhooks
+from tests.component.webhooks.deliveries import A
+from tests.component.webhooks.neighbours import TOKEN
+from tests.component.webhooks.workingcopy import WorkingCopy
+
+
+@pytest.fixture
+async def copy(tmp_path: Path) -> WorkingCopy:
+    """A working copy with one commit."""
+    made = await WorkingCopy.new(tmp_path / "copy")
+    await made.commit("Work")
+    return made
+
+
+def _own(webhooks: Webhooks, store: Store | None = None) -> OwnSweep:
+    repositories = Repositories(webhooks.settings.repositories, Path("/nonexistent"), 10**9)
+    return OwnSweep(store or Store(webhooks.pool, Outbox("webhooks")), repositories, webhooks.settings.clone_url)
+
+
+async def _forget(webhooks: Webhooks) -> None:
+    """As if the process had died after the ref was updated and before anything was written."""
+    await webhooks.pool.execute("UPDATE heads SET change = NULL, commit = NULL, arrival = NULL")
+    await webhooks.pool.execute("DELETE FROM changes")
+
+
+async def test_a_push_without_event_is_found_with_its_pusher(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """The reflog says who pushed; the change is marked as found by the sweep."""
+    await copy.git("push", webhooks.remote(), "main:größe")
+    pushed = await webhooks.coordinator.take()
+    await _forget(webhooks)
+    (found,) = await _own(webhooks).sweep()
+    assert (found.ref, found.commit, found.found_by) == ("refs/heads/größe", pushed.commit, FoundBy.SWEEP)
+    assert (found.pusher.person, found.pusher.login) == ("p-ada", "Ada Lovelace ⚙")
+    assert (found.title, found.author) == ("Work", "Grace Hopper")
+    assert (await webhooks.coordinator.take()).id == found.id
+
+
+async def test_what_is_known_is_found_no_more(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """A second sweep, and one after an ordinary push, find nothing."""
+    await copy.git("push", webhooks.remote(), "main:other")
+    assert await _own(webhooks).sweep() == []
+    await _forget(webhooks)
+    assert len(await _own(webhooks).sweep()) == 1
+    assert await _own(webhooks).sweep() == []
+
+
+async def test_an_ignored_change_is_not_found_every_minute(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """The coordinator said no: the head stays where it is, and stays known."""
+    await copy.git("push", webhooks.remote(), "main:other")
+    await webhooks.pool.execute("UPDATE changes SET state = 'ignored'")
+    assert await _own(webhooks).sweep() == []
+
+
+async def test_a_push_that_comes_while_the_sweep_looks_wins(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """The sweep saw the old head: it does not bring it back as the newest change."""
+    await copy.git("push", webhooks.remote(), "main:other")
+    second = await copy.commit("More")
+
+    class PushedMeanwhile(Store):
+        """A push comes in between the sweep's first look and its second."""
+
+        async def known_heads(self, connection: str, repository: str) -> dict[str, tuple[str, int]]:
+            known = await super().known_heads(connection, repository)
+            await copy.git("push", webhooks.remote(), "main:other")
+            await webhooks.pool.execute("UPDATE heads SET commit = $1, arrival = arrival + 1", A)  # and yet another, elsewhere
+            return known
+
+    assert await _own(webhooks, PushedMeanwhile(webhooks.pool, Outbox("webhooks"))).sweep() == []
+    assert second != A
+
+
+async def test_a_broken_repository_keeps_no_other_from_being_swept(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """Git's complaint is logged, and the sweep goes on."""
+    await copy.git("push", webhooks.remote(), "main:other")
+    await _forget(webhooks)
+    (webhooks.settings.repositories / "main" / "broken.git").mkdir()
+    assert len(await _own(webhooks).sweep()) == 1
+
+
+async def test_a_forges_missed_push_is_found_with_the_connections_token(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """Heads of followed refs are compared by `git ls-remote`; the pusher is not known. Slipway's own remote plays the forge."""
+    await copy.git("push", webhooks.remote(), "main:feature/one", "main:other")
+    webhooks.api.refs = ("refs/heads/feature/*",)
+    commit = (await copy.git("rev-parse", "HEAD")).out.strip()
+    webhooks.api.connect("missed", repository="forge/acme/todo", clone_url=f"{webhooks.url}/git/main/todo.git", token=TOKEN)
+    settings = webhooks.settings
+    async with channel(settings.api_address, settings.tls_dir, "webhooks") as opened:
+        catalogue = Catalogue(opened)
+        connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), catalogue)
+        connection = await connections.find("missed")
+        assert connection is not None
+        repositories = Repositories(settings.repositories, Path("/nonexistent"), 10**9)
+        sweep = ForgeSweep(Store(webhooks.pool, Outbox("webhooks")), connections, catalogue, repositories)
+        (found,) = await sweep.sweep(connection)
+        assert (found.repository, found.ref, found.commit) == ("forge/acme/todo", "refs/heads/feature/one", commit)
+        assert (found.found_by, found.pusher.person, found.pusher.login) == (FoundBy.SWEEP, None, None)
+        assert await sweep.sweep(connection) == []

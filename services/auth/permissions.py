@@ -116,7 +116,6 @@ PERMISSIONS: dict[str, Permission] = {
     "project.create": _everywhere("make projects in {}", _A),
     "project.update": _everywhere("change {}", _A),
     "project.delete": _everywhere("delete {}", _A),
-    "project.push": _everywhere("push to {}", _D),
     "environment.read": _everywhere("see {}", _V),
     "environment.create": Permission("make environments in {}", _D, _A),
     "environment.update": Permission("change {}", _D, _A),
@@ -147,7 +146,7 @@ PERMISSIONS: dict[str, Permission] = {
     "event.read": _everywhere("follow events of {}", _V),
     "deadletter.read": _everywhere("see dead letters of {}", _A),
     "repository.read": _everywhere("fetch the repository of {}", _V),
-    "repository.push": _everywhere("push to the repository of {}", _V),
+    "repository.push": _everywhere("push to the repository of {}", _D),
     "person.read": _everywhere("see people of {}", _V),
     "person.create": _everywhere("add people", _A),
     "person.update": _everywhere("change people of {}", _A),
@@ -159,7 +158,7 @@ PERMISSIONS: dict[str, Permission] = {
 }
 """Every action. What is not here nobody may.
 
-`repository.push` asks for no more than to see the project: what a push may deploy is decided by `deployment.create`.
+`repository.push` is about Slipway's own remote; what a push deploys is decided again, by `deployment.create`.
 """
 
 

@@ -13,12 +13,13 @@ _FILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 def place(folder: Path, name: str, configuration: DynamicConfiguration) -> Path:
     """Write `<name>.yml` into the file provider's folder, atomically and durably; the path is returned.
 
-    Traefik reads every `.yml`, dot files too, but not `.yml.tmp`: it sees the old content or the new
-    one, never a part. Two writers of one name must be kept apart by the caller.
+    Traefik sees the old content or the new one, never a part. The new one is made beside the folder, which must
+    be of the same file system: a file made in it would wake Traefik too early, and it would take the renamed one
+    only after its throttle (50 ms later). Two writers of one name must be kept apart by the caller.
     """
     path = file_path(folder, name)
     text = configuration.render()
-    beside = path.with_name(path.name + ".tmp")
+    beside = folder.parent / f"{folder.name}.{path.name}.tmp"
     _write(beside, text)
     beside.replace(path)
     return path

@@ -65,7 +65,7 @@ async def running_api(folder: Path, nats_url: str, dsn: str) -> AsyncIterator[Ru
     """Starts auth and api on free ports; everything is closed at the end."""
     home = Home.at(folder / "home")
     home.prepare()
-    authority.prepare(home, ("auth", "api", "coordinator"))
+    authority.prepare(home, ("auth", "api", "coordinator", "webhooks"))
     await migrated(dsn, "api")
     token = await bootstrap.bootstrap(dsn, "main")
     assert token is not None

@@ -27,6 +27,8 @@ class Story:
 
     deployment: str = field(default_factory=new_id)
     environment: str = "production"
+    project: str = "todo"
+    commit: str = COMMIT
     events: list[Event] = field(default_factory=list)
 
     def tell(self, fact: Fact, step: str | None = None, stage: Stage | None = None, outcome: str | None = None) -> Event:
@@ -34,7 +36,7 @@ class Story:
         event = Event.of(
             fact,
             "main",
-            "todo",
+            self.project,
             self.environment,
             cause=self.events[-1].id if self.events else None,
             deployment=self.deployment,
@@ -56,7 +58,7 @@ class Story:
                 connection="slipway",
                 repository="slipway/main/todo",
                 ref="refs/heads/main",
-                commit=COMMIT,
+                commit=self.commit,
                 title="Sort by <b>date</b> ✓",
                 author="Zoë",
                 pusher="zoe",

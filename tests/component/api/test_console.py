@@ -82,6 +82,7 @@ async def test_readiness_tells_of_each_part(api: RunningApi) -> None:
         unknown = await client.get("/api/v1/nothing")
     checks = ready.json()["checks"]
     assert {name: checks[name] for name in ("bus", "database", "auth")} == {"bus": "ok", "database": "ok", "auth": "ok"}
+    assert not metrics.history
     assert "slipway_messages_handled_total" in metrics.text
     assert unknown.status_code == 404
     assert unknown.headers["content-type"] == "application/problem+json"

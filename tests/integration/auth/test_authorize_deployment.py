@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from shared.bus import Bus
@@ -158,3 +159,16 @@ async def test_a_command_that_comes_again_is_one_entry(auth: RunningAuth, coordi
     )
     assert await coordinator.send(command) == await coordinator.send(command)
     assert [entry.action for entry in await auth.audit()].count("deployment.create") == 1
+
+
+async def test_a_database_that_restarts_costs_no_answer(auth: RunningAuth, coordinator: Coordinator) -> None:
+    """The command waits until the database is back, and is answered then."""
+    connection = await asyncpg.connect(auth.dsn)
+    for _ in range(3):
+        cut = await connection.fetch(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'slipway-auth'"
+        )
+        assert cut
+        fact = await coordinator.ask(Pusher(forge="slipway", person=auth.admin.id))
+        assert isinstance(fact, DeploymentAuthorized)
+    await connection.close()

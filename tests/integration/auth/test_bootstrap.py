@@ -5,7 +5,9 @@ import asyncio
 import asyncpg
 
 from services.auth import tokens
-from services.auth.bootstrap import bootstrap
+from services.auth.bootstrap import bootstrap, renew
+from services.auth.credentials import Gate
+from shared.postgres import database
 
 
 async def test_the_first_start_makes_one_admin_however_many_start_at_once(postgres_dsn: str) -> None:
@@ -26,3 +28,14 @@ async def test_the_plain_token_is_nowhere_in_the_database(postgres_dsn: str) -> 
     await connection.close()
     assert [row["digest"] for row in rows] == [tokens.digest(token)]
     assert token[len("slw_") + 4 :] not in repr(rows)
+
+
+async def test_a_lost_token_is_replaced_for_the_same_person(postgres_dsn: str) -> None:
+    """Whoever holds the database gets another token, and the first one stays valid."""
+    first = await bootstrap(postgres_dsn)
+    second = await renew(postgres_dsn)
+    assert first
+    assert second
+    async with database(postgres_dsn, "auth") as pool:
+        gate = Gate(pool)
+        assert (await gate.authenticate(first)).actor == (await gate.authenticate(second)).actor

@@ -103,3 +103,26 @@ async def test_a_catalogue_event_of_another_kind_asks_nobody(notifier: World) ->
 
     await eventually(taken)
     assert await notifier.database.fetchval("SELECT wanted FROM mirror") == before
+
+
+async def test_a_database_that_restarts_loses_nothing(notifier: World, signing_secret: str) -> None:
+    """Cut off again and again in the midst of it, every event is told in the end."""
+    count = 20
+    async with receiver() as hook:
+        await notifier.channels(webhook(hook.url, signing_secret))
+        for _ in range(count):
+            await notifier.happens(DeploymentSucceeded(), deployment=new_id())
+            await notifier.database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name LIKE 'slipway-notifier%'"
+            )
+
+        async def all_told() -> bool:
+            # What lost its database while it was told waits for the end of its lease: let it be now.
+            await notifier.database.execute(
+                "UPDATE notifications SET leased_until = now() WHERE leased_until > now() + interval '5 seconds'"
+            )
+            return await notifier.states() == ["delivered"] * count
+
+        await eventually(all_told, within=30, every=1)
+    assert len({call.headers["webhook-id"] for call in hook.calls}) == count

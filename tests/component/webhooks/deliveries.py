@@ -51,4 +51,5 @@ async def deliver(
         "X-Hub-Signature-256": signed(body, secret),
         "Content-Type": "application/json",
     }
-    return await http.post(f"/hooks/{to}", content=body, headers=given | (headers or {}))
+    raw = {name.encode(): value.encode("latin-1") for name, value in (given | (headers or {})).items()}
+    return await http.post(f"/hooks/{to}", content=body, headers=raw)

@@ -25,7 +25,17 @@ from shared.contracts.facts import ImageBuilt
 from shared.contracts.releases import Sealed
 from shared.participant import StepFailure, Unavailable, Work
 
-_AWAY = ("transport is closing", "code = Unavailable", "error reading from server", "connection reset by peer")
+_AWAY = (
+    "cannot connect to the docker daemon",
+    "error during connect",
+    "failed to dial grpc",
+    "unexpected eof",
+    "transport is closing",
+    "code = unavailable",
+    "error reading from server",
+    "connection reset by peer",
+)
+"""The client's last words when the engine went away; which ones depends on the moment."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +89,8 @@ class ImageBuilding:
                 async with asyncio.timeout(limit_s):
                     await self._follow(self.client.build(order, scratch), progress, work)
             except (TimeoutError, Broken) as error:
-                if any(sign in line for line in progress.closing for sign in _AWAY):
-                    raise Unavailable("the container engine went away during the build") from error
+                if progress.failed is None and any(sign in progress.last_line.lower() for sign in _AWAY):
+                    raise Unavailable(f"the container engine at {self.client.host} does not answer") from error
                 build = Build(
                     command.service,
                     command.build.dockerfile,

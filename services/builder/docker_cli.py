@@ -7,7 +7,6 @@ from pathlib import Path
 
 from services.builder.programs import run, started
 from services.builder.settings import Settings
-from shared.participant import Unavailable
 
 _CANDIDATES = ("/usr/bin/docker", "/usr/local/bin/docker", "/opt/homebrew/bin/docker")
 _OWN_BUILDKIT = (18, 23)
@@ -45,7 +44,7 @@ class DockerCli:
 
     async def build(self, order: BuildOrder, scratch: Path) -> AsyncIterator[str]:
         """Builds; yields the client's lines, then ends, or raises `Broken`. Closing the iterator ends the build."""
-        arguments = [*_ENDING_WITH_US, str(self.program), "build", *_arguments(order, scratch / "image-id"), str(order.context)]
+        arguments = [*_ENDING_WITH_US, str(self.program), "build", *_arguments(order), str(order.context)]
         env = {
             "DOCKER_BUILDKIT": "1",
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
@@ -59,8 +58,6 @@ class DockerCli:
             quiet = asyncio.create_task(process.stdout.read())
             try:
                 async for line in _lines(process.stderr):
-                    if "Cannot connect to the Docker daemon" in line or "error during connect" in line:
-                        raise Unavailable(f"the container engine at {self.host} does not answer")
                     yield line
                 await quiet
             finally:
@@ -100,8 +97,8 @@ async def _why_not(program: Path) -> str | None:
     return None if buildx.status == 0 else f"version {version or 'unknown'} without buildx"
 
 
-def _arguments(order: BuildOrder, image_id: Path) -> list[str]:
-    arguments = ["--progress=plain", f"--iidfile={image_id}", f"--file={order.dockerfile}", f"--tag={order.name}"]
+def _arguments(order: BuildOrder) -> list[str]:
+    arguments = ["--progress=plain", f"--file={order.dockerfile}", f"--tag={order.name}"]
     arguments += [f"--label={name}={value}" for name, value in order.labels.items()]
     arguments += [f"--target={order.target}"] if order.target else []
     for name, value in order.arguments.items():

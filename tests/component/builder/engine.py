@@ -22,6 +22,7 @@ class TestEngine:
 
     host: str
     cgroup: str
+    pid: int
 
     def docker(self, *arguments: str, folder: Path | None = None) -> str:
         """Runs the client; returns what it printed."""
@@ -59,12 +60,13 @@ def running_engine(folder: Path) -> Iterator[TestEngine]:
             process = subprocess.Popen(["dockerd", "--config-file", str(file)], stdout=log, stderr=log, start_new_session=True)
         try:
             _wait(process, folder)
-            yield TestEngine(host, name)
+            yield TestEngine(host, name, process.pid)
         finally:
             process.terminate()
             process.wait(30)
     finally:
         subprocess.run([ip, "link", "delete", name], check=True)
+        _unmount(folder)
         _remove_cgroups(name)
 
 
@@ -81,6 +83,13 @@ def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError((folder / "dockerd.log").read_text()[-2000:])
+
+
+def _unmount(folder: Path) -> None:
+    """What an engine that was killed has left mounted."""
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for path in reversed([path for path in mounted if path.startswith(f"{folder}/")]):
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 def _remove_cgroups(name: str) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from shared.contracts.manifest import BuildSpec
 from shared.contracts.releases import Sealed
 from shared.participant import StepFailure, Unavailable
 from tests.component.builder.conftest import Builder
-from tests.component.builder.engine import TestEngine
+from tests.component.builder.engine import TestEngine, running_engine
 from tests.component.builder.recording import RecordedWork
 from tests.component.builder.repository import Repository
 from tests.polling import eventually
@@ -217,6 +219,33 @@ async def test_an_engine_that_does_not_answer(builder: Builder, repository: Repo
     away = Builder(builder.settings, Outside(builder.outside.registry, Engine(nowhere), client, builder.outside.about))
     with pytest.raises(Unavailable, match="container engine"):
         await away(repository.build())
+
+
+async def test_an_engine_that_dies_during_a_build(
+    builder: Builder, repository: Repository, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It is away, and the build will be made again: a crash of the engine is no failure of the Dockerfile."""
+    with running_engine(tmp_path_factory.mktemp("own")) as own:
+        shutil.copy("/bin/busybox", repository.folder / "busybox")
+        repository.commit({"Dockerfile": 'FROM scratch\nCOPY busybox /bin/\nRUN ["/bin/busybox", "sleep", "983.5"]\n'})
+        settings = builder.settings.model_copy(update={"docker_host": own.host})
+        engine = Engine(own.host)
+        outside = Outside(builder.outside.registry, engine, await find_client(settings), builder.outside.about)
+        task = asyncio.create_task(Builder(settings, outside)(repository.build()))
+
+        async def begun() -> bool:
+            return not await _gone("983.5")
+
+        await eventually(begun)
+        os.kill(own.pid, signal.SIGKILL)
+        try:
+            with pytest.raises(Unavailable, match=r"the container engine at .* does not answer"):
+                await task
+        finally:
+            await engine.close()
+            for left in psutil.process_iter(["cmdline"]):
+                if "983.5" in (left.info["cmdline"] or ()):
+                    left.kill()
 
 
 async def test_a_registry_that_does_not_answer(builder: Builder, repository: Repository) -> None:

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -19,6 +20,9 @@ from cli.where import REMOTE, Place, Project, checkout, git, place_of
 if TYPE_CHECKING:
     from cli.client import Api
 
+_NOBODY_FOLLOWS = "No environment follows"
+"""What the remote says where nothing will be deployed."""
+_PAGES_WITHIN_S = 3.0
 _UP_TO_DATE = "Everything up-to-date"
 
 
@@ -49,9 +53,19 @@ def push(
     add_remote(root, place, current.settings.base_url)
     before = {found["id"] for found in of_commit(current.api, place, commit)}
     sent = _push(root, branch, force=force)
-    started = [found for found in of_commit(current.api, place, commit) if found["id"] not in before]
+    started = _started(current.api, place, commit, before, sent)
     pages = [follow(found["id"], logs=False) if found["ended_at"] is None else _page(current.api, found["id"]) for found in started]
     _finish(place, branch, commit, sent, pages)
+
+
+def _started(api: "Api", place: Place, commit: str, before: set[str], sent: str) -> list[Json]:
+    """The deployments that came of the push. Their pages may come a moment after git has told of them."""
+    deadline = time.monotonic() + _PAGES_WITHIN_S
+    while True:
+        started = [found for found in of_commit(api, place, commit) if found["id"] not in before]
+        if started or _NOBODY_FOLLOWS in sent or _UP_TO_DATE in sent or time.monotonic() > deadline:
+            return started
+        time.sleep(0.1)
 
 
 def _page(api: "Api", deployment: str) -> Json:

@@ -93,8 +93,14 @@ def _unmount(folder: Path) -> None:
 
 
 def _remove_cgroups(name: str) -> None:
+    """A group can be removed once the last process in it is gone, which after a kill takes a moment."""
     root = Path("/sys/fs/cgroup")
-    for top in (*root.glob(f"*/{name}"), root / name):
-        for folder, _, _ in os.walk(top, topdown=False):
-            with suppress(OSError):
-                Path(folder).rmdir()
+    deadline = time.monotonic() + 5
+    while left := [top for top in (*root.glob(f"*/{name}"), root / name) if top.exists()]:
+        for top in left:
+            for folder, _, _ in os.walk(top, topdown=False):
+                with suppress(OSError):
+                    Path(folder).rmdir()
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)

@@ -14,7 +14,7 @@ from shared.contracts import facts as f
 from shared.contracts.answers import Failure
 from shared.contracts.events import Event
 from shared.contracts.facts import Fact, UnknownFact
-from shared.contracts.steps import STEP_KINDS
+from shared.contracts.steps import title_of
 
 DONE, FAILED, RUNNING, UNDONE, PLAIN = "done", "failed", "running", "undone", "plain"
 
@@ -56,7 +56,7 @@ def rows(events: Sequence[Event]) -> list[Row]:
         key = _key(event, fact)
         node = nodes.get(key)
         if node is None:
-            node = nodes[key] = _Node(key, Row(_words(event, fact), _since(start, event.time), step=event.step), event)
+            node = nodes[key] = _Node(key, Row(_words(event, key), _since(start, event.time), step=event.step), event)
             parent = home.get(event.cause or "")
             (roots if parent is None else parent.children).append(node)
         home[event.id] = node
@@ -87,7 +87,6 @@ def _tell(node: _Node, event: Event, fact: Fact | None) -> None:
     undoing = node.key.endswith("/undo")
     match fact:
         case e.StepStarted() | e.UndoStarted():
-            row.text = f"undo: {fact.title}" if undoing else fact.title
             row.state = RUNNING
         case e.StepRetried():
             row.details.append(f"attempt {fact.attempt}: {fact.reason}")
@@ -163,12 +162,10 @@ def _details(fact: Fact | None) -> Iterator[str]:  # noqa: C901, PLR0912 -- a ta
             yield "rows that it wrote stay"
 
 
-def _words(event: Event, fact: Fact | None) -> str:
-    """`DeploymentQueued` → `deployment queued`."""
-    if isinstance(fact, e.StepFailed) and fact.title:
-        return fact.title
-    if event.step in STEP_KINDS:
-        return STEP_KINDS[event.step].title
+def _words(event: Event, key: str) -> str:
+    """A step by its title; else `DeploymentQueued` → `deployment queued`."""
+    if event.step is not None and key != event.id:
+        return f"undo: {title_of(event.step)}" if key.endswith("/undo") else title_of(event.step)
     return " ".join(re.findall(r"[A-Z][a-z]+|[A-Z]+(?![a-z])", event.name)).lower()
 
 

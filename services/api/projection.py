@@ -10,7 +10,7 @@ from shared.contracts import facts as f
 from shared.contracts.answers import Failure
 from shared.contracts.events import Event
 from shared.contracts.facts import Fact, UnknownFact
-from shared.contracts.steps import STEP_KINDS
+from shared.contracts.steps import STEP_KINDS, title_of
 
 FINAL = ("succeeded", "rolled_back", "cancelled", "superseded", "denied", "failed")
 """States that a deployment does not leave."""
@@ -128,12 +128,8 @@ def _with_step(pages: Pages, event: Event, fact: Fact) -> Pages:
 def _unplanned(event: Event) -> Step:
     """A step of which no plan told: those before the lock."""
     assert event.step is not None
-    name = event.step
-    found = max((known for known in STEP_KINDS if name == known or name.startswith(f"{known}-")), key=len, default=None)
-    if found is None:
-        return Step(name, name, event.stage)
-    kind = STEP_KINDS[found]
-    return Step(name, f"{kind.title} {name.removeprefix(found).strip('-')}".strip(), event.stage or kind.stage)
+    found = max((known for known in STEP_KINDS if event.step.startswith(known)), key=len, default=None)
+    return Step(event.step, title_of(event.step), event.stage or (None if found is None else STEP_KINDS[found].stage))
 
 
 def _step_after(step: Step, event: Event, fact: Fact) -> Step:  # noqa: PLR0911 -- a table in the form of a match
@@ -142,7 +138,6 @@ def _step_after(step: Step, event: Event, fact: Fact) -> Step:  # noqa: PLR0911 
             return replace(
                 step,
                 state="running",
-                title=fact.title or step.title,
                 attempt=fact.attempt,
                 worker=fact.worker,
                 started_at=step.started_at or event.time,
@@ -285,8 +280,8 @@ def _planned(pages: Pages, _event: Event, fact: Fact) -> Pages:
     assert isinstance(fact, e.DeploymentPlanned)
     steps = dict(pages.steps)
     for planned in fact.steps:
-        former = steps.get(planned.step) or Step(planned.step, planned.title, planned.stage)
-        steps[planned.step] = replace(former, title=planned.title, stage=planned.stage, depends_on=planned.depends_on)
+        former = steps.get(planned.step) or Step(planned.step, title_of(planned.step), planned.stage)
+        steps[planned.step] = replace(former, stage=planned.stage, depends_on=planned.depends_on)
     return Pages(replace(pages.deployment, notes=fact.notes), steps)
 
 

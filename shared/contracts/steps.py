@@ -226,3 +226,9 @@ def command_subject(command: c.Command, kind: StepKind) -> str:
     """Where a command is published; its last three parts are its message id."""
     target = "_" if kind.participant == "auth" else command.target
     return f"slipway.cmd.{target}.{kind.participant}.{pool_of(kind, command.direction)}.{command.attempt_id}"
+
+
+def title_of(step: str) -> str:
+    """What people call a step of a deployment: `build-web` → `build image web`; its name where no row has it."""
+    found = max((name for name in STEP_KINDS if step == name or step.startswith(f"{name}-")), key=len, default=None)
+    return step if found is None else f"{STEP_KINDS[found].title} {step.removeprefix(found).strip('-')}".strip()

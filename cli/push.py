@@ -54,7 +54,7 @@ def push(
     before = {found["id"] for found in of_commit(current.api, place, commit)}
     sent = _push(root, branch, force=force)
     started = _started(current.api, place, commit, before, sent)
-    pages = [follow(found["id"], logs=False) if found["ended_at"] is None else _page(current.api, found["id"]) for found in started]
+    pages = [_ended(current.api, found["id"]) or follow(found["id"], logs=False) for found in started]
     _finish(place, branch, commit, sent, pages)
 
 
@@ -68,9 +68,15 @@ def _started(api: "Api", place: Place, commit: str, before: set[str], sent: str)
         time.sleep(0.1)
 
 
-def _page(api: "Api", deployment: str) -> Json:
-    page: Json = api.get(f"/deployments/{deployment}")
-    return page
+def _ended(api: "Api", deployment: str) -> Json | None:
+    """Its page where it has ended, which git has told of a moment ago; None where it goes on without git."""
+    deadline = time.monotonic() + _PAGES_WITHIN_S
+    while time.monotonic() < deadline:
+        page: Json = api.get(f"/deployments/{deployment}")
+        if page["deployment"]["ended_at"] is not None:
+            return page
+        time.sleep(0.1)
+    return None
 
 
 def _finish(place: Place, branch: str, commit: str, sent: str, pages: list[Json]) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import singledispatchmethod
 
+from shared import phrases
 from shared.contracts import events as e
 from shared.contracts import facts as f
 from shared.contracts.answers import Failure
@@ -174,10 +175,10 @@ class Narrator:
             return
         step = self._step(event.step or "")
         if event.outcome == "undone" or (event.outcome is None and self._back):
-            yield Line(LineKind.UNDONE, _undone_text(step.title, fact), event.step, _seconds(step.started, event.time))
+            yield Line(LineKind.UNDONE, phrases.undone(step.title, fact), event.step, _seconds(step.started, event.time))
             return
         yield from self._in_stage(event.stage or step.stage)
-        detail = _detail(fact)
+        detail = phrases.detail(fact)
         text = f"{step.title} ({detail})" if detail else step.title
         yield Line(LineKind.DONE, text, event.step, _seconds(step.started, event.time))
 
@@ -191,7 +192,7 @@ class Narrator:
     @_lines_of.register
     def _created(self, fact: e.DeploymentCreated, event: Event) -> Iterator[Line]:
         yield Line(LineKind.HEADING, f"{event.project}/{event.environment}")
-        if what := _what(fact):
+        if what := phrases.what(fact):
             yield Line(LineKind.DETAIL, what)
 
     @_lines_of.register
@@ -310,45 +311,6 @@ class Narrator:
 
     def _explain(self) -> Line:
         return Line(LineKind.HINT, f"slipway explain {self.deployment}")
-
-
-def _what(fact: e.DeploymentCreated) -> str:
-    commit = (fact.commit or "")[:8]
-    branch = (fact.ref or "").removeprefix("refs/heads/").removeprefix("refs/tags/")
-    words = [commit, f"of {branch}" if branch and commit else branch, f"“{fact.title}”" if fact.title else ""]
-    return printable(" ".join(word for word in words if word))
-
-
-def _detail(fact: Fact) -> str:
-    match fact:
-        case f.ImageBuilt(reused=True):
-            return "unchanged, reused"
-        case f.ImageBuilt(size_bytes=size) if size:
-            return f"{size / 1e6:.0f} MB"
-        case f.DatabaseProvisioned(version=version, made=made):
-            return f"PostgreSQL {version}, {'new' if made else 'as it was'}"
-        case f.DeploymentAuthorized(rule=rule):
-            return rule
-        case f.ContainerDeployed(already_running=True):
-            return "runs already"
-        case _:
-            return ""
-
-
-def _undone_text(title: str, fact: Fact) -> str:
-    match fact:
-        case f.DatabaseRestored(detached_volume=volume) if volume:
-            return f"{title}: removed, its volume {volume} is kept"
-        case f.JobUndone(ran_undo=False):
-            return f"{title}: its container is gone; rows that it wrote stay"
-        case f.JobUndone():
-            return f"{title}: its own undo has run"
-        case f.TrafficRestored():
-            return f"{title}: the former release takes the traffic again"
-        case f.NothingToUndo():
-            return f"{title}: nothing to undo"
-        case _:
-            return title
 
 
 def _because(reason: str, failure: Failure | None) -> Iterator[Line]:

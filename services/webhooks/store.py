@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import asyncpg
+from opentelemetry.trace import SpanKind
 
 from services.webhooks.domain import Arrival, Head, Known, State, change_of, clean, cleaned, judge
 from shared import inbox
 from shared.contracts.changes import ChangePushed
 from shared.outbox import Outbox, Outgoing, outgoing
 from shared.postgres import Connection, Pool
+from shared.telemetry import span
 
 FIRST_RESEND_S = 30.0
 LONGEST_RESEND_S = 600.0
@@ -45,6 +47,10 @@ UPDATE heads SET commit = new.commit, arrival = new.arrival, change = new.change
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
      AS new (connection, repository, ref, commit, arrival, change)
 WHERE heads.connection = new.connection AND heads.repository = new.repository AND heads.ref = new.ref
+"""
+_OUTBOX = """
+INSERT INTO outbox (id, stream, subject, headers, body, open)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::bool[])
 """
 _REASONS = """
 UPDATE deliveries SET reason = said.reason FROM unnest($1::text[], $2::text[]) AS said (id, reason) WHERE deliveries.id = said.id
@@ -226,10 +232,18 @@ class _Recording:
                 [head.arrival for _, head in moved],
                 [head.change for _, head in moved],
             )
-            await self._outbox.add(self._connection, changes)
+            await self._send(changes)
         reasons = [(one.delivery, "; ".join(known.reason for known in one.known)) for one in recorded if one.delivery and one.known]
         if reasons:
             await self._connection.execute(_REASONS, [delivery for delivery, _ in reasons], [reason for _, reason in reasons])
+
+    async def _send(self, changes: Sequence[ChangePushed]) -> None:
+        """Each change begins a trace of its own, which its deployments go on with."""
+        rows: list[tuple[object, ...]] = []
+        for change in changes:
+            with span("push received", kind=SpanKind.PRODUCER, repository=change.repository, commit=change.commit):
+                rows += zip(*self._outbox.columns([change]), strict=True)
+        await self._connection.execute(_OUTBOX, *(list(column) for column in zip(*rows, strict=True)))
 
     async def _redelivered(self, arrival: Arrival) -> Recorded:
         assert arrival.delivery is not None, "only deliveries come again"

@@ -17,7 +17,7 @@ from shared.contracts.events import Stage
 from shared.contracts.places import EnvironmentKind
 from shared.contracts.releases import ReleaseKind
 from shared.contracts.steps import CandidateFailed
-from tests.component.webhooks.conftest import Webhooks
+from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.neighbours import READER, Coordinator
 from tests.component.webhooks.workingcopy import WorkingCopy
 from tests.polling import eventually
@@ -246,3 +246,24 @@ async def test_only_gits_own_protocol_is_served(webhooks: Webhooks) -> None:
         answer = await webhooks.http.get(path, auth=("git", "slw_good"))
         assert answer.status_code in (403, 404)
     assert (await webhooks.http.get("/git/main/todo.git/info/refs?service=git-upload-pack")).status_code == 401
+
+
+async def test_a_restart_of_slipway_ends_the_telling_with_a_word(running: Running, copy: WorkingCopy) -> None:
+    """The pusher hears that what was begun goes on, and git ends well."""
+    async with running() as webhooks:
+        push = asyncio.create_task(copy.git("push", webhooks.remote(), "main"))
+        change = await webhooks.coordinator.take()
+        await webhooks.coordinator.took(change, DEPLOYMENT)
+        await Deployment(webhooks.coordinator, webhooks.builder).create(change)
+        await asyncio.sleep(0.5)
+    done = await push
+    assert "  Slipway is being restarted. What was begun goes on." in done.remote
+    assert f"    → slipway explain {DEPLOYMENT}" in done.remote
+    assert done.status == 0
+
+
+async def test_a_change_begins_a_trace(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """Each its own: its deployments go on with it."""
+    await copy.git("push", webhooks.remote(), "main:one", "main:two")
+    traces = await webhooks.pool.fetch("SELECT headers ->> 'traceparent' AS trace FROM outbox")
+    assert len({row["trace"].split("-")[1] for row in traces}) == 2

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 import structlog
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.errors import FetchTimeoutError
 from pydantic import ValidationError
 
@@ -58,7 +59,7 @@ async def consume(
     pause = 0.1
     while True:
         try:
-            messages = await subscription.fetch(batch, timeout=FETCH_S)
+            messages = await _fetch(subscription, batch)
         except (FetchTimeoutError, TimeoutError):
             await asyncio.sleep(0)  # a fetch on a closed connection fails without yielding
             if bus.closed.is_set():
@@ -78,6 +79,21 @@ async def consume(
                 log.warning("fetching paused", durable=durable, error=str(error) or type(error).__name__, seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
+
+
+async def _fetch(subscription: JetStreamContext.PullSubscription, batch: int) -> list[Msg]:
+    """As `fetch`, but ends at once when it is cancelled.
+
+    nats-py waits with `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that arrives together with a
+    message: the process would then stop only after its limit. What was fetched comes again after its ack wait.
+    """
+    fetching = asyncio.ensure_future(subscription.fetch(batch, timeout=FETCH_S))
+    fetching.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+    try:
+        await asyncio.wait({fetching})
+        return fetching.result()
+    finally:
+        fetching.cancel()
 
 
 class _Reader(Generic[T]):

@@ -44,7 +44,7 @@ class _Node:
 
 def rows(events: Sequence[Event]) -> list[Row]:
     """The tree, from the top."""
-    ordered = sorted({event.id: event for event in events}.values(), key=lambda event: (event.sequence or 0, event.time))
+    ordered = sorted({event.id: event for event in events}.values(), key=_order)
     if not ordered:
         return []
     start = min(event.time for event in ordered)
@@ -62,6 +62,11 @@ def rows(events: Sequence[Event]) -> list[Row]:
         home[event.id] = node
         _tell(node, event, fact)
     return list(_flat(roots, 0))
+
+
+def _order(event: Event) -> tuple[bool, int, datetime]:
+    """By sequence number; what has none (a refused wish) comes last."""
+    return event.sequence is None, event.sequence or 0, event.time
 
 
 def _flat(siblings: Sequence[_Node], depth: int) -> Iterator[Row]:

@@ -240,7 +240,7 @@ def _begin(move: Move, begin: i.Begin) -> None:
         commit=source.commit if source else None,
         title=origin.title,
         author=origin.author,
-        pusher=(pusher.login or pusher.person) if pusher else origin.subject,
+        pusher=(pusher.login or pusher.person) if pusher else origin.subject_name or origin.subject,
         change=origin.change,
         request=origin.request,
         web_url=origin.web_url,

@@ -81,14 +81,14 @@ async def _do(work: UnitOfWork, coordinator: Coordinator, request: r.Request, fo
             origin = await _origin(work, coordinator.catalogue, request, follower)
             await create(work, origin, cause=request.id)
         case r.CancelRequested():
-            await _move(work, request, request.target_deployment, Cancelled(by=request.subject, cause=request.id))
+            await _move(work, request, request.target_deployment, Cancelled(by=request.by, cause=request.id))
         case r.ApproveRequested():
-            decision = Approved(by=request.subject, approved=request.approved, reason=request.reason, cause=request.id)
+            decision = Approved(by=request.by, approved=request.approved, reason=request.reason, cause=request.id)
             await _move(work, request, request.target_deployment, decision, only=DeploymentState.WAITING)
         case r.RetryRequested():
-            await _move(work, request, request.target_deployment, Retried(by=request.subject), only=DeploymentState.STUCK)
+            await _move(work, request, request.target_deployment, Retried(by=request.by), only=DeploymentState.STUCK)
         case r.AcceptRequested():
-            await _move(work, request, request.target_deployment, Accepted(by=request.subject), only=DeploymentState.STUCK)
+            await _move(work, request, request.target_deployment, Accepted(by=request.by), only=DeploymentState.STUCK)
 
 
 async def _move(work: UnitOfWork, request: r.Request, deployment: str, message: Input, only: DeploymentState | None = None) -> None:
@@ -111,6 +111,7 @@ async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, fo
         kind=ReleaseKind.DEPLOY,
         arrival=await store.next_arrival(work.connection),
         subject=request.subject,
+        subject_name=request.subject_name,
         request=request.id,
         by_hand=True,
     )

@@ -157,6 +157,8 @@ class Origin:
     pusher: Pusher | None = None
     subject: str | None = None
     """The person who asked, where it was no push."""
+    subject_name: str = ""
+    """As people know them."""
     change: str | None = None
     request: str | None = None
     title: str = ""

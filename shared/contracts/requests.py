@@ -11,6 +11,12 @@ class Request(Message):
 
     organization: Slug
     subject: str
+    subject_name: str = Field(default="", description="As people know them; any Unicode")
+
+    @property
+    def by(self) -> str:
+        """Who it was, for people."""
+        return self.subject_name or self.subject
 
     @property
     def verb(self) -> str:

@@ -40,6 +40,7 @@ class RequestPage(BaseModel):
 async def submit(unit: Unit, caller: Caller, request: Request, about: str | None = None) -> Accepted:
     """Keeps the wish and sends it with the commit; `about`: the deployment that it is about."""
     place: Place | None = getattr(request, "place", None)
+    request = request.model_copy(update={"subject_name": caller.name})
     await requests.new(unit.connection, request, place, about)
     await unit.send(request)
     organization = request.organization

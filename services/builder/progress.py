@@ -11,6 +11,7 @@ _LINE = re.compile(r"#(\d+) (.*)")
 _OUTPUT = re.compile(r"\d+\.\d+ ?(.*)")
 _NOISE = re.compile(r"sha256:[0-9a-f]{64}( |$)|transferring |extracting |resolve |exporting |writing |naming |pushing |unpacking ")
 _STUCK_TOGETHER = re.compile(r"#\d+ (DONE \d+\.\d+s|CACHED|CANCELED|ERROR: .*)$")
+_PINNED = re.compile(r"(?<=\S)@sha256:[0-9a-f]{64}\b")
 TAIL = 40
 """Lines of a step that are remembered."""
 
@@ -67,7 +68,7 @@ class Progress:
         if step is None:
             step = self.steps[number] = Step(text)
             if not step.is_internal:
-                yield text
+                yield _PINNED.sub("", text)
             return
         if text == step.title or _NOISE.match(text):
             return
@@ -78,7 +79,7 @@ class Progress:
         elif text.startswith(("DONE ", "CACHED", "CANCELED")):
             step.ended = True
             if text == "CACHED" and not step.is_internal:
-                yield f"{step.title.partition(' ')[0]} cached"
+                yield f"{step.title.partition(']')[0]}] cached"
 
     def _output(self, number: str, step: Step, text: str) -> Iterator[str]:
         """Output without a last newline has the step's end stuck to it."""

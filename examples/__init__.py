@@ -1,0 +1,1 @@
+"""Applications that the platform deploys, and the demo that deploys one."""

@@ -1,0 +1,1 @@
+"""`make demo`: the platform shown by itself, with real pushes and real visitors."""

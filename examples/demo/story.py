@@ -1,0 +1,249 @@
+"""What `make demo` shows, act by act. Each promise is looked at before it is said to be kept."""
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from examples.demo import payload
+from examples.demo.application import Application
+from examples.demo.checkout import Checkout
+from examples.demo.failures import DemoFailed
+from examples.demo.forge import Forge
+from examples.demo.programs import Programs
+from examples.demo.terminal import Terminal
+from examples.demo.visitors import Tally, visiting
+
+PROJECT = "demo"
+CONNECTION = "demo-github"
+TODOS = ("Buy milk", "Water the plants", "Deploy on a Friday")
+_TAKEN_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What every act needs."""
+
+    terminal: Terminal
+    programs: Programs
+    checkout: Checkout
+    forge: Forge
+    platform: dict[str, Any]
+    """What `slipway status` says."""
+
+    @property
+    def authority(self) -> Path:
+        """The local CA's certificate."""
+        return Path(self.platform["home"]) / "ca" / "ca.pem"
+
+
+def tell(terminal: Terminal) -> None:
+    """The whole story; raises `DemoFailed` where it goes otherwise."""
+    terminal.title("Slipway shows itself", "A todo list (Node.js, PostgreSQL) is deployed, released anew, and saved from a bad commit.")
+    programs = Programs(terminal)
+    platform = start(terminal, programs)
+    folder = Path(platform["home"]) / "demo"
+    checkout = Checkout(folder / "todo", programs)
+    checkout.prepare()
+    with Forge(folder / "forge").serving() as forge:
+        stage = Stage(terminal, programs, checkout, forge, platform)
+        application, version = forge_push(stage)
+    application = own_push(stage, application, version)
+    bad_push(stage, application)
+    ending(stage, application)
+
+
+def start(terminal: Terminal, programs: Programs) -> dict[str, Any]:
+    """Act 1: the platform, where it does not run yet."""
+    terminal.act("Start the platform")
+    found: dict[str, Any] = programs.ask("status", may_fail=True)
+    if found.get("supervisor") is not None:
+        terminal.fact(f"It runs already at {found['url']}.")
+    else:
+        remedy = "Each line above says what to do. For other ports: SLIPWAY_HTTP=127.0.0.1:9080 SLIPWAY_HTTPS_PORT=9443 make demo"
+        programs.must("slipway", "up", "--detach", remedy=remedy)
+    with terminal.waiting("looking at the processes"):
+        found = programs.ask("status")
+    memory = sum(process["memory_mb"] for process in found["processes"])
+    terminal.fact(f"{len(found['processes'])} processes are ready and take {memory:.0f} MB; NATS and PostgreSQL are among them.")
+    return found
+
+
+def forge_push(stage: Stage) -> tuple[Application, str]:
+    """Act 2: a forge tells of a push by a signed delivery."""
+    stage.terminal.act("A push to GitHub")
+    stage.terminal.say(
+        "GitHub cannot reach this machine, so a bare repository on loopback stands in\n"
+        "for it. Its deliveries have GitHub's form and signature; the rest is real."
+    )
+    connect(stage)
+    version, commit = stage.checkout.commit_good("Keep a list of things to do")
+    stage.checkout.point("origin", stage.forge.clone_url)
+    stage.programs.must("git", "push", "--quiet", "origin", "main", folder=stage.checkout.folder)
+    _delivered(stage)
+    deployment = _deployment_of(stage, commit)
+    stage.programs.must("slipway", "logs", "--follow", deployment["id"], remedy=f"Why: slipway explain {deployment['id']}")
+    application = _application(stage, deployment["id"])
+    _asked(stage, application, version)
+    _remembered(stage, application)
+    return application, version
+
+
+def connect(stage: Stage) -> None:
+    """Project, environment, whose account it is, and the connection: each made where it is missing."""
+    programs = stage.programs
+    if PROJECT not in {item["slug"] for item in programs.ask("project", "list")["items"]}:
+        programs.must("slipway", "project", "create", PROJECT)
+    if not programs.ask("environment", "list", "--project", PROJECT)["items"]:
+        programs.must("slipway", "environment", "create", "production", "--project", PROJECT, "--ref", "main")
+    me = programs.ask("whoami")["id"]
+    if f"github:{payload.LOGIN}" not in _accounts(programs):
+        programs.must("slipway", "people", "link", me, "github", payload.LOGIN, "--account-id", str(payload.ACCOUNT))
+    if CONNECTION in {item["name"] for item in programs.ask("connections", "list")["items"]}:
+        programs.ask("connections", "remove", CONNECTION)
+    words = ("connections", "add", CONNECTION, stage.forge.clone_url, "--project", PROJECT)
+    stage.terminal.command("slipway", *words)
+    made = programs.ask(*words)
+    stage.terminal.quoted(f"Webhook address: {made['hook_url']}\nSecret:          {made['secret'][:6]}…, now in the stand-in's settings")
+    stage.forge.hook(made["hook_url"], made["secret"])
+
+
+def own_push(stage: Stage, application: Application, before: str) -> Application:
+    """Act 3: Slipway's own remote, while people use the application."""
+    stage.terminal.act("A push to Slipway itself")
+    stage.terminal.say(
+        "The next version, pushed to Slipway's own git remote, while two visitors ask the\nformer version for its list all the time."
+    )
+    version, commit = stage.checkout.commit_good("Keep the list tidier")
+    with visiting(application) as tally:
+        stage.programs.must("slipway", "push", "--project", PROJECT, folder=stage.checkout.folder)
+        deployment = _deployment_of(stage, commit)
+    application = _application(stage, deployment["id"])
+    _asked(stage, application, version)
+    _counted(stage, tally, {before, version})
+    if tally.by_version[version] == 0:
+        raise DemoFailed(f"No visitor ever saw version {version}.")
+    return application
+
+
+def bad_push(stage: Stage, application: Application) -> None:
+    """Act 4: a commit that fails its health check, and what becomes of it."""
+    stage.terminal.act("A commit that is broken")
+    before, serving = application.todos(), application.get("/api/version")[1]
+    _, commit = stage.checkout.commit_bad("Sort by priority")
+    stage.terminal.say(
+        "The health check now asks for a column that no migration has added. The remote\nis there since the last push: from here on, plain git does."
+    )
+    stage.terminal.quoted(stage.checkout.difference())
+    with visiting(application) as tally:
+        stage.programs.must("git", "push", "slipway", "main", folder=stage.checkout.folder)
+        deployment = _deployment_of(stage, commit)
+    if deployment["state"] != "rolled_back":
+        raise DemoFailed(f"The deployment is {deployment['state']}, not rolled back.", f"Why: slipway explain {deployment['id']}")
+    _counted(stage, tally, {serving})
+    if application.todos() != before:
+        raise DemoFailed("The list is not what it was before the broken commit.")
+    stage.terminal.fact(f"Version {serving} answers as before, with all {len(before)} entries of its list.")
+
+
+def ending(stage: Stage, application: Application) -> None:
+    """What to try next."""
+    terminal = stage.terminal
+    terminal.act("Your turn")
+    stage.programs.ask("connections", "remove", CONNECTION)
+    terminal.say(
+        f"All of this took {terminal.seconds:.0f} s. The platform goes on, and so does the application; the\nstand-in for GitHub has ended, and its connection is removed."
+    )
+    token = Path(stage.platform["home"]) / "token"
+    terminal.say("Look:")
+    terminal.table([("the todo list", application.url), ("the console", stage.platform["url"]), ("its token", f"cat {token}")])
+    terminal.say("Try, in this order or another:")
+    terminal.table(
+        [
+            (f"cd {stage.checkout.folder}", "the checkout; then change something, commit, git push slipway main"),
+            *_program(),
+            ("slipway status", "what runs"),
+            ("slipway explain", "what caused what in the last deployment, with times"),
+            ("slipway deployments list", "all of them"),
+            ("slipway logs", "what the last one printed"),
+            ("slipway rollback", "back to the release before"),
+            ("slipway trust", "have this machine's browsers trust the local CA"),
+            ("slipway down", "stop the platform; the application goes on answering"),
+            ("slipway down --all", "stop everything; the data stay"),
+        ]
+    )
+
+
+def _program() -> list[tuple[str, str]]:
+    """How to have `slipway` at hand, where it is not."""
+    folder = Path(sys.executable).parent
+    on_path = str(folder) in os.environ.get("PATH", "").split(os.pathsep)
+    return [] if on_path else [(f"source {folder / 'activate'}", "to have slipway at hand")]
+
+
+def _accounts(programs: Programs) -> set[str]:
+    return {account for person in programs.ask("people", "list")["items"] for account in person["accounts"]}
+
+
+def _delivered(stage: Stage) -> None:
+    if not stage.forge.answers:
+        raise DemoFailed("The push moved nothing, so nothing was delivered.", "Run the demo again.")
+    answer = stage.forge.answers[-1]
+    if answer.status != 202:
+        raise DemoFailed(f"The delivery was answered with {answer.status}: {answer.text}", "See: slipway status")
+    stage.terminal.fact(f"POST /hooks/{CONNECTION}, signed: answered with 202, {json.loads(answer.text)['status']}.")
+
+
+def _deployment_of(stage: Stage, commit: str) -> dict[str, Any]:
+    deadline = time.monotonic() + _TAKEN_WITHIN_S
+    with stage.terminal.waiting("waiting for the deployment"):
+        while time.monotonic() < deadline:
+            for item in stage.programs.ask("deployments", "list", "--project", PROJECT)["items"]:
+                if item["commit"] == commit:
+                    found: dict[str, Any] = item
+                    return found
+            time.sleep(0.1)
+    raise DemoFailed(
+        f"No deployment of {commit[:8]} began within {_TAKEN_WITHIN_S:.0f} s.", "See: slipway status, slipway deployments list"
+    )
+
+
+def _application(stage: Stage, deployment: str) -> Application:
+    page = stage.programs.ask("deployments", "show", deployment)["deployment"]
+    if page["state"] != "succeeded" or not page["urls"]:
+        raise DemoFailed(f"The deployment ended as {page['state']}.", f"Why: slipway explain {deployment}")
+    return Application(page["urls"][0], stage.authority)
+
+
+def _asked(stage: Stage, application: Application, version: str) -> None:
+    status, answered, page = application.get("/")
+    if status != 200 or answered != version or f"version {version}" not in page.decode():
+        raise DemoFailed(f"{application.url} answers with status {status} and version {answered}, not {version}.")
+    issuer, until = application.certificate()
+    stage.terminal.fact(f"{application.url} answers:")
+    stage.terminal.quoted(f"status {status}, version {version}; certificate by “{issuer}”, good until {until}")
+
+
+def _remembered(stage: Stage, application: Application) -> None:
+    there = {todo["title"] for todo in application.todos()}
+    for title in TODOS:
+        if title not in there and application.add(title) != 201:
+            raise DemoFailed(f"The entry “{title}” was not taken.")
+    found = application.todos()
+    stage.terminal.fact(f"Its list has {len(found)} entries:")
+    stage.terminal.quoted("\n".join(f"{'☑' if todo['done'] else '☐'} {todo['title']}" for todo in reversed(found)))
+
+
+def _counted(stage: Stage, tally: Tally, versions: set[str]) -> None:
+    if tally.failures or not set(tally.by_version) <= versions:
+        raise DemoFailed(
+            f"{len(tally.failures)} of {tally.requests} requests failed; versions: {dict(tally.by_version)}. {tally.failures[:3]}"
+        )
+    shares = ", ".join(
+        f"{count} by version {version}" for version, count in sorted(tally.by_version.items(), key=lambda pair: int(pair[0]))
+    )
+    stage.terminal.fact(f"{tally.requests} requests in {tally.seconds:.1f} s meanwhile, 0 failed: {shares}.")
+    stage.terminal.quoted(f"The slowest took {tally.slowest_s * 1000:.0f} ms; half of them on a new TLS connection.")

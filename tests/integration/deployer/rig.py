@@ -1,5 +1,7 @@
 """A whole local target for tests: a home of its own, the real Docker engine, a real Traefik, and commands to drive it with."""
 
+import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -82,7 +84,7 @@ def machine() -> Iterator[Machine]:
     finally:
         process.terminate()
         process.wait()
-        remove_all({"slipway.instance": settings.instance})
+        asyncio.run(_remove_instance(settings.instance))
         shutil.rmtree(folder)
 
 
@@ -116,22 +118,20 @@ def _traefik(home: Home, web: int, secure: int, api: int) -> "subprocess.Popen[b
             return process
 
 
-def remove_all(labels: Mapping[str, str]) -> None:
+async def remove_all(docker: Docker, labels: Mapping[str, str]) -> None:
     """Removes every container, network and volume with these labels."""
-    filters = [part for name, value in labels.items() for part in ("--filter", f"label={name}={value}")]
-    for listing, removal in (
-        (("ps", "--all", "--quiet"), ("rm", "--force", "--volumes")),
-        (("network", "ls", "--quiet"), ("network", "rm")),
-        (("volume", "ls", "--quiet"), ("volume", "rm", "--force")),
-    ):
-        found = _docker(*listing, *filters).split()
-        if found:
-            _docker(*removal, *found)
+    filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+    containers = await docker.containers.list(all=True, filters=filters)
+    await asyncio.gather(*(container.delete(force=True, v=True) for container in containers))
+    for network in await docker.networks.list(filters=filters):
+        await docker._query_json(f"networks/{network['Id']}", "DELETE")
+    for volume in (await docker._query_json("volumes", params={"filters": json.dumps(filters)}))["Volumes"] or ():
+        await docker._query_json(f"volumes/{volume['Name']}", "DELETE")
 
 
-def _docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", "--host", ENGINE, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout
+async def _remove_instance(instance: str) -> None:
+    async with Docker(ENGINE) as docker:
+        await remove_all(docker, {"slipway.instance": instance})
 
 
 @dataclass
@@ -350,7 +350,7 @@ async def site(on: Machine) -> AsyncIterator[Site]:
         try:
             yield Site(on, target, docker, place)
         finally:
-            remove_all({"slipway.instance": on.settings.instance, "slipway.project": place.project})
+            await remove_all(docker, {"slipway.instance": on.settings.instance, "slipway.project": place.project})
             for kept in (on.settings.target_folder, on.settings.dynamic_folder, on.settings.certificate_folder):
                 for path in [path for path in kept.rglob("*") if path.is_file() and place.project in path.name]:
                     path.unlink()

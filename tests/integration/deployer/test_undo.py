@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
+from services.deployer.fence import Claim
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.releases import Release
@@ -106,6 +107,19 @@ async def test_request_that_lands_after_the_undo_is_swept(here: Site) -> None:
         else:
             await here.target.reconcile.once()
         assert await here.described() == before
+
+
+async def test_container_is_removed_by_its_own_undo(here: Site) -> None:
+    """The candidate goes by its undo, without the sweep's help; what is live stays."""
+    one, two = here.release("one"), here.release("two")
+    await deploy(here.deployment(), one)
+    before = await here.described()
+    second = here.deployment()
+    await second.do(c.DeployContainer, "deploy-container-web", f.ContainerDeployed, release=two, former=one)
+    claim = Claim(here.target.fence, here.place, second.epoch, second.id, "deploy-container-web")
+    assert await here.target.workloads.remove(claim, two)
+    assert not await here.target.workloads.remove(claim, one)
+    assert await here.described() == before
 
 
 async def test_undo_after_half_a_step(here: Site) -> None:

@@ -11,7 +11,8 @@ import httpx
 
 from services.deployer.fence import Claim
 from services.deployer.ports import Journal, Reached
-from services.deployer.targets.local.engine import Container, Engine
+from services.deployer.targets.local.container_state import Container
+from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.exits import explain_exit
 from services.deployer.targets.local.listening import listeners, port_problem
 from services.deployer.targets.local.load_balancer import LoadBalancer

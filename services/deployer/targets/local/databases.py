@@ -9,10 +9,11 @@ import asyncpg
 from services.deployer.fence import Claim
 from services.deployer.ports import Journal, Provisioned
 from services.deployer.targets.local import links
+from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.containers import Endpoint, Limits, configuration
 from services.deployer.targets.local.database_images import DatabaseImages
 from services.deployer.targets.local.database_rules import major_of, refuse_no_way_back
-from services.deployer.targets.local.engine import Container, Engine
+from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.exits import explain_exit
 from services.deployer.targets.local.naming import Role, container_name, place_labels
 from services.deployer.targets.local.networks import Networks

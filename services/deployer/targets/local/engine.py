@@ -7,62 +7,17 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import aiohttp
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
+from services.deployer.targets.local.container_state import Container, container_of
 from shared.participant import Unavailable
 
 Json = dict[str, Any]
 _CONNECTION_FAILED = 900
-
-
-@dataclass(frozen=True)
-class Container:
-    """A container as the engine shows it."""
-
-    id: str
-    name: str
-    labels: Mapping[str, str]
-    status: str
-    """created, running, paused, restarting, exited or dead."""
-    exit_code: int
-    out_of_memory: bool
-    error: str
-    pid: int
-    started_at: str
-    image: str
-    user: str
-    command: tuple[str, ...]
-    environment: tuple[str, ...]
-    stop_signal: str
-    memory_bytes: int
-    nano_cpus: int
-    restart_policy: str
-    read_only: bool
-    networks: Mapping[str, "Attachment"]
-    volumes: tuple[str, ...]
-
-    @property
-    def running(self) -> bool:
-        """Whether its process runs."""
-        return self.status in {"running", "paused"}
-
-    def label(self, name: str) -> str:
-        """The value of `slipway.<name>`; empty where it has none."""
-        return self.labels.get(f"slipway.{name}", "")
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """A container on a network: its fixed address, and the names that it is found by."""
-
-    address: str
-    aliases: tuple[str, ...]
 
 
 class Engine:
@@ -95,7 +50,7 @@ class Engine:
                 if error.status == 404:
                     return None
                 raise
-        return _container(shown)
+        return container_of(shown)
 
     async def summaries(self, labels: Mapping[str, str]) -> list[Json]:
         """The engine's own short form of all containers that carry these labels."""
@@ -207,7 +162,7 @@ class Engine:
     async def signalled(self, container: Container) -> bool:
         """Whether somebody sent the container a signal since it started: a person's `stop` or `kill`."""
         filters = json.dumps({"container": [container.id], "event": ["kill"]})
-        parameters = {"since": str(_seconds(container.started_at)), "until": str(int(time.time()) + 1), "filters": filters}
+        parameters = {"since": str(container.started_second), "until": str(int(time.time()) + 1), "filters": filters}
         async with _engine_errors(), self._docker._query("events", params=parameters) as answer:  # noqa: SLF001 -- aiodocker only follows events
             return bool((await answer.text()).strip())
 
@@ -324,40 +279,3 @@ async def _engine_errors() -> AsyncIterator[None]:
         raise
     except (aiohttp.ClientError, ConnectionError) as error:
         raise Unavailable(f"the container engine does not answer: {error!r}") from error
-
-
-def _seconds(moment: str) -> int:
-    """Of the engine's RFC 3339 times, with their nanoseconds, the whole seconds since the epoch."""
-    return int(datetime.fromisoformat(moment[:19] + "+00:00").timestamp())
-
-
-def _container(shown: Mapping[str, Any]) -> Container:
-    state, config, host = shown["State"], shown["Config"], shown["HostConfig"]
-    return Container(
-        id=shown["Id"],
-        name=shown["Name"].removeprefix("/"),
-        labels=config.get("Labels") or {},
-        status=state["Status"],
-        exit_code=state["ExitCode"],
-        out_of_memory=bool(state.get("OOMKilled")),
-        error=state.get("Error") or "",
-        pid=state["Pid"],
-        started_at=state["StartedAt"],
-        image=config["Image"],
-        user=config.get("User") or "",
-        command=tuple(config.get("Entrypoint") or ()) + tuple(config.get("Cmd") or ()),
-        environment=tuple(config.get("Env") or ()),
-        stop_signal=config.get("StopSignal") or "SIGTERM",
-        memory_bytes=host.get("Memory") or 0,
-        nano_cpus=host.get("NanoCpus") or 0,
-        restart_policy=host["RestartPolicy"]["Name"] or "no",
-        read_only=bool(host.get("ReadonlyRootfs")),
-        networks={name: _attachment(shown["Id"], part) for name, part in shown["NetworkSettings"]["Networks"].items()},
-        volumes=tuple(mount["Name"] for mount in shown.get("Mounts") or () if mount["Type"] == "volume"),
-    )
-
-
-def _attachment(container_id: str, part: Mapping[str, Any]) -> Attachment:
-    fixed = (part.get("IPAMConfig") or {}).get("IPv4Address") or part.get("IPAddress") or ""
-    aliases = tuple(sorted(alias for alias in part.get("Aliases") or () if not container_id.startswith(alias)))
-    return Attachment(fixed, aliases)

@@ -1,6 +1,7 @@
 """Why a container does not run, said so that its owner can act."""
 
-from services.deployer.targets.local.engine import Container, Engine
+from services.deployer.targets.local.container_state import Container
+from services.deployer.targets.local.engine import Engine
 from shared.participant import StepFailure
 
 _SIGNALS = 128

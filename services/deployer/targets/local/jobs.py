@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from services.deployer.fence import Claim
 from services.deployer.ports import Journal, Ran
 from services.deployer.targets.local import links
+from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of
-from services.deployer.targets.local.engine import Container, Engine
+from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.exits import size
 from services.deployer.targets.local.images import ensure_image
 from services.deployer.targets.local.naming import Role, container_name, labels, place_labels

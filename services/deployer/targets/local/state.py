@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from services.deployer.targets.local.engine import Container, Engine
+from services.deployer.targets.local.container_state import Container
+from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.naming import network_name, place_labels, route_name
 from services.deployer.targets.local.records import Placed, Records, ServiceRecord
 from services.deployer.targets.local.route_files import PREFIX

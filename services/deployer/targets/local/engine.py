@@ -36,8 +36,11 @@ class Engine:
         parameters = {"filters": json.dumps({"label": ["slipway.instance"]})}
         try:
             async with self._docker._query("events", params=parameters, timeout=None) as answer:  # noqa: SLF001 -- closed with the connection
-                async for _ in answer.content:
-                    pass
+                try:
+                    async for _ in answer.content:
+                        pass
+                finally:
+                    answer.close()
         except (DockerError, aiohttp.ClientError, ConnectionError):
             return
 

@@ -16,7 +16,7 @@ from shared.contracts.answers import Failure
 from shared.contracts.events import Event, Stage
 from shared.contracts.facts import Fact, UnknownFact
 from shared.contracts.logs import LogLines
-from shared.contracts.steps import STEP_KINDS
+from shared.contracts.steps import STEP_KINDS, title_of
 from shared.printable import printable
 
 
@@ -151,10 +151,7 @@ class Narrator:
     def _step(self, name: str) -> _Step:
         if name not in self._steps:
             kind = max((k for k in STEP_KINDS if name == k or name.startswith(f"{k}-")), key=len, default=None)
-            subject = name.removeprefix(kind or "").strip("-")
-            title = STEP_KINDS[kind].title if kind else name
-            stage = STEP_KINDS[kind].stage if kind else Stage.DEPLOY
-            self._steps[name] = _Step(f"{title} {subject}".strip(), stage)
+            self._steps[name] = _Step(title_of(name), STEP_KINDS[kind].stage if kind else Stage.DEPLOY)
         return self._steps[name]
 
     def _in_stage(self, stage: Stage | None) -> Iterator[Line]:
@@ -162,9 +159,8 @@ class Narrator:
             self._stage = stage
             yield Line(LineKind.STAGE, str(stage))
 
-    def _begin(self, event: Event, title: str) -> _Step:
+    def _begin(self, event: Event) -> _Step:
         step = self._step(event.step or "")
-        step.title = title or step.title
         step.started = event.time
         return step
 
@@ -186,7 +182,7 @@ class Narrator:
     def _planned(self, fact: e.DeploymentPlanned, _: Event) -> Iterator[Line]:
         for planned in fact.steps:
             step = self._step(planned.step)
-            step.title, step.stage = planned.title, planned.stage
+            step.stage = planned.stage
         yield from (Line(LineKind.NOTE, note) for note in fact.notes)
 
     @_lines_of.register
@@ -196,8 +192,8 @@ class Narrator:
             yield Line(LineKind.DETAIL, what)
 
     @_lines_of.register
-    def _started(self, fact: e.StepStarted, event: Event) -> Iterator[Line]:
-        step = self._begin(event, fact.title)
+    def _started(self, _: e.StepStarted, event: Event) -> Iterator[Line]:
+        step = self._begin(event)
         yield from self._in_stage(event.stage or step.stage)
         yield Line(LineKind.STARTED, step.title, event.step)
 
@@ -210,7 +206,7 @@ class Narrator:
     def _failed(self, fact: e.StepFailed, event: Event) -> Iterator[Line]:
         step = self._step(event.step or "")
         yield from self._in_stage(event.stage or step.stage)
-        yield Line(LineKind.FAILED, fact.title or step.title, event.step, _seconds(step.started, event.time))
+        yield Line(LineKind.FAILED, step.title, event.step, _seconds(step.started, event.time))
         yield from _why(fact.failure, tail=not step.logged)
 
     @_lines_of.register
@@ -233,18 +229,19 @@ class Narrator:
     @_lines_of.register
     def _turned_back(self, fact: e.CompensationStarted, _: Event) -> Iterator[Line]:
         self._back = True
-        yield Line(LineKind.BACK, f"Rolling back: {_first_line(fact.reason)}")
+        # A failure was told a moment ago; what else makes it go back, a cancel for one, was not.
+        yield Line(LineKind.BACK, "Rolling back" if fact.failure else f"Rolling back: {_first_line(fact.reason)}")
 
     @_lines_of.register
-    def _undoing(self, fact: e.UndoStarted, event: Event) -> Iterator[Line]:
-        step = self._begin(event, "")
-        yield Line(LineKind.UNDOING, fact.title or step.title, event.step)
+    def _undoing(self, _: e.UndoStarted, event: Event) -> Iterator[Line]:
+        step = self._begin(event)
+        yield Line(LineKind.UNDOING, step.title, event.step)
 
     @_lines_of.register
     def _undo_failed(self, fact: e.CompensationFailed, event: Event) -> Iterator[Line]:
         step = self._step(event.step or "")
         seconds = _seconds(step.started, event.time)
-        yield Line(LineKind.UNDO_FAILED, fact.title or step.title, event.step, seconds)
+        yield Line(LineKind.UNDO_FAILED, step.title, event.step, seconds)
         yield from _why(fact.failure, tail=True)
 
     @_lines_of.register
@@ -314,7 +311,7 @@ class Narrator:
 
 
 def _because(reason: str, failure: Failure | None) -> Iterator[Line]:
-    said = failure.message if failure else reason
+    said = failure.message if failure and failure.message not in reason else reason
     yield from (Line(LineKind.DETAIL, printable(line)) for line in said.splitlines() if line.strip())
 
 

@@ -105,7 +105,7 @@ def test_a_deployment_that_is_rolled_back_reads_like_this() -> None:
         story.event(e.StepStarted(attempt=1, title="check container web"), "check-container-web"),
         story.event(e.StepRetried(attempt=2, reason="the worker went away"), "check-container-web"),
         story.event(CandidateFailed(failure=FAILURE), "check-container-web", "failed", at=12),
-        story.event(e.CompensationStarted(epoch=2, reason="check container web failed\nand more")),
+        story.event(e.CompensationStarted(epoch=2, reason="check container web: web exited with code 1.", failure=FAILURE)),
         story.event(e.UndoStarted(attempt=1, title="deploy container web"), "deploy-container-web", at=12),
         story.event(f.ContainerRemoved(service="web"), "deploy-container-web", "undone", at=12.3),
         story.event(f.JobUndone(job="migrate", ran_undo=False), "run-job-migrate", "undone", at=12.4),
@@ -120,7 +120,7 @@ def test_a_deployment_that_is_rolled_back_reads_like_this() -> None:
         "      Look at its log.",
         "      │ Error: no module 'pg'",
         "",
-        "  Rolling back: check container web failed",
+        "  Rolling back",
         "    ↩ deploy container web                          0.3s",
         f"    ↩ {story.narrator.title('run-job-migrate')}: its container is gone; rows that it wrote stay",
         "",
@@ -131,6 +131,13 @@ def test_a_deployment_that_is_rolled_back_reads_like_this() -> None:
         "    ! Rows that 0002 wrote stay.",
         "    → slipway explain 01k",
     ]
+
+
+def test_a_cancel_that_goes_back_says_so() -> None:
+    """Its reason was not told before."""
+    story = Story()
+    told = story.tell(story.event(e.CompensationStarted(epoch=2, reason="cancelled by Ada\nand more")))
+    assert told == ["", "  Rolling back: cancelled by Ada"]
 
 
 def test_a_log_that_was_shown_is_not_repeated_when_its_step_fails() -> None:

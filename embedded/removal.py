@@ -45,5 +45,6 @@ def remove_instance(host: str, instance: str, *, volumes: bool) -> Removed:
 
 
 def _remove_container(host: str, identity: str) -> None:
+    """With its anonymous volumes; the named ones are data."""
     engine.order(host, "POST", f"/containers/{identity}/stop?t={_STOP_SECONDS}", _REQUEST_LIMIT)
-    engine.order(host, "DELETE", f"/containers/{identity}?force=true", _REQUEST_LIMIT)
+    engine.order(host, "DELETE", f"/containers/{identity}?force=true&v=true", _REQUEST_LIMIT)

@@ -23,3 +23,12 @@ async def eventually(probe: Callable[[], Awaitable[T]], *, within: float = 10.0,
         if time.monotonic() > deadline:
             raise failure or AssertionError(f"not within {within} s")
         await asyncio.sleep(every)
+
+
+def until(probe: Callable[[], T | None], *, within: float, every: float = 0.05, what: str = "") -> T:
+    """As `eventually`, for tests without an event loop: the first true answer of the probe."""
+    deadline = time.monotonic() + within
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        time.sleep(every)
+    return found

@@ -115,8 +115,12 @@ def scratch() -> Iterator[Scratch]:
 
 
 def forget_pulled(registry: str) -> None:
-    """Remove from the engine the images that were pulled from a test's own registry (host:port)."""
+    """Remove from the engine the images of a test's own registry (host:port), by name: another's names for the same image stay."""
     engine = Scratch("")
-    pulled = engine.docker("images", "--quiet", "--filter", f"reference={registry}/*/*").split()
-    if pulled:
-        engine.docker("rmi", "--force", *sorted(set(pulled)))
+    patterns = [part for depth in ("*/*", "*/*/*") for part in ("--filter", f"reference={registry}/{depth}")]
+    listed = engine.docker("images", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}", *patterns)
+    rows = [line.split() for line in listed.splitlines()]
+    # With the last tag its digests go, too.
+    names = {f"{repository}:{tag}" if tag != "<none>" else f"{repository}@{digest}" for repository, tag, digest in rows}
+    if names:
+        engine.docker("rmi", *sorted(names))

@@ -1,0 +1,12 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.platform import Platform, running_platform
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """One platform for all of these tests."""
+    with running_platform() as started:
+        yield started

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 POLL_S = 5.0
 """How late a replica notices what another one could not fetch."""
-LONGEST_PAUSE_S = 10.0
+LONGEST_PAUSE_S = 2.0
 
 
 class Mirror:
@@ -75,7 +75,7 @@ class Mirror:
             self._there.set()
         if done >= wanted:
             return
-        reply = await self._catalogue.Channels(pb.ChannelsRequest(), timeout=CALL_S)
+        reply = await self._catalogue.Channels(pb.ChannelsRequest(), timeout=CALL_S, wait_for_ready=True)
         async with self._pool.acquire() as connection, connection.transaction():
             await channels.replace(connection, self._vault, [_channel(each) for each in reply.channels], wanted)
         self._there.set()

@@ -1,5 +1,6 @@
 """Narration as plain text, for where a line that was written cannot be written again: the git remote, a pipe, a file."""
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -7,6 +8,8 @@ from shared.narration import Line, LineKind
 
 WIDTH = 56
 """Where the seconds stand, as columns from the left."""
+LONGEST = 72
+"""Columns of a line; git puts `remote: ` before it, and a terminal has 80. Logs and addresses stay whole."""
 _TIMED = {
     LineKind.DONE: "✓",
     LineKind.FAILED: "✗",
@@ -58,21 +61,23 @@ class PlainText:
                 self._announced.discard(line.step)
             case LineKind.DONE | LineKind.FAILED | LineKind.UNDONE | LineKind.UNDO_FAILED:
                 self._running.pop(line.step or "", None)
-                yield _timed(f"    {_TIMED[line.kind]} {line.text}", line.seconds)
+                yield from _timed(f"    {_TIMED[line.kind]} ", line.text, line.seconds)
             case LineKind.LOG:
                 yield from self._announce(line.step, now)
                 yield f"      │ {line.text}"
             case LineKind.BACK:
                 self._running.clear()
                 yield from self._gap()
-                yield f"  {line.text}"
+                yield from _wrapped("  ", line.text)
             case LineKind.SUCCEEDED | LineKind.ENDED:
                 self._running.clear()
                 yield from self._gap()
                 mark = "✓" if line.kind is LineKind.SUCCEEDED else "✗"
-                yield f"  {mark} {line.text}" + (f" in {duration(line.seconds)}" if line.seconds else "")
+                yield from _wrapped(f"  {mark} ", line.text + (f" in {duration(line.seconds)}" if line.seconds else ""))
+            case LineKind.ADDRESS | LineKind.HINT:
+                yield f"{_SIMPLE[line.kind]}{line.text}"
             case simple:
-                yield f"{_SIMPLE[simple]}{line.text}"
+                yield from _wrapped(_SIMPLE[simple], line.text)
 
     def _announce(self, step: str | None, now: float) -> Iterator[str]:
         title, _ = self._running.get(step or "", ("", 0.0))
@@ -87,8 +92,21 @@ class PlainText:
             yield ""
 
 
-def _timed(text: str, seconds: float | None) -> str:
-    return text if seconds is None else f"{text.ljust(WIDTH - 8)} {duration(seconds):>7}"
+def _timed(start: str, text: str, seconds: float | None) -> Iterator[str]:
+    """What is too long for one line has what stands in brackets below."""
+    more = ""
+    if seconds is not None and len(start + text) > LONGEST - 8 and text.endswith(")"):
+        text, _, more = text.removesuffix(")").partition(" (")
+    yield f"{start}{text}" if seconds is None else f"{(start + text).ljust(WIDTH - 8)} {duration(seconds):>7}"
+    if more:
+        yield from _wrapped("      ", more)
+
+
+def _wrapped(start: str, text: str) -> Iterator[str]:
+    """A word that is longer than a line, an address for one, stays whole."""
+    lines = textwrap.wrap(text, LONGEST - len(start), break_long_words=False, break_on_hyphens=False)
+    yield start + (lines[0] if lines else "")
+    yield from (" " * len(start) + line for line in lines[1:])
 
 
 def duration(seconds: float) -> str:

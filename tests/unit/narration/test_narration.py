@@ -16,7 +16,7 @@ from shared.contracts.places import EnvironmentKind
 from shared.contracts.releases import ReleaseKind
 from shared.contracts.steps import CandidateFailed
 from shared.narration import LineKind, Narrator
-from shared.plain import PlainText, duration
+from shared.plain import LONGEST, PlainText, duration
 from shared.printable import printable
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -138,6 +138,21 @@ def test_a_cancel_that_goes_back_says_so() -> None:
     story = Story()
     told = story.tell(story.event(e.CompensationStarted(epoch=2, reason="cancelled by Ada\nand more")))
     assert told == ["", "  Rolling back: cancelled by Ada"]
+
+
+def test_lines_fit_a_terminal() -> None:
+    """Also behind git's `remote: `; what a step has to say goes below it where it is long."""
+    story, rule = Story(), "admin on organization main may deploy to production"
+    why = "web did not become healthy within 10 s and 3 tries: GET /healthz on port 3000 answers with status 503"
+    told = story.tell(
+        story.event(e.StepStarted(attempt=1, title="check permissions"), "authorise"),
+        story.event(f.DeploymentAuthorized(rule=rule), "authorise", "done", at=0.1),
+        story.event(e.DeploymentRolledBack(reason=why, seconds=17)),
+    )
+    assert told[2:4] == ["    ✓ check permissions                             0.1s", f"      {rule}"]
+    assert "      web did not become healthy within 10 s and 3 tries: GET /healthz" in told
+    assert "      on port 3000 answers with status 503" in told
+    assert max(map(len, told)) <= LONGEST
 
 
 def test_a_log_that_was_shown_is_not_repeated_when_its_step_fails() -> None:

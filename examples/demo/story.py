@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ PROJECT = "demo"
 CONNECTION = "demo-github"
 TODOS = ("Buy milk", "Water the plants", "Deploy on a Friday")
 _TAKEN_WITHIN_S = 20.0
+_SETTINGS = ("SLIPWAY_HOME", "SLIPWAY_HTTP", "SLIPWAY_WEB_PORT", "SLIPWAY_HTTPS_PORT", "SLIPWAY_NATS_PORT")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ class Stage:
 
 def tell(terminal: Terminal) -> None:
     """The whole story; raises `DemoFailed` where it goes otherwise."""
-    terminal.title("Slipway shows itself", "A todo list (Node.js, PostgreSQL) is deployed, released anew, and saved from a bad commit.")
+    terminal.title(
+        "Slipway shows itself",
+        "A todo list (Node.js and PostgreSQL) is deployed by a push to a forge, released\nanew under load, and kept from a broken commit.",
+    )
     programs = Programs(terminal)
     platform = start(terminal, programs)
     folder = Path(platform["home"]) / "demo"
@@ -160,28 +166,33 @@ def ending(stage: Stage, application: Application) -> None:
     token = Path(stage.platform["home"]) / "token"
     terminal.say("Look:")
     terminal.table([("the todo list", application.url), ("the console", stage.platform["url"]), ("its token", f"cat {token}")])
-    terminal.say("Try, in this order or another:")
+    terminal.say("Go on from here:")
+    for line in (*_at_hand(), f"cd {stage.checkout.folder}"):
+        terminal.typed(line)
+    terminal.say("and try:")
     terminal.table(
         [
-            (f"cd {stage.checkout.folder}", "the checkout; then change something, commit, git push slipway main"),
-            *_program(),
             ("slipway status", "what runs"),
             ("slipway explain", "what caused what in the last deployment, with times"),
             ("slipway deployments list", "all of them"),
             ("slipway logs", "what the last one printed"),
             ("slipway rollback", "back to the release before"),
-            ("slipway trust", "have this machine's browsers trust the local CA"),
-            ("slipway down", "stop the platform; the application goes on answering"),
+            ("git push slipway main", "after a commit of yours: the next release"),
+            ("slipway trust", "have this machine's programs trust the local CA"),
+            ("slipway down", "stop the platform; the application goes on"),
             ("slipway down --all", "stop everything; the data stay"),
         ]
     )
 
 
-def _program() -> list[tuple[str, str]]:
-    """How to have `slipway` at hand, where it is not."""
+def _at_hand() -> Iterator[str]:
+    """What a shell needs first: the program, and the variables that the demo was given."""
     folder = Path(sys.executable).parent
-    on_path = str(folder) in os.environ.get("PATH", "").split(os.pathsep)
-    return [] if on_path else [(f"source {folder / 'activate'}", "to have slipway at hand")]
+    if str(folder) not in os.environ.get("PATH", "").split(os.pathsep):
+        yield f"source {folder / 'activate'}"
+    given = [f"{name}={shlex.quote(value)}" for name, value in sorted(os.environ.items()) if name in _SETTINGS]
+    if given:
+        yield "export " + " \\\n       ".join(given)
 
 
 def _accounts(programs: Programs) -> set[str]:
@@ -224,7 +235,7 @@ def _asked(stage: Stage, application: Application, version: str) -> None:
         raise DemoFailed(f"{application.url} answers with status {status} and version {answered}, not {version}.")
     issuer, until = application.certificate()
     stage.terminal.fact(f"{application.url} answers:")
-    stage.terminal.quoted(f"status {status}, version {version}; certificate by “{issuer}”, good until {until}")
+    stage.terminal.quoted(f"status {status}, version {version}\nTLS verified: {issuer}, good until {until}")
 
 
 def _remembered(stage: Stage, application: Application) -> None:
@@ -243,7 +254,7 @@ def _counted(stage: Stage, tally: Tally, versions: set[str]) -> None:
             f"{len(tally.failures)} of {tally.requests} requests failed; versions: {dict(tally.by_version)}. {tally.failures[:3]}"
         )
     shares = ", ".join(
-        f"{count} by version {version}" for version, count in sorted(tally.by_version.items(), key=lambda pair: int(pair[0]))
+        f"{count} answered by version {version}" for version, count in sorted(tally.by_version.items(), key=lambda pair: int(pair[0]))
     )
-    stage.terminal.fact(f"{tally.requests} requests in {tally.seconds:.1f} s meanwhile, 0 failed: {shares}.")
-    stage.terminal.quoted(f"The slowest took {tally.slowest_s * 1000:.0f} ms; half of them on a new TLS connection.")
+    stage.terminal.fact(f"{tally.requests} requests meanwhile ({tally.seconds:.0f} s), 0 failed.")
+    stage.terminal.quoted(f"{shares}\nThe slowest took {tally.slowest_s * 1000:.0f} ms; half of them came on new TLS connections.")

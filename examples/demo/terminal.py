@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 WIDTH = 80
@@ -30,7 +29,7 @@ class Terminal:
         """The first lines."""
         self._console.print()
         self._console.print(Text(text, style="bold"))
-        self._console.print(Text(below, style="dim"))
+        self._console.print(Text(below, style="dim"), soft_wrap=True)
 
     def act(self, text: str) -> None:
         """A new part of the story."""
@@ -49,14 +48,18 @@ class Terminal:
         self._console.print()
         self._console.print(Text(f"$ {shlex.join(words)}", style="bold yellow"), soft_wrap=True)
 
+    def typed(self, line: str) -> None:
+        """A line for the reader's own shell."""
+        self._console.print(Text(f"  {line}", style="yellow"), soft_wrap=True)
+
     def fact(self, text: str) -> None:
         """Something that was seen to be so."""
-        self._console.print(Text.assemble(("✓ ", "bold green"), text))
+        self._console.print(Text.assemble(("✓ ", "bold green"), text), soft_wrap=True)
 
     def quoted(self, text: str) -> None:
         """What somebody answered, line by line."""
         for line in text.rstrip().splitlines():
-            self._console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
+            self._console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
 
     def table(self, rows: list[tuple[str, str]]) -> None:
         """Two columns."""
@@ -73,11 +76,11 @@ class Terminal:
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
-        """Shows that something goes on: a spinner on a terminal, a line elsewhere where it takes longer than a second."""
+        """Shows that something goes on: a spinner on a terminal, a line elsewhere where it takes longer than two seconds."""
         began = time.monotonic()
         with self._console.status(text) if self._console.is_terminal else _nothing():
             yield
-        if not self._console.is_terminal and time.monotonic() - began > 1:
+        if not self._console.is_terminal and time.monotonic() - began > 2:
             self._console.print(Text(f"  … {text}: {time.monotonic() - began:.1f}s", style="dim"))
 
 

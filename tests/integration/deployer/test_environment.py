@@ -1,5 +1,6 @@
 """What a container gets: variables, secrets, names, limits, and nothing more."""
 
+import asyncio
 import json
 
 from shared.contracts import commands as c
@@ -119,3 +120,27 @@ async def test_service_that_is_gone(here: Site) -> None:
     await last.do(c.RemoveService, "remove-service-web", f.ServiceRemoved, former=web)
     state = await here.target.state.describe(here.place)
     assert not any((state.containers, state.routes, state.networks, state.domains, state.certificates, state.services))
+
+
+async def test_many_steps_at_once(here: Site) -> None:
+    """Services and a database of a new environment are made side by side, on one network, each with an address of its own."""
+    first = here.deployment()
+    releases = [here.release(name, service=name) for name in ("web", "shop", "blog")]
+    spec = here.database()
+    await asyncio.gather(
+        first.do(c.ProvisionDatabase, "provision-database-main", f.DatabaseProvisioned, database=spec),
+        *(prepare(first, release) for release in releases),
+    )
+    for release in releases:
+        await switch(first, release)
+    for release in releases:
+        assert await here.get(release.service) == (200, release.service)
+    state = await here.target.state.describe(here.place)
+    addresses = [part["address"] for container in state.containers.values() for part in container["networks"].values()]  # type: ignore[attr-defined]
+    assert len(set(addresses)) == 4
+    assert len(state.networks) == 1
+    for release in reversed(releases):
+        await roll_back(first, release)
+    await first.undo(c.ProvisionDatabase, "provision-database-main", f.DatabaseRestored, database=spec)
+    state = await here.target.state.describe(here.place)
+    assert not any((state.containers, state.routes, state.networks, state.domains, state.certificates, state.services, state.databases))

@@ -15,6 +15,7 @@ from cli.patience import patience
 from cli.session import command, session
 
 if TYPE_CHECKING:
+    from embedded.display import LiveProgress
     from embedded.preflight import Finding as Obstacle
     from embedded.progress import Progress, Report
     from embedded.status import Status
@@ -59,12 +60,13 @@ def _print_progress(progress: "Progress") -> None:
     print(json.dumps(asdict(progress)), flush=True)
 
 
-def _telling(live: "Report", *, detach: bool) -> "Report":
-    """Passes on, and says where the platform is once it is there."""
+def _telling(live: "LiveProgress", *, detach: bool) -> "Report":
+    """Passes on; once the platform is there, says where and stops redrawing."""
 
     def report(progress: "Progress") -> None:
         live(progress)
         if progress.part == "slipway" and progress.state == "ready" and not detach:
+            live.__exit__(None, None, None)
             current = session()
             ready = f"Ready at {current.settings.base_url} after {progress.seconds:.1f} s. Ctrl-C ends it; applications go on."
             current.err.print(Text(ready, style="green"))

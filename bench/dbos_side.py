@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 
+import uvloop
 from dbos import DBOS, DBOSConfig
 
 
@@ -24,11 +25,11 @@ async def five(number: int) -> int:
 def measure(dsn: str, sagas: int, at_once: int) -> float:
     """Workflows a second."""
     logging.getLogger("dbos").setLevel(logging.ERROR)
-    config: DBOSConfig = {"name": "bench", "system_database_url": dsn, "log_level": "ERROR", "run_admin_server": False}
+    config: DBOSConfig = {"name": "bench", "system_database_url": dsn, "log_level": "ERROR"}
     DBOS(config=config)
     DBOS.launch()
     try:
-        return asyncio.run(_run(sagas, at_once))
+        return uvloop.run(_run(sagas, at_once))
     finally:
         DBOS.destroy()
 

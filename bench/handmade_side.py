@@ -11,7 +11,6 @@ from contextlib import suppress
 
 import asyncpg
 import nats
-
 from nats.js import JetStreamContext
 
 from bench import five_steps
@@ -20,7 +19,7 @@ from services.coordinator.saga import DeploymentState, Saga, Step
 from shared.contracts.answers import Answer, Outcome
 from shared.contracts.commands import Direction
 from shared.contracts.events import DeploymentSucceeded, Event, StepStarted
-from shared.messages import new_id, utc_now
+from shared.messages import Message, new_id, utc_now
 from shared.outbox import Outbox
 
 _TABLE = "CREATE TABLE IF NOT EXISTS handmade (id text PRIMARY KEY, step int NOT NULL, state text NOT NULL, body jsonb NOT NULL)"
@@ -49,12 +48,14 @@ class Loop:
         self.sagas[saga.id], self.ended[saga.id] = saga, asyncio.Event()
         rows = self.outbox.columns([self._command(saga, 0)])
         async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute("INSERT INTO handmade VALUES ($1, 0, 'running', $2)", saga.id, json.dumps({"plan": plan.model_dump(mode="json")}))
+            await connection.execute(
+                "INSERT INTO handmade VALUES ($1, 0, 'running', $2)", saga.id, json.dumps({"plan": plan.model_dump(mode="json")})
+            )
             await connection.execute(_ADD, *rows)
         await self._publish(rows)
         await self.ended[saga.id].wait()
 
-    def _command(self, saga: Saga, number: int) -> object:
+    def _command(self, saga: Saga, number: int) -> Message:
         step: Step = saga.steps[f"connect-container-s{number}"]
         step.attempt = 1
         return command(saga, step, Direction.DO, utc_now())
@@ -70,7 +71,7 @@ class Loop:
                     await message.ack()
 
     async def _take(self, answers: list[Answer]) -> None:
-        out: list[object] = []
+        out: list[Message] = []
         moved: dict[str, tuple[int, str]] = {}
         closed: list[str] = []
         async with self.pool.acquire() as connection, connection.transaction():
@@ -95,7 +96,7 @@ class Loop:
                 elif answer.outcome is Outcome.DONE:
                     moved[saga.id] = (at[saga.id], "succeeded")
                     out.append(Event.of(DeploymentSucceeded(), place.organization, place.project, place.environment, deployment=saga.id))
-            columns = self.outbox.columns(out)  # type: ignore[arg-type]
+            columns = self.outbox.columns(out)
             await connection.execute(_SAVE, list(moved), [step for step, _ in moved.values()], [state for _, state in moved.values()])
             await connection.execute(_ADD, *columns)
             await connection.execute(_CLOSE, closed)
@@ -126,7 +127,10 @@ async def measure(url: str, dsn: str, sagas: int, at_once: int) -> float:
         reader = asyncio.create_task(loop.run())
         begin = time.perf_counter()
         left = iter(range(sagas))
-        await asyncio.gather(*(_worker(loop, left) for _ in range(at_once)))
+        work = asyncio.create_task(_all(loop, left, at_once))
+        await asyncio.wait({reader, work}, return_when=asyncio.FIRST_COMPLETED)
+        if reader.done():
+            await reader  # it failed: say why
         rate = sagas / (time.perf_counter() - begin)
         reader.cancel()
     await client.close()
@@ -136,3 +140,7 @@ async def measure(url: str, dsn: str, sagas: int, at_once: int) -> float:
 async def _worker(loop: Loop, left: Iterator[int]) -> None:
     for number in left:
         await loop.start(number)
+
+
+async def _all(loop: Loop, left: Iterator[int], at_once: int) -> None:
+    await asyncio.gather(*(_worker(loop, left) for _ in range(at_once)))

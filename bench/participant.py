@@ -1,10 +1,12 @@
-"""A participant that does nothing: answers `accepted` and `done` to every command, many at a time. A process of its own."""
+"""A participant that does nothing: answers `done` to every command, many at a time. A process of its own.
+
+Like the real ones it sends no `accepted` for a step that ends at once.
+"""
 
 import asyncio
 import sys
 
 import nats
-
 
 from shared.contracts.answers import Outcome, answer
 from shared.contracts.commands import ConnectContainer
@@ -25,10 +27,9 @@ async def main(url: str) -> None:
         for message in messages:
             command = ConnectContainer.decode(message.data)
             done = ContainerConnected(service=command.release.service, address="10.0.0.2")
-            for outcome, fact in ((Outcome.ACCEPTED, None), (Outcome.DONE, done)):
-                reply = answer(command, "deployer", outcome, fact=fact)
-                subject = f"slipway.res.local.deployer.{command.step_key}"
-                said.append(js.publish(subject, reply.encode(), headers=reply.headers("deployer")))
+            reply = answer(command, "deployer", Outcome.DONE, fact=done)
+            subject = f"slipway.res.local.deployer.{command.step_key}"
+            said.append(js.publish(subject, reply.encode(), headers=reply.headers("deployer")))
         await asyncio.gather(*said)
         for message in messages:
             await message.ack()

@@ -116,9 +116,9 @@ class _Reader(Generic[T]):
             return
         try:
             await self._handle([item for _, item in received])
-        except UNAVAILABLE:
-            raise
-        except Exception as error:  # noqa: BLE001 -- the process edge: every message of the batch is tried on its own below
+        except Exception as error:  # the process edge: every message of the batch is tried on its own below
+            if _is_outage(error):
+                raise
             log.warning("batch failed, trying one by one", durable=self._durable, error=repr(error))
             for message, item in received:
                 await self._take_one(message, item)
@@ -128,9 +128,9 @@ class _Reader(Generic[T]):
     async def _take_one(self, message: Msg, item: Received[T]) -> None:
         try:
             await self._handle([item])
-        except UNAVAILABLE:
-            raise
         except Exception as error:
+            if _is_outage(error):
+                raise
             if item.tries >= TRIES:
                 log.exception("message given up", durable=self._durable, subject=item.subject)
                 await self._bury(message, error)
@@ -162,6 +162,12 @@ class _Reader(Generic[T]):
         await bury(self._bus, self._durable, message.subject, dict(message.headers or {}), message.data, error)
         await message.term()
         DEAD.labels(self._durable).inc()
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether it says that infrastructure is away. asyncpg's `DataError`, for a value that no column takes, is an
+    `InterfaceError` by class and the message's own fault by meaning."""
+    return isinstance(error, UNAVAILABLE) and not isinstance(error, ValueError)
 
 
 async def bury(bus: Bus, durable: str, subject: str, headers: dict[str, str], body: bytes, error: BaseException) -> None:

@@ -21,7 +21,7 @@ DAY = 86_400.0
 PARTICIPANTS = ("auth", "builder", "deployer")
 WORKERS = {"builds": 2, "effects": 8, "waits": 16, "undos": 8}
 """How many commands of a pool one participant works at, all replicas together (`max_ack_pending`)."""
-ACK_WAIT_S = 30.0
+ACK_WAIT_S = 15.0
 """A worker says `in_progress` well within this; after it a command is given to another."""
 
 

@@ -13,7 +13,7 @@ help: ## what there is
 install: $(STAMP) ## everything that the platform and its tests need (Debian packages as root, Python packages in .venv)
 
 $(STAMP): requirements/dev.txt pyproject.toml scripts/install
-	scripts/install
+	@scripts/install
 	@touch $@
 
 demo: install ## start the platform and deploy the example, three times

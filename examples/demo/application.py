@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,8 +53,8 @@ class Application:
         """One entry more; the status of the answer."""
         return self._ask("POST", "/api/todos", json.dumps({"title": title}).encode())[0]
 
-    def certificate(self) -> tuple[str, str]:
-        """Who signed it, and until when it holds."""
+    def certificate(self) -> tuple[str, date]:
+        """Who signed it, and the last day on which it holds."""
         connection = self.connection()
         connection.connect()
         try:
@@ -61,7 +62,8 @@ class Application:
         finally:
             connection.close()
         issuer = dict(pair for group in found["issuer"] for pair in group)
-        return issuer.get("commonName", "?"), found["notAfter"]
+        until = datetime.fromtimestamp(ssl.cert_time_to_seconds(found["notAfter"]), UTC)
+        return issuer.get("commonName", "?"), until.date()
 
     def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, str, bytes]:
         connection = self.connection()

@@ -1,12 +1,9 @@
 """What `make demo` shows, act by act. Each promise is looked at before it is said to be kept."""
 
-import json
 import os
 import shlex
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +13,11 @@ from examples.demo.checkout import Checkout
 from examples.demo.failures import DemoFailed
 from examples.demo.forge import Forge
 from examples.demo.programs import Programs
+from examples.demo.promises import CONNECTION, PROJECT, Stage, answers, application_of, counted, delivered, deployment_of, remembers
 from examples.demo.terminal import Terminal
-from examples.demo.visitors import Tally, visiting
+from examples.demo.visitors import visiting
 
-PROJECT = "demo"
-CONNECTION = "demo-github"
-TODOS = ("Buy milk", "Water the plants", "Deploy on a Friday")
-_TAKEN_WITHIN_S = 20.0
 _SETTINGS = ("SLIPWAY_HOME", "SLIPWAY_HTTP", "SLIPWAY_WEB_PORT", "SLIPWAY_HTTPS_PORT", "SLIPWAY_NATS_PORT")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What every act needs."""
-
-    terminal: Terminal
-    programs: Programs
-    checkout: Checkout
-    forge: Forge
-    platform: dict[str, Any]
-    """What `slipway status` says."""
-
-    @property
-    def authority(self) -> Path:
-        """The local CA's certificate."""
-        return Path(self.platform["home"]) / "ca" / "ca.pem"
 
 
 def tell(terminal: Terminal) -> None:
@@ -89,12 +66,12 @@ def forge_push(stage: Stage) -> tuple[Application, str]:
     version, commit = stage.checkout.commit_good("Keep a list of things to do")
     stage.checkout.point("origin", stage.forge.clone_url)
     stage.programs.must("git", "push", "--quiet", "origin", "main", folder=stage.checkout.folder)
-    _delivered(stage)
-    deployment = _deployment_of(stage, commit)
+    delivered(stage)
+    deployment = deployment_of(stage, commit)
     stage.programs.must("slipway", "logs", "--follow", deployment["id"], remedy=f"Why: slipway explain {deployment['id']}")
-    application = _application(stage, deployment["id"])
-    _asked(stage, application, version)
-    _remembered(stage, application)
+    application = application_of(stage, deployment["id"])
+    answers(stage, application, version)
+    remembers(stage, application)
     return application, version
 
 
@@ -126,10 +103,10 @@ def own_push(stage: Stage, application: Application, before: str) -> Application
     version, commit = stage.checkout.commit_good("Keep the list tidier")
     with visiting(application) as tally:
         stage.programs.must("slipway", "push", "--project", PROJECT, folder=stage.checkout.folder)
-        deployment = _deployment_of(stage, commit)
-    application = _application(stage, deployment["id"])
-    _asked(stage, application, version)
-    _counted(stage, tally, {before, version})
+        deployment = deployment_of(stage, commit)
+    application = application_of(stage, deployment["id"])
+    answers(stage, application, version)
+    counted(stage, tally, {before, version})
     if tally.by_version[version] == 0:
         raise DemoFailed(f"No visitor ever saw version {version}.")
     return application
@@ -146,10 +123,10 @@ def bad_push(stage: Stage, application: Application) -> None:
     stage.terminal.quoted(stage.checkout.difference())
     with visiting(application) as tally:
         stage.programs.must("git", "push", "slipway", "main", folder=stage.checkout.folder)
-        deployment = _deployment_of(stage, commit)
+        deployment = deployment_of(stage, commit)
     if deployment["state"] != "rolled_back":
         raise DemoFailed(f"The deployment is {deployment['state']}, not rolled back.", f"Why: slipway explain {deployment['id']}")
-    _counted(stage, tally, {serving})
+    counted(stage, tally, {serving})
     if application.todos() != before:
         raise DemoFailed("The list is not what it was before the broken commit.")
     stage.terminal.fact(f"Version {serving} answers as before, with all {len(before)} entries of its list.")
@@ -197,64 +174,3 @@ def _at_hand() -> Iterator[str]:
 
 def _accounts(programs: Programs) -> set[str]:
     return {account for person in programs.ask("people", "list")["items"] for account in person["accounts"]}
-
-
-def _delivered(stage: Stage) -> None:
-    if not stage.forge.answers:
-        raise DemoFailed("The push moved nothing, so nothing was delivered.", "Run the demo again.")
-    answer = stage.forge.answers[-1]
-    if answer.status != 202:
-        raise DemoFailed(f"The delivery was answered with {answer.status}: {answer.text}", "See: slipway status")
-    stage.terminal.fact(f"POST /hooks/{CONNECTION}, signed: answered with 202, {json.loads(answer.text)['status']}.")
-
-
-def _deployment_of(stage: Stage, commit: str) -> dict[str, Any]:
-    deadline = time.monotonic() + _TAKEN_WITHIN_S
-    with stage.terminal.waiting("waiting for the deployment"):
-        while time.monotonic() < deadline:
-            for item in stage.programs.ask("deployments", "list", "--project", PROJECT)["items"]:
-                if item["commit"] == commit:
-                    found: dict[str, Any] = item
-                    return found
-            time.sleep(0.1)
-    raise DemoFailed(
-        f"No deployment of {commit[:8]} began within {_TAKEN_WITHIN_S:.0f} s.", "See: slipway status, slipway deployments list"
-    )
-
-
-def _application(stage: Stage, deployment: str) -> Application:
-    page = stage.programs.ask("deployments", "show", deployment)["deployment"]
-    if page["state"] != "succeeded" or not page["urls"]:
-        raise DemoFailed(f"The deployment ended as {page['state']}.", f"Why: slipway explain {deployment}")
-    return Application(page["urls"][0], stage.authority)
-
-
-def _asked(stage: Stage, application: Application, version: str) -> None:
-    status, answered, page = application.get("/")
-    if status != 200 or answered != version or f"version {version}" not in page.decode():
-        raise DemoFailed(f"{application.url} answers with status {status} and version {answered}, not {version}.")
-    issuer, until = application.certificate()
-    stage.terminal.fact(f"{application.url} answers:")
-    stage.terminal.quoted(f"status {status}, version {version}\nTLS verified: {issuer}, good until {until}")
-
-
-def _remembered(stage: Stage, application: Application) -> None:
-    there = {todo["title"] for todo in application.todos()}
-    for title in TODOS:
-        if title not in there and application.add(title) != 201:
-            raise DemoFailed(f"The entry “{title}” was not taken.")
-    found = application.todos()
-    stage.terminal.fact(f"Its list has {len(found)} entries:")
-    stage.terminal.quoted("\n".join(f"{'☑' if todo['done'] else '☐'} {todo['title']}" for todo in reversed(found)))
-
-
-def _counted(stage: Stage, tally: Tally, versions: set[str]) -> None:
-    if tally.failures or not set(tally.by_version) <= versions:
-        raise DemoFailed(
-            f"{len(tally.failures)} of {tally.requests} requests failed; versions: {dict(tally.by_version)}. {tally.failures[:3]}"
-        )
-    shares = ", ".join(
-        f"{count} answered by version {version}" for version, count in sorted(tally.by_version.items(), key=lambda pair: int(pair[0]))
-    )
-    stage.terminal.fact(f"{tally.requests} requests meanwhile ({tally.seconds:.0f} s), 0 failed.")
-    stage.terminal.quoted(f"{shares}\nThe slowest took {tally.slowest_s * 1000:.0f} ms; half of them came on new TLS connections.")

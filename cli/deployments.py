@@ -9,7 +9,7 @@ from rich.text import Text
 from cli.answers import Json
 from cli.requesting import finish, request, run, settled
 from cli.session import command, session
-from cli.where import Environment, Project, environment_path, newest_deployment, place_of
+from cli.where import Environment, Project, environment_path, git, newest_deployment, place_of
 from shared.printable import printable
 
 Id = Annotated[str, typer.Argument(help="A deployment's id.")]
@@ -39,7 +39,7 @@ def deploy(
     project: Project = None,
     environment: Environment = "production",
     ref: Annotated[str | None, typer.Option(help="A branch or full ref.")] = None,
-    commit: Annotated[str | None, typer.Option(help="A full commit id.")] = None,
+    commit: Annotated[str | None, typer.Option(help="A commit: its full id, or any name that the checkout knows.")] = None,
     again: Annotated[bool, typer.Option("--again", help="What was deployed last, once more.")] = False,
     detach: Detach = False,
 ) -> None:
@@ -51,7 +51,7 @@ def deploy(
     if ref:
         body["ref"] = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
     if commit:
-        body["commit"] = commit
+        body["commit"] = git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") or commit
     run(request("/deployments", body), detach=detach)
 
 

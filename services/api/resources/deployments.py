@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from services.api import access
 from services.api.access import Asking, Caller
@@ -31,7 +31,14 @@ from shared.problems import Problem
 
 router = APIRouter(prefix="/deployments", tags=["deployments"], route_class=TransactionalRoute)
 
-Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+
+def _not_none(commit: str) -> str:
+    if not commit.strip("0"):
+        raise ValueError("git writes zeros for no commit at all")
+    return commit
+
+
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$"), AfterValidator(_not_none)]
 
 
 class NewDeployment(BaseModel):

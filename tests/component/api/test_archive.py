@@ -33,14 +33,18 @@ async def test_pages_do_not_depend_on_the_order_of_arrival(api: RunningApi, nats
     """Events backwards and twice give the page that the story tells."""
     story = rolled_back()
     await published(nats_url, *reversed(story.events), *story.events[:4])
+
+    async def complete() -> bool:
+        events = await api.client.get(f"/deployments/{story.deployment}/events", params={"limit": 500})
+        return events.status_code == 200 and len(events.json()["items"]) == len(story.events)
+
+    assert await eventually(complete)
     body = await ended(api, story.deployment)
     deployment, steps = body["deployment"], body["steps"]
     assert isinstance(deployment, dict)
     assert isinstance(steps, list)
     assert deployment["state"] == "rolled_back"
     assert {step["step"]: step["state"] for step in steps}["deploy-container-web"] == "undone"
-    events = (await api.client.get(f"/deployments/{story.deployment}/events")).json()["items"]
-    assert len(events) == len(story.events)
 
 
 async def test_the_pages_are_made_again_from_the_archive(api: RunningApi, nats_url: str) -> None:

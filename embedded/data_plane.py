@@ -53,9 +53,9 @@ class DataPlane:
         """Where no public image can be pulled, images from packages; without them too, only builds and databases fail."""
         try:
             settings = await substitutes.settings_for(docker, f"127.0.0.1:{self.registry_port}")
-            found = "assembled from packages: no public registry can be reached" if settings else "from the public registry"
+            found = "assembled from packages: no public registry answers" if settings else "from the public registry"
         except PackageUnavailableError as reason:
-            settings, found = {}, f"no public registry can be reached, and images cannot be assembled: {reason}"
+            settings, found = {}, f"no public registry answers, and images cannot be assembled: {reason}"
         if settings != handover.kept(self.home.substitutes) or not self.home.substitutes.exists():
             say("images", found)
         handover.keep(self.home.substitutes, settings)

@@ -96,15 +96,14 @@ def _tell(node: _Node, event: Event, fact: Fact | None) -> None:
         case e.StepRetried():
             row.details.append(f"attempt {fact.attempt}: {fact.reason}")
         case e.StepFailed():
-            row.state, row.took = FAILED, _since(node.first.time, event.time)
+            row.state, row.took = FAILED, _took(node, event)
             _explain(row, fact.failure)
         case e.CompensationFailed() | e.DeploymentStuck():
             row.state = FAILED
             _explain(row, fact.failure)
         case _ if event.step is not None and node.key != event.id:
             row.state = FAILED if (event.outcome or "").endswith("failed") else UNDONE if undoing else DONE
-            if event.id != node.first.id:
-                row.took = _since(node.first.time, event.time)
+            row.took = _took(node, event)
             row.details.extend(_details(fact))
         case _:
             row.state = _end_state(fact)
@@ -179,6 +178,13 @@ def _fact(event: Event) -> Fact | None:
         return event.fact()
     except (UnknownFact, ValueError):
         return None  # a newer writer's: it is shown by its name
+
+
+def _took(node: _Node, event: Event) -> float | None:
+    """How long the worker was at it, by its own clock; else since its first event."""
+    if event.seconds is not None:
+        return event.seconds
+    return None if event.id == node.first.id else _since(node.first.time, event.time)
 
 
 def _since(start: datetime, moment: datetime) -> float:

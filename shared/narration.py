@@ -171,12 +171,12 @@ class Narrator:
             return
         step = self._step(event.step or "")
         if event.outcome == "undone" or (event.outcome is None and self._back):
-            yield Line(LineKind.UNDONE, phrases.undone(step.title, fact), event.step, _seconds(step.started, event.time))
+            yield Line(LineKind.UNDONE, phrases.undone(step.title, fact), event.step, _took(step, event))
             return
         yield from self._in_stage(event.stage or step.stage)
         detail = phrases.detail(fact)
         text = f"{step.title} ({detail})" if detail else step.title
-        yield Line(LineKind.DONE, text, event.step, _seconds(step.started, event.time))
+        yield Line(LineKind.DONE, text, event.step, _took(step, event))
 
     @_lines_of.register
     def _planned(self, fact: e.DeploymentPlanned, _: Event) -> Iterator[Line]:
@@ -206,7 +206,7 @@ class Narrator:
     def _failed(self, fact: e.StepFailed, event: Event) -> Iterator[Line]:
         step = self._step(event.step or "")
         yield from self._in_stage(event.stage or step.stage)
-        yield Line(LineKind.FAILED, step.title, event.step, _seconds(step.started, event.time))
+        yield Line(LineKind.FAILED, step.title, event.step, _took(step, event))
         yield from _why(fact.failure, tail=not step.logged)
 
     @_lines_of.register
@@ -240,14 +240,13 @@ class Narrator:
     @_lines_of.register
     def _undo_failed(self, fact: e.CompensationFailed, event: Event) -> Iterator[Line]:
         step = self._step(event.step or "")
-        seconds = _seconds(step.started, event.time)
-        yield Line(LineKind.UNDO_FAILED, step.title, event.step, seconds)
+        yield Line(LineKind.UNDO_FAILED, step.title, event.step, _took(step, event))
         yield from _why(fact.failure, tail=True)
 
     @_lines_of.register
     def _succeeded(self, fact: e.DeploymentSucceeded, _: Event) -> Iterator[Line]:
         self.outcome = "succeeded"
-        yield Line(LineKind.SUCCEEDED, "Live", seconds=fact.seconds)
+        yield Line(LineKind.SUCCEEDED, "Live" if fact.urls or fact.releases else "Done", seconds=fact.seconds)
         yield from (Line(LineKind.ADDRESS, url) for url in fact.urls)
         yield from (Line(LineKind.NOTE, alert) for alert in fact.alerts)
 
@@ -325,5 +324,8 @@ def _first_line(text: str) -> str:
     return next(iter(text.splitlines()), "")
 
 
-def _seconds(start: datetime | None, end: datetime) -> float | None:
-    return None if start is None else max(0.0, (end - start).total_seconds())
+def _took(step: _Step, event: Event) -> float | None:
+    """How long the worker was at it, by its own clock; else since it was seen to start."""
+    if event.seconds is not None:
+        return event.seconds
+    return None if step.started is None else max(0.0, (event.time - step.started).total_seconds())

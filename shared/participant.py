@@ -5,6 +5,7 @@ step key, so a command that comes again is done again. Built on FastStream, one 
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Protocol, TypeVar
@@ -211,11 +212,12 @@ class Participant:
             await raw.nak(delay=BEAT_S)
             return
         title = f"{type(command).__name__} {command.direction}"
+        begin = time.monotonic()
         with span(title, headers, deployment=command.deployment or "", step=command.step or ""), HANDLING_SECONDS.labels(durable).time():
             said = await self._work(command, raw, tries, durable)
             if said is None:
                 return
-            await self._say(said)
+            await self._say(said.model_copy(update={"seconds": round(time.monotonic() - begin, 3)}))
             await raw.ack()
         HANDLED.labels(durable, said.outcome).inc()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from shared.contracts import events as e
@@ -149,11 +149,11 @@ def _step_after(step: Step, event: Event, fact: Fact) -> Step:  # noqa: PLR0911 
         case e.CompensationFailed():
             return replace(step, state="undo_failed", undo_ended_at=event.time, failure=fact.failure)
         case e.StepFailed():
-            return replace(step, state="failed", ended_at=event.time, failure=fact.failure)
+            return replace(step, state="failed", started_at=step.started_at or _began(event), ended_at=event.time, failure=fact.failure)
         case _ if step.state in ("undoing", "undo_failed") or event.outcome == "undone":
-            return replace(step, state="undone", undo_ended_at=event.time)
+            return replace(step, state="undone", undo_started_at=step.undo_started_at or _began(event), undo_ended_at=event.time)
         case _ if event.outcome in ("done", None):
-            return replace(step, state="done", started_at=step.started_at or event.time, ended_at=event.time)
+            return replace(step, state="done", started_at=step.started_at or _began(event), ended_at=event.time)
         case _ if event.outcome in ("skipped", "cancelled"):
             return replace(step, state="skipped", ended_at=event.time)
         case _:
@@ -286,3 +286,8 @@ def _planned(pages: Pages, _event: Event, fact: Fact) -> Pages:
 
 
 _RULES[e.DeploymentPlanned] = _planned
+
+
+def _began(event: Event) -> datetime:
+    """When a step began whose start was not told apart: quick ones are answered at once."""
+    return event.time - timedelta(seconds=event.seconds or 0)

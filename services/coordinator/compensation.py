@@ -103,7 +103,7 @@ def _undone(move: Move, step: Step, answer: Answer) -> None:
         return
     step.state = StepState.UNDONE
     move.close(step, Direction.UNDO)
-    move.emit(fact, step=step, outcome="undone", cause=step.event or step.cause)
+    move.emit(fact, step=step, outcome="undone", cause=step.event or step.cause, seconds=answer.seconds)
 
 
 def _undo_failed(move: Move, step: Step, failure: Failure) -> None:

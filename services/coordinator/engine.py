@@ -124,7 +124,7 @@ def _answered(move: Move, answer: Answer) -> None:
             _done(move, step, answer)
         case Outcome.FAILED | Outcome.REFUSED:
             failure = answer.failure or Failure(code="unknown", message="the participant gave no reason")
-            _failed_attempt(move, step, failure)
+            _failed_attempt(move, step, failure, answer.seconds)
 
 
 def _awaited(saga: Saga, step: Step, answer: Answer) -> bool:
@@ -166,7 +166,7 @@ def _done(move: Move, step: Step, answer: Answer) -> None:
         move.saga.failure = Failure(code=fact.rule, message=fact.reason)
         move.end(DeploymentState.DENIED, reason=fact.reason)
         return
-    move.emit(fact, step=step, outcome="done", cause=step.event or step.cause)
+    move.emit(fact, step=step, outcome="done", cause=step.event or step.cause, seconds=answer.seconds)
     if move.saga.state not in {DeploymentState.COMPENSATING, DeploymentState.STUCK}:
         _apply(move, step, fact)
 
@@ -193,7 +193,7 @@ def _apply(move: Move, step: Step, fact: f.Fact) -> None:
             pass
 
 
-def _failed_attempt(move: Move, step: Step, failure: Failure) -> None:
+def _failed_attempt(move: Move, step: Step, failure: Failure, seconds: float | None) -> None:
     compensating = move.saga.state in {DeploymentState.COMPENSATING, DeploymentState.STUCK}
     if failure.may_pass and step.attempt < step.row.attempts and not compensating:
         step.failure = failure
@@ -201,16 +201,18 @@ def _failed_attempt(move: Move, step: Step, failure: Failure) -> None:
         step.give_up_at = step.beat_at = None
         step.retry_at = move.backoff(step.attempt)
         return
-    _fail(move, step, failure)
+    _fail(move, step, failure, seconds)
 
 
-def _fail(move: Move, step: Step, failure: Failure) -> None:
+def _fail(move: Move, step: Step, failure: Failure, seconds: float | None = None) -> None:
     """A step failed for good."""
     saga = move.saga
     step.state = StepState.FAILED
     step.failure = failure
     move.close(step, Direction.DO)
-    move.emit(step.row.failed(failure=failure, title=step.row.title), step=step, outcome="failed", cause=step.event or step.cause)
+    move.emit(
+        step.row.failed(failure=failure, title=step.row.title), step=step, outcome="failed", cause=step.event or step.cause, seconds=seconds
+    )
     if saga.state in {DeploymentState.COMPENSATING, DeploymentState.STUCK}:
         return
     if is_after_pivot(step.kind):

@@ -38,7 +38,9 @@ class Move:
     limits: Limits
     outputs: list[Output] = field(default_factory=list)
 
-    def emit(self, fact: Fact, *, step: Step | None = None, outcome: str | None = None, cause: str | None = None) -> None:
+    def emit(
+        self, fact: Fact, *, step: Step | None = None, outcome: str | None = None, cause: str | None = None, seconds: float | None = None
+    ) -> None:
         """Publishes a fact as the deployment's next event."""
         saga = self.saga
         saga.sequence += 1
@@ -54,7 +56,7 @@ class Move:
             sequence=saga.sequence,
             stage=step.row.stage if step else None,
             outcome=outcome,
-        ).model_copy(update={"id": f"{saga.id}.{saga.sequence}", "time": self.now})
+        ).model_copy(update={"id": f"{saga.id}.{saga.sequence}", "time": self.now, "seconds": seconds})
         self.outputs.append(event)
         if step:
             step.event = event.id

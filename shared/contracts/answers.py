@@ -46,6 +46,7 @@ class Answer(Message):
     data: dict[str, JsonValue] = {}
     failure: Failure | None = None
     worker: str = Field(default="", description="Host and process that did it")
+    seconds: float | None = Field(default=None, description="How long the worker was at it, by its own clock")
 
     def fact(self) -> Fact | None:
         """The fact that a `done` answer brings; raises `UnknownFact` where this reader does not know it."""
@@ -60,6 +61,7 @@ def answer(
     fact: Fact | None = None,
     failure: Failure | None = None,
     worker: str = "",
+    seconds: float | None = None,
 ) -> Answer:
     """The answer to a command: it names the step, direction, attempt and epoch of what it answers."""
     return Answer(
@@ -76,4 +78,5 @@ def answer(
         data={} if fact is None else fact.model_dump(mode="json"),
         failure=failure,
         worker=worker,
+        seconds=seconds,
     )

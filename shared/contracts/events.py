@@ -38,6 +38,7 @@ class Event(Message):
         default=None,
         description="started, done, failed, undone, … for a step; the final state for a deployment",
     )
+    seconds: float | None = Field(default=None, description="How long the step's worker was at it")
     data: dict[str, JsonValue] = {}
 
     @classmethod

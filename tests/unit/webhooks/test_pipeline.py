@@ -29,17 +29,17 @@ def test_two_environments_are_told_one_after_the_other() -> None:
     story = Story({"c1": "main"}, 0.0)
     told = _tell(story, _taken("one", "two"), _created("two"), _created("one"))
     assert [line.split()[1] for line in told if "todo/" in line] == ["todo/one"]
-    told = _tell(story, _event(DeploymentSucceeded(seconds=1), "one", 2))
+    told = _tell(story, _event(DeploymentSucceeded(urls=("https://web",), seconds=1), "one", 2))
     assert any("todo/two" in line for line in told)
     assert not story.over
-    _tell(story, _event(DeploymentSucceeded(seconds=1), "two", 2))
+    _tell(story, _event(DeploymentSucceeded(urls=("https://web",), seconds=1), "two", 2))
     assert story.over
 
 
 def test_events_that_came_before_their_change_was_taken_are_told() -> None:
     """The relay promises no order."""
     story = Story({"c1": "main"}, 0.0)
-    assert _tell(story, _event(DeploymentSucceeded(seconds=1), "one", 2)) == []
+    assert _tell(story, _event(DeploymentSucceeded(urls=("https://web",), seconds=1), "one", 2)) == []
     told = _tell(story, _created("one"), _taken("one"))
     assert any("Live" in line for line in told)
     assert story.over
@@ -55,7 +55,7 @@ def test_other_pushes_of_the_project_are_not_told() -> None:
 def test_a_missing_event_is_not_waited_for_without_end() -> None:
     """After a while the story goes on without it."""
     story = Story({"c1": "main"}, 0.0)
-    _tell(story, _taken("one"), _created("one"), _event(DeploymentSucceeded(seconds=1), "one", 3))
+    _tell(story, _taken("one"), _created("one"), _event(DeploymentSucceeded(urls=("https://web",), seconds=1), "one", 3))
     assert not story.over
     list(story.tick(1.0))
     told = list(story.tick(1.5 + GAP_S))

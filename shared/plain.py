@@ -33,29 +33,37 @@ class PlainText:
     _announced: set[str | None] = field(default_factory=set)
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)
     _blank: bool = False
+    _stage: str = ""
+    _shown_stage: str = ""
 
     def draw(self, line: Line, now: float = 0.0) -> Iterator[str]:
         """The text of a line: none, one or several. `now` (seconds, any zero) is what `waiting` counts from."""
-        text = tuple(self._draw(line, now))
-        for part in text:
-            self._blank = not part
-            yield part
+        yield from self._under_stage(list(self._draw(line, now)))
 
     def waiting(self, now: float, after: float = 10.0) -> Iterator[str]:
         """A sign of life for each step that has been silent for `after` seconds."""
         for step, (title, since) in list(self._running.items()):
             if now - since >= after:
                 self._running[step] = (title, now)
-                yield f"    … {title}: still at work"
+                yield from self._under_stage([f"    … {title}: still at work"])
+
+    def _under_stage(self, text: list[str]) -> Iterator[str]:
+        """Steps of two stages may run at once: a stage is named when it has something to show."""
+        if text and self._stage != self._shown_stage:
+            self._shown_stage = self._stage
+            text = [*self._gap(), f"  {self._stage}", *text]
+        for part in text:
+            self._blank = not part
+            yield part
 
     def _draw(self, line: Line, now: float) -> Iterator[str]:
         match line.kind:
             case LineKind.HEADING:
+                self._stage = self._shown_stage = ""
                 yield from self._gap()
                 yield f"──── {line.text} {'─' * max(4, WIDTH - 6 - len(line.text))}"
             case LineKind.STAGE:
-                yield from self._gap()
-                yield f"  {line.text}"
+                self._stage = line.text
             case LineKind.STARTED | LineKind.UNDOING:
                 self._running[line.step or ""] = (line.text, now)
                 self._announced.discard(line.step)
@@ -66,10 +74,12 @@ class PlainText:
                 yield from self._announce(line.step, now)
                 yield f"      │ {line.text}"
             case LineKind.BACK:
+                self._stage = self._shown_stage
                 self._running.clear()
                 yield from self._gap()
                 yield from _wrapped("  ", line.text)
             case LineKind.SUCCEEDED | LineKind.ENDED:
+                self._stage = self._shown_stage
                 self._running.clear()
                 yield from self._gap()
                 mark = "✓" if line.kind is LineKind.SUCCEEDED else "✗"

@@ -155,6 +155,18 @@ def test_lines_fit_a_terminal() -> None:
     assert max(map(len, told)) <= LONGEST
 
 
+def test_a_stage_is_named_when_it_has_something_to_show() -> None:
+    """Steps of two stages may begin at once; what only begins shows nothing."""
+    story = Story()
+    told = story.tell(
+        story.event(e.StepStarted(attempt=1, title="push image web"), "push-web"),
+        story.event(e.StepStarted(attempt=1, title="deploy container web"), "deploy-container-web"),
+        story.event(f.ImagePushed(service="web", image="x"), "push-web", "done", at=1, stage=Stage.BUILD),
+        story.event(f.ContainerDeployed(service="web", container="c"), "deploy-container-web", "done", at=2),
+    )
+    assert [line.strip().split("  ")[0] for line in told if line] == ["Build", "✓ push image web", "Deploy", "✓ deploy container web"]
+
+
 def test_a_log_that_was_shown_is_not_repeated_when_its_step_fails() -> None:
     """The tail is for those who did not see the log."""
     story = Story()
@@ -244,9 +256,9 @@ def test_a_silent_step_gives_a_sign_of_life() -> None:
     """Once each interval, and no more when it has ended."""
     story = Story()
     for line in story.narrator.event(story.event(e.StepStarted(attempt=1, title="provision database"), "provision-database")):
-        assert list(story.plain.draw(line, 0.0)) == (["", "  Deploy"] if line.kind is LineKind.STAGE else [])
+        assert list(story.plain.draw(line, 0.0)) == []
     assert list(story.plain.waiting(5)) == []
-    assert list(story.plain.waiting(11)) == ["    … provision database: still at work"]
+    assert list(story.plain.waiting(11)) == ["", "  Deploy", "    … provision database: still at work"]
     assert list(story.plain.waiting(12)) == []
 
 

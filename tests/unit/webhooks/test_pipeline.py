@@ -75,7 +75,7 @@ def test_silence_is_broken() -> None:
             Event.of(StepStarted(attempt=1, title="check database"), "main", deployment="one", step="check-database", sequence=2), SILENT_S
         )
     )
-    assert list(story.tick(3 * SILENT_S)) == ["    … check database: still at work"]
+    assert list(story.tick(3 * SILENT_S)) == ["", "  Deploy", "    … check database: still at work"]
 
 
 def test_approval_is_not_waited_for() -> None:

@@ -1,4 +1,4 @@
-"""Where a deployment's time went, from its events: how long each step was at work, and how long nobody was."""
+"""Where a deployment's time went, from its events: how long each step's worker was at it, and how long nobody was."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from shared.contracts.events import Event
 
 @dataclass(frozen=True)
 class Interval:
-    """One step at work, in seconds of the wall clock: from its worker's word to its end."""
+    """One step at work, in seconds of the wall clock. Its beginning is reckoned back from its end, which was heard a moment later."""
 
     step: str
     since: float
@@ -16,16 +16,9 @@ class Interval:
 
 
 def intervals(events: Sequence[Event]) -> list[Interval]:
-    """Every step that was done, in the order of their starts."""
-    started: dict[str, float] = {}
-    found = []
-    for event in sorted(events, key=lambda event: event.sequence or 0):
-        if event.step is None:
-            continue
-        if event.outcome == "started":
-            started.setdefault(event.step, event.time.timestamp())
-        elif event.outcome == "done" and event.step in started:
-            found.append(Interval(event.step, started[event.step], event.time.timestamp()))
+    """Every step that was done, in the order of their beginnings."""
+    done = [event for event in events if event.step is not None and event.outcome == "done" and event.seconds is not None]
+    found = [Interval(event.step or "", event.time.timestamp() - (event.seconds or 0.0), event.time.timestamp()) for event in done]
     return sorted(found, key=lambda interval: interval.since)
 
 

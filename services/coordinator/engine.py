@@ -77,7 +77,7 @@ def _settle(move: Move) -> None:
     if saga.state not in {DeploymentState.AUTHORIZING, DeploymentState.BUILDING, DeploymentState.RUNNING}:
         return
     for step in saga.steps.values():
-        if step.state is StepState.PENDING and all(saga.steps[name].satisfied for name in step.depends_on):
+        if step.state is StepState.PENDING and all(_ended(saga.steps[name]) for name in step.depends_on):
             step.cause = _newest_cause(saga, step)
             move.send(step, Direction.DO)
     if all(_ended(step) for step in saga.steps.values()):
@@ -85,6 +85,7 @@ def _settle(move: Move) -> None:
 
 
 def _ended(step: Step) -> bool:
+    """What depends on it may start: it is done, or it is a leftover that cannot be removed, past which there is only forward."""
     return step.satisfied or (step.state is StepState.FAILED and is_after_pivot(step.kind))
 
 

@@ -6,11 +6,12 @@ import pytest
 
 from services.coordinator import inputs as i
 from services.coordinator.saga import DeploymentState, Limits, StepState, is_after_pivot
+from services.coordinator.snapshot import Record
 from shared.contracts import facts as f
 from shared.contracts.answers import Failure, Outcome
 from shared.contracts.commands import Command, Direction
 from shared.contracts.events import DeploymentRolledBack
-from shared.contracts.manifest import Manifest, ServiceManifest
+from shared.contracts.manifest import DatabaseManifest, Manifest, ServiceManifest
 from shared.contracts.steps import STEP_KINDS
 from tests.unit.coordinator.scenario import TODO, Scenario, Script, fails, origin
 
@@ -70,6 +71,22 @@ def test_a_failed_retirement_ends_in_success_with_an_alert() -> None:
     assert scenario.saga.state is DeploymentState.SUCCEEDED
     assert scenario.saga.alerts
     assert scenario.names(Direction.UNDO) == []
+
+
+@pytest.mark.parametrize("step", ["retire-web", "remove-service-aside", "remove-database-spare"])
+def test_a_leftover_that_cannot_be_removed_keeps_no_other_from_going(step: str) -> None:
+    """What comes after it is removed all the same, and the deployment ends."""
+    wide = Manifest(
+        services={"web": ServiceManifest(port=3001, databases=("db",)), "aside": ServiceManifest(image="aside")},
+        databases={**TODO.databases, "spare": DatabaseManifest()},
+    )
+    plan = Scenario(manifest=wide).run().saga.plan
+    assert plan is not None
+    record = Record(releases=plan.releases, databases=plan.databases)
+    scenario = Scenario(record=record, script=fails(step)).run()
+    assert scenario.saga.state is DeploymentState.SUCCEEDED
+    assert len(scenario.saga.alerts) == 1
+    assert {"retire-web", "remove-service-aside", "remove-database-spare"} < set(scenario.names())
 
 
 def test_a_failure_that_may_pass_is_tried_again() -> None:

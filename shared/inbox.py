@@ -14,5 +14,5 @@ async def take(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 
 async def prune(connection: Connection, days: int = 32) -> None:
-    """Forgets what is older than any stream keeps a message."""
+    """Forgets what is older than any stream keeps a message. The relay of the schema calls it."""
     await connection.execute("DELETE FROM inbox WHERE taken_at < now() - make_interval(days => $1)", days)

@@ -7,17 +7,18 @@ what readers may lack (see `Relay`). Order is not promised; events carry a seque
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import asyncpg
 import structlog
 from nats.js.errors import NotFoundError
 
 from shared import bus as bus_module
-from shared import postgres
+from shared import inbox, postgres
 from shared.bus import Bus
 from shared.contracts.changes import ChangePushed
 from shared.contracts.commands import Command
@@ -37,6 +38,7 @@ POLL_S = 0.25
 SYNC_INTERVAL = timedelta(minutes=2)
 """JetStream's default time between syncs to disk: what a power cut may take."""
 KEEP = timedelta(days=30)
+REMEMBER_S = 60.0
 
 _ADD = """
 INSERT INTO outbox (id, stream, subject, headers, body, open)
@@ -127,6 +129,7 @@ class Relay:
         self._outbox = outbox
         self._seen: dict[str, tuple[datetime, int]] = {}
         self._check = True
+        self._remember_at = 0.0
         self.lag = 0
         """Messages found unsent at the last look."""
         bus.on_reconnect(self._look_again)
@@ -158,6 +161,8 @@ class Relay:
             self._check = True
             while True:
                 await self._publish_waiting(connection)
+                if monotonic() >= self._remember_at:
+                    await self._remember(connection)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._outbox.written.wait()
@@ -180,8 +185,8 @@ class Relay:
     async def _publish(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> None:
         failure: BaseException | None = None
         for start in range(0, len(rows), AT_ONCE):
-            some = rows[start : start + AT_ONCE]
-            results = await asyncio.gather(*(self._publish_row(row) for row in some), return_exceptions=True)
+            some, before = rows[start : start + AT_ONCE], dict(self._seen)
+            results = await asyncio.gather(*(self._publish_row(row, before) for row in some), return_exceptions=True)
             sent = [row["position"] for row, result in zip(some, results, strict=True) if not isinstance(result, BaseException)]
             if sent:
                 await connection.execute(_SENT, sent)
@@ -189,13 +194,27 @@ class Relay:
         if failure:
             raise failure
 
-    async def _publish_row(self, row: asyncpg.Record) -> None:
+    async def _publish_row(self, row: asyncpg.Record, before: Mapping[str, tuple[datetime, int]]) -> None:
         ack = await self._bus.publish_raw(row["subject"], row["body"].encode(), json.loads(row["headers"]))
+        if row["stream"] not in before:
+            self._check = True  # its first message: note where it stands
+            return
         if ack is None or ack.duplicate:
             return
-        created, sequence = self._seen.get(row["stream"], (None, 0))
-        if created is not None and ack.seq > sequence:
-            self._seen[row["stream"]] = (created, ack.seq)
+        created, sequence = before[row["stream"]]
+        if ack.seq <= sequence:
+            self._check = True  # the stream lost its end
+        self._seen[row["stream"]] = (created, max(ack.seq, self._seen[row["stream"]][1]))
+
+    async def _remember(self, connection: Connection) -> None:
+        """Notes that all is well until now, so that a later loss is told from what was safe before; and forgets what is old."""
+        if not self._bus.connected:
+            return
+        for name, (created, sequence) in self._seen.items():
+            await connection.execute(_REMEMBER, name, created, sequence)
+        await connection.execute(_PRUNE, KEEP)
+        await inbox.prune(connection)
+        self._remember_at = monotonic() + REMEMBER_S
 
     async def _send_again_what_was_lost(self, connection: Connection) -> None:
         rows = await connection.fetch("SELECT name, created, sequence, seen_at FROM outbox_streams")
@@ -212,7 +231,6 @@ class Relay:
                 await self._reset(connection, name, before, created)
             await connection.execute(_REMEMBER, name, created, sequence)
             self._seen[name] = (created, sequence)
-        await connection.execute(_PRUNE, KEEP)
 
     async def _reset(self, connection: Connection, name: str, before: asyncpg.Record, created: datetime) -> None:
         await connection.execute(_AGAIN_OPEN, name)

@@ -9,7 +9,6 @@ from grpc import aio
 from services.api.adapters.auth import Auth
 from services.api.live import Wakeups, news
 from services.api.store import audit, idempotency, logs
-from shared import inbox
 from shared.postgres import UNAVAILABLE, Pool
 from shared.proto import auth_pb2 as pb
 from shared.rpc import CALL_S
@@ -53,13 +52,12 @@ async def _deliver_some(pool: Pool, auth: Auth) -> int:
 
 
 async def forget_old(pool: Pool, log_days: int) -> None:
-    """Forgets old log lines, idempotency keys and inbox rows, every hour."""
+    """Forgets old log lines and idempotency keys, every hour."""
     while True:
         try:
             async with pool.acquire() as connection:
                 await logs.prune(connection, log_days)
                 await idempotency.prune(connection)
-                await inbox.prune(connection)
         except UNAVAILABLE as error:
             log.warning("old rows wait", error=str(error) or type(error).__name__)
         await asyncio.sleep(_HOURLY_S)

@@ -8,7 +8,6 @@ import asyncpg
 from opentelemetry.trace import SpanKind
 
 from services.webhooks.domain import Arrival, Head, Known, State, change_of, clean, cleaned, judge
-from shared import inbox
 from shared.contracts.changes import ChangePushed
 from shared.outbox import Outbox, Outgoing, outgoing
 from shared.postgres import Connection, Pool
@@ -151,8 +150,6 @@ class Store:
 
     async def forget(self, bodies_days: int = 14, days: int = 60) -> None:
         """Drops what is too old to be of use; heads and pending changes stay."""
-        async with self.pool.acquire() as connection:
-            await inbox.prune(connection)
         await self.pool.execute(_FORGET_BODIES, bodies_days)
         await self.pool.execute(_FORGET_DELIVERIES, days)
         await self.pool.execute(_FORGET_CHANGES, days)

@@ -50,7 +50,7 @@ class Sender:
     def _hear(self) -> None:
         for line in self._process.stderr or ():
             numbers = line.split()
-            if len(numbers) == 2 and all(number.isdigit() for number in numbers):  # noqa: PLR2004 -- sent and failed
+            if len(numbers) == 2 and all(number.isdigit() for number in numbers):
                 self.sent, self.failed = map(int, numbers)
             else:
                 self._words.append(line)

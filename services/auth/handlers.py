@@ -15,6 +15,7 @@ from shared.postgres import UNAVAILABLE, Connection, Pool
 
 Verdict = DeploymentAuthorized | ApprovalRequested | DeploymentDenied
 ACTION = "deployment.create"
+POLICY = "deployment.approve_policy"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def _decide(somebody: Somebody, command: AuthorizeDeployment) -> Verdict:
     assert somebody.actor is not None
     resource = Resource.of(command.place)
     decision = somebody.actor.may(ACTION, resource, command.kind)
+    if decision.allowed and command.needs_approval:
+        return _by_policy(somebody, somebody.actor, command)
     if decision.allowed:
         return DeploymentAuthorized(person=somebody.actor.id, rule=decision.rule)
     if decision.approval:
@@ -101,6 +104,16 @@ def _decide(somebody: Somebody, command: AuthorizeDeployment) -> Verdict:
         return ApprovalRequested(rule=decision.rule, reason=reason)
     grant = f"slipway people grant {somebody.actor.id} deployer {resource}"
     return DeploymentDenied(rule=decision.rule, reason=f"Give {somebody.called} a role there: {grant}")
+
+
+def _by_policy(somebody: Somebody, who: Actor, command: AuthorizeDeployment) -> Verdict:
+    """Whoever may deploy there waits for somebody who may approve, unless they may themselves."""
+    resource = Resource.of(command.place)
+    decision = who.may(POLICY, resource, command.kind)
+    if decision.allowed:
+        return DeploymentAuthorized(person=who.id, rule=decision.rule)
+    reason = f"{somebody.called} may deploy to {resource.words}, but every deployment there needs approval by an admin."
+    return ApprovalRequested(rule=decision.rule, reason=reason)
 
 
 def _happening(command: AuthorizeDeployment, somebody: Somebody, verdict: Verdict) -> Happening:

@@ -140,6 +140,7 @@ PERMISSIONS: dict[str, Permission] = {
     "deployment.rollback": _everywhere("roll back {}", _D),
     "deployment.cancel": _everywhere("cancel deployments of {}", _D),
     "deployment.approve": Permission("approve deployments to {}", _D, _D),
+    "deployment.approve_policy": _everywhere("let deployments go on to {}, which asks for approval", _A),
     "deployment.retry": _everywhere("retry stuck deployments of {}", _D),
     "deployment.accept": Permission("accept stuck deployments of {}", _D, _A),
     "log.read": _everywhere("read logs of {}", _V),
@@ -159,6 +160,8 @@ PERMISSIONS: dict[str, Permission] = {
 """Every action. What is not here nobody may.
 
 `repository.push` is about Slipway's own remote; what a push deploys is decided again, by `deployment.create`.
+`deployment.approve` is about the wish of somebody who may not deploy; `deployment.approve_policy` about an environment
+whose deployments all need approval: there deployers wait for an admin, and admins need ask nobody.
 """
 
 

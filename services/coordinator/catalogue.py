@@ -42,6 +42,8 @@ class Follower:
     target: str
     ref: str
     connection: str
+    needs_approval: bool = False
+    """Deployments wait there for somebody who may approve."""
 
 
 class Catalogue:
@@ -64,6 +66,7 @@ class Catalogue:
                 target=one.target,
                 ref=one.ref,
                 connection=one.connection,
+                needs_approval=one.needs_approval,
             )
             for one in reply.environments
         )

@@ -72,6 +72,7 @@ async def _create(work: UnitOfWork, change: ChangePushed, follower: Follower, so
         title=change.title,
         author=change.author,
         web_url=change.web_url,
+        needs_approval=follower.needs_approval,
     )
     return await create(work, origin, cause=change.id)
 

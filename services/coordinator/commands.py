@@ -60,6 +60,7 @@ def _authorise(saga: Saga, _step: Step) -> Fields:
         "subject": origin.subject,
         "ref": source.ref if source else "",
         "commit": source.commit if source else "",
+        "needs_approval": origin.needs_approval,
     }
 
 

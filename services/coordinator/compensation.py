@@ -5,7 +5,7 @@ step is undone. The epoch grows first, so that a worker that wakes up late is re
 """
 
 from services.coordinator.commands import command, epoch_of
-from services.coordinator.inputs import Tick
+from services.coordinator.inputs import Accepted, Retried, Tick
 from services.coordinator.move import Move
 from services.coordinator.saga import DeploymentState, Saga, Step, StepState
 from shared.contracts.answers import Answer, Failure, Outcome
@@ -147,27 +147,27 @@ def counts_as_unknown(move: Move, step: Step) -> None:
     move.close(step, Direction.DO)
 
 
-def retried(move: Move, by: str) -> None:
+def retried(move: Move, wish: Retried) -> None:
     """A person has mended what kept an undo from working."""
     saga = move.saga
     if saga.state is not DeploymentState.STUCK:
         return
     saga.state = DeploymentState.COMPENSATING
-    move.emit(DeploymentUnstuck(by=by, action="retry"), outcome=saga.state)
+    move.emit(DeploymentUnstuck(by=wish.by, action="retry"), outcome=saga.state, cause=wish.cause)
     for step in saga.steps.values():
         if step.state is StepState.UNDO_FAILED:
             step.state = StepState.FAILED
 
 
-def accepted_as_it_is(move: Move, by: str) -> None:
+def accepted_as_it_is(move: Move, wish: Accepted) -> None:
     """A person takes the environment as it stands: what could not be undone is recorded, the rest goes on being undone."""
     saga = move.saga
     if saga.state is not DeploymentState.STUCK:
         return
     saga.state = DeploymentState.COMPENSATING
-    move.emit(DeploymentUnstuck(by=by, action="accept"), outcome=saga.state)
+    move.emit(DeploymentUnstuck(by=wish.by, action="accept"), outcome=saga.state, cause=wish.cause)
     for step in saga.steps.values():
         if step.state is StepState.UNDO_FAILED:
             step.state = StepState.UNDONE
             reason = step.failure.message if step.failure else "unknown"
-            saga.accepted_as_is += (f"{step.row.title} {step.item or ''} was not undone, accepted by {by}: {reason}",)
+            saga.accepted_as_is += (f"{step.row.title} {step.item or ''} was not undone, accepted by {wish.by}: {reason}",)

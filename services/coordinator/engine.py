@@ -53,9 +53,9 @@ def _take(move: Move, message: i.Input) -> None:  # noqa: C901, PLR0912 -- one l
         case i.Superseded():
             _superseded(move, message)
         case i.Retried():
-            compensation.retried(move, message.by)
+            compensation.retried(move, message)
         case i.Accepted():
-            compensation.accepted_as_it_is(move, message.by)
+            compensation.accepted_as_it_is(move, message)
         case i.BuildsPlanned():
             _builds_planned(move, message)
         case i.EnvironmentTaken():
@@ -265,27 +265,27 @@ def _approved(move: Move, decision: i.Approved) -> None:
     if move.saga.state is not DeploymentState.WAITING:
         return
     if decision.approved:
-        move.emit(f.DeploymentApproved(by=decision.by, reason=decision.reason))
+        move.emit(f.DeploymentApproved(by=decision.by, reason=decision.reason), cause=decision.cause)
         _authorised(move)
     else:
         move.saga.failure = Failure(code="not approved", message=decision.reason or f"{decision.by} said no")
-        move.end(DeploymentState.DENIED, reason=decision.reason or f"{decision.by} did not approve it")
+        move.end(DeploymentState.DENIED, reason=decision.reason or f"{decision.by} did not approve it", cause=decision.cause)
 
 
 def _cancelled(move: Move, wish: i.Cancelled) -> None:
     saga = move.saga
     if saga.state in BEFORE_LOCK:
         saga.by = wish.by
-        move.end(DeploymentState.CANCELLED, reason=f"cancelled by {wish.by}")
+        move.end(DeploymentState.CANCELLED, reason=f"cancelled by {wish.by}", cause=wish.cause)
     elif saga.state is DeploymentState.RUNNING and not saga.past_pivot:
         saga.by = wish.by
-        compensation.start(move, DeploymentState.CANCELLED, f"cancelled by {wish.by}", None)
+        compensation.start(move, DeploymentState.CANCELLED, f"cancelled by {wish.by}", None, cause=wish.cause)
     else:
         reason = {
             DeploymentState.RUNNING: "the former release is being taken away: there is only the way forward; roll back afterwards",
             DeploymentState.STUCK: "it is stuck: retry the undo, or accept it as it stands",
         }.get(saga.state, "it is being rolled back already")
-        move.emit(RequestRefused(request=wish.cause or "", reason=reason), outcome=saga.state)
+        move.emit(RequestRefused(request=wish.cause or "", reason=reason), outcome=saga.state, cause=wish.cause)
 
 
 def _superseded(move: Move, by: i.Superseded) -> None:

@@ -1,4 +1,7 @@
-"""What moves a saga, besides the answers of participants."""
+"""What moves a saga, besides the answers of participants.
+
+`cause` is the message that brought it: the event that tells of a person's decision carries the request's id, which confirms the wish.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,6 +50,7 @@ class Retried:
     """Somebody wants the undo tried again at which it is stuck."""
 
     by: str
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Accepted:
     """Somebody accepts a stuck deployment as it stands."""
 
     by: str
+    cause: str | None = None
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ class Move:
         """When the attempt after `attempt` is sent."""
         return self.now + self.limits.backoff * min(1 << (attempt - 1), 30)
 
-    def end(self, state: DeploymentState, *, reason: str = "", failure: Failure | None = None) -> None:
+    def end(self, state: DeploymentState, *, reason: str = "", failure: Failure | None = None, cause: str | None = None) -> None:
         """Reaches a final state; what is still at work before the lock is told to stop."""
         saga = self.saga
         for step in saga.steps.values():
@@ -125,7 +125,7 @@ class Move:
         saga.waits_until = None
         saga.reason = reason or saga.reason
         saga.failure = failure or saga.failure
-        self.emit(self._ending(state), outcome=state)
+        self.emit(self._ending(state), outcome=state, cause=cause)
 
     def _ending(self, state: DeploymentState) -> Fact:
         saga = self.saga

@@ -86,9 +86,9 @@ async def _do(work: UnitOfWork, coordinator: Coordinator, request: r.Request, fo
             decision = Approved(by=request.by, approved=request.approved, reason=request.reason, cause=request.id)
             await _move(work, request, request.target_deployment, decision, only=DeploymentState.WAITING)
         case r.RetryRequested():
-            await _move(work, request, request.target_deployment, Retried(by=request.by), only=DeploymentState.STUCK)
+            await _move(work, request, request.target_deployment, Retried(by=request.by, cause=request.id), only=DeploymentState.STUCK)
         case r.AcceptRequested():
-            await _move(work, request, request.target_deployment, Accepted(by=request.by), only=DeploymentState.STUCK)
+            await _move(work, request, request.target_deployment, Accepted(by=request.by, cause=request.id), only=DeploymentState.STUCK)
 
 
 async def _move(work: UnitOfWork, request: r.Request, deployment: str, message: Input, only: DeploymentState | None = None) -> None:
@@ -114,6 +114,7 @@ async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, fo
         subject_name=request.subject_name,
         request=request.id,
         by_hand=True,
+        needs_approval=follower.needs_approval,
     )
     match request:
         case r.RemoveRequested():
@@ -134,7 +135,8 @@ async def _rollback(work: UnitOfWork, origin: Origin, request: r.RollbackRequest
         raise Impossible(f"{request.place} has no earlier release to return to")
     if await store.record_of(work.connection, request.place, to) is None:
         raise Impossible(f"deployment {to} did not end well in {request.place}: there is nothing to return to")
-    return replace(origin, kind=ReleaseKind.ROLLBACK, rollback_to=to, title=f"roll back to {to}")
+    # What it returns to was let through before, and whoever rolls back is in a hurry.
+    return replace(origin, kind=ReleaseKind.ROLLBACK, rollback_to=to, title=f"roll back to {to}", needs_approval=False)
 
 
 async def _again(work: UnitOfWork, catalogue: Catalogue, origin: Origin, deployment: str) -> Origin:

@@ -166,6 +166,8 @@ class Origin:
     web_url: str | None = None
     rollback_to: str | None = None
     by_hand: bool = False
+    needs_approval: bool = False
+    """By the environment's policy, when the deployment was created."""
 
 
 class BuildInput(Frozen):

@@ -64,6 +64,7 @@ class AuthorizeDeployment(Command):
     subject: str | None = Field(default=None, description="The person who asked, where it was no push")
     ref: str
     commit: str
+    needs_approval: bool = Field(default=False, description="The environment's policy: somebody who may approve there lets it go on")
 
 
 class InspectSource(Command):

@@ -6,7 +6,7 @@ from services.coordinator.saga import DeploymentState
 from shared.contracts.answers import Failure
 from shared.contracts.commands import Command
 from shared.contracts.events import DeploymentCreated
-from shared.contracts.requests import CancelRequested, DeployRequested, RollbackRequested
+from shared.contracts.requests import ApproveRequested, CancelRequested, DeployRequested, RollbackRequested
 from tests.component.coordinator.world import PLACE, World, world
 from tests.unit.coordinator.scenario import fails
 
@@ -146,6 +146,24 @@ async def test_a_stuck_deployment_is_accepted_by_a_person(nats_url: str, postgre
         await made.request(AcceptRequested(organization="main", subject="ada", target_deployment=str(stuck.deployment)))
         await made.event("DeploymentRolledBack")
         assert not await held(made)
+
+
+async def test_an_environment_that_needs_approval_is_waited_for_and_a_roll_back_is_not(nats_url: str, postgres_dsn: str) -> None:
+    """A push there waits until somebody lets it go on, which an event confirms; a return to what was let through waits for nobody."""
+    async with world(nats_url, postgres_dsn) as made:
+        made.catalogue.needs_approval = True
+        for count, commit in enumerate("ab", 1):
+            await made.push(commit)
+            waiting = await made.event("ApprovalRequested", count=count)
+            wish = ApproveRequested(organization="main", subject="ada", target_deployment=str(waiting.deployment))
+            await made.request(wish)
+            assert (await made.event("DeploymentApproved", count=count)).cause == wish.id
+            await made.event("DeploymentSucceeded", count=count)
+        await made.request(RollbackRequested(organization="main", subject="ada", place=PLACE))
+        await made.event("DeploymentSucceeded", count=3)
+        again = DeployRequested(organization="main", subject="ada", place=PLACE, again=waiting.deployment)
+        await made.request(again)
+        await made.event("ApprovalRequested", count=3)
 
 
 async def test_created_says_what_it_is_of(nats_url: str, postgres_dsn: str) -> None:

@@ -14,9 +14,9 @@ from services.coordinator.settings import Settings
 from services.coordinator.snapshot import Snapshot
 from shared.bus import Bus
 from shared.contracts.changes import ChangePushed, FoundBy, Pusher
-from shared.contracts.commands import Command, Direction, Source
+from shared.contracts.commands import AuthorizeDeployment, Command, Direction, Source
 from shared.contracts.events import Event
-from shared.contracts.facts import Fact
+from shared.contracts.facts import ApprovalRequested, Fact
 from shared.contracts.manifest import Manifest
 from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.releases import SecretRef
@@ -35,6 +35,7 @@ class CatalogueInMemory:
 
     def __init__(self) -> None:
         self.snapshots = Snapshot()
+        self.needs_approval = False
 
     async def followers(
         self, organization: str, project: str, connection: str = "", ref: str = "", environment: str = ""
@@ -43,7 +44,7 @@ class CatalogueInMemory:
         if (ref and ref != "refs/heads/main") or (environment and environment != "production"):
             return ()
         place = Place(organization=organization, project=project, environment="production")
-        return (Follower(place, EnvironmentKind.PRODUCTION, "local", "refs/heads/main", connection or "todo"),)
+        return (Follower(place, EnvironmentKind.PRODUCTION, "local", "refs/heads/main", connection or "todo", self.needs_approval),)
 
     async def source(self, organization: str, project: str, connection: str, target: str, ref: str, commit: str) -> Source:
         """A repository that nobody clones."""
@@ -61,6 +62,7 @@ class World:
     nats_url: str
     coordinator: Coordinator
     admin: Bus
+    catalogue: CatalogueInMemory
     events: list[Event] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     script: Script = lambda _command: None
@@ -101,6 +103,8 @@ class World:
         """Any participant."""
         self.commands.append(command)
         said = self.script(command)
+        if isinstance(command, AuthorizeDeployment) and command.needs_approval:
+            return ApprovalRequested(rule="production asks for approval")
         if isinstance(said, str):
             await asyncio.Event().wait()
         elif said is not None:
@@ -115,7 +119,9 @@ async def world(nats_url: str, dsn: str, **limits: float) -> AsyncIterator[World
     settings = service_settings(Settings, "coordinator", nats_url, postgres_dsn=SecretStr(dsn), **limits)
     admin = await Bus.connect(service_settings(ServiceSettings, "admin", nats_url), "admin")
     async with started("coordinator", settings) as process:
-        made = World(nats_url, await app.build(process, settings, CatalogueInMemory()), admin)  # type: ignore[arg-type]
+        catalogue = CatalogueInMemory()
+        built = await app.build(process, settings, catalogue)  # type: ignore[arg-type]
+        made = World(nats_url, built, admin, catalogue)
         tasks = [asyncio.create_task(process.until_stopped()), asyncio.create_task(_follow(made))]
         buses = [await _participant(name, made, tasks) for name in ("auth", "builder", "deployer")]
         try:

@@ -28,7 +28,7 @@ class Coordinator:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def ask(self, pusher: Pusher | None = None, *, subject: str | None = None) -> Fact:
+    async def ask(self, pusher: Pusher | None = None, *, subject: str | None = None, needs_approval: bool = False) -> Fact:
         """The verdict on a new deployment."""
         command = AuthorizeDeployment(
             deployment=new_id(),
@@ -41,6 +41,7 @@ class Coordinator:
             subject=subject,
             ref="refs/heads/main",
             commit="a" * 40,
+            needs_approval=needs_approval,
         )
         return await self.send(command)
 
@@ -82,6 +83,22 @@ async def test_a_linked_deployer_may_deploy(auth: RunningAuth, coordinator: Coor
     ada = await _linked(auth, "deployer", "project/main/todo", "ada")
     fact = await coordinator.ask(Pusher(forge="github", login="ADA", id="77"))
     assert fact == DeploymentAuthorized(person=ada, rule="deployer on project main/todo may deploy to production")
+
+
+async def test_where_every_deployment_needs_approval_a_deployer_waits_and_an_admin_does_not(
+    auth: RunningAuth, coordinator: Coordinator
+) -> None:
+    """The environment's policy stops whoever may deploy there, unless they may approve themselves; others it changes nothing for."""
+    deployer = await auth.person("Dea", ("deployer", "project/main/todo"))
+    verdict = await coordinator.ask(subject=deployer, needs_approval=True)
+    assert isinstance(verdict, ApprovalRequested)
+    assert verdict.rule.startswith("only admin may let deployments go on to production, which asks for approval; Dea is deployer")
+    assert isinstance(await coordinator.ask(subject=deployer), DeploymentAuthorized)
+    allowed = await coordinator.ask(subject=auth.admin.id, needs_approval=True)
+    assert isinstance(allowed, DeploymentAuthorized)
+    assert "which asks for approval" in allowed.rule
+    stranger = await auth.person("Eve")
+    assert isinstance(await coordinator.ask(subject=stranger, needs_approval=True), DeploymentDenied)
 
 
 async def test_an_unknown_pusher_is_told_what_to_do(auth: RunningAuth, coordinator: Coordinator) -> None:

@@ -22,6 +22,11 @@ WITH_LOCK = (
 )  # fmt: skip
 
 
+def caused_by(scenario: Scenario, message: str) -> str:
+    """The event that confirms a message."""
+    return ", ".join(event.name for event in scenario.events if event.cause == message)
+
+
 def test_a_push_runs_every_step_of_the_table_and_succeeds() -> None:
     """All steps, each after what it depends on."""
     scenario = Scenario().run()
@@ -163,7 +168,8 @@ def test_an_undo_that_keeps_failing_is_stuck_until_a_person_retries() -> None:
     assert scenario.saga.holds
     assert scenario.saga.steps["deploy-container-web"].state is StepState.DONE, "what the failed undo depends on waits for it"
     broken = False
-    scenario.feed(i.Retried(by="ada"))
+    scenario.feed(i.Retried(by="ada", cause="request-1"))
+    assert caused_by(scenario, "request-1") == "DeploymentUnstuck"
     assert scenario.run().saga.state is DeploymentState.ROLLED_BACK
     assert "DeploymentUnstuck" in scenario.happened()
 
@@ -177,7 +183,8 @@ def test_a_stuck_deployment_can_be_accepted_as_it_stands() -> None:
         return fails("check-endpoint-web")(command)  # type: ignore[return-value]
 
     scenario = Scenario(script=script).run()
-    scenario.feed(i.Accepted(by="ada"))
+    scenario.feed(i.Accepted(by="ada", cause="request-1"))
+    assert caused_by(scenario, "request-1") == "DeploymentUnstuck"
     scenario.run()
     assert scenario.saga.state is DeploymentState.ROLLED_BACK
     assert not scenario.saga.holds
@@ -190,15 +197,17 @@ def test_a_cancel_before_the_lock_ends_it() -> None:
     """Nothing was touched; the worker is told."""
     scenario = Scenario(script=lambda command: "hangs" if command.step == "build-web" else None)
     scenario.run(lambda now: "build-web" in now.names() and now.saga.steps["build-web"].accepted)
-    scenario.feed(i.Cancelled(by="ada"))
+    scenario.feed(i.Cancelled(by="ada", cause="request-1"))
     assert scenario.saga.state is DeploymentState.CANCELLED
+    assert caused_by(scenario, "request-1") == "DeploymentCancelled"
     assert [cancel.step_key for cancel in scenario.cancels] == ["d1-build-web"]
 
 
 def test_a_cancel_with_the_lock_compensates() -> None:
     """It ends as cancelled, with everything undone."""
     scenario = Scenario().run(lambda now: now.commands[-1].step == "check-container-web")
-    scenario.feed(i.Cancelled(by="ada"))
+    scenario.feed(i.Cancelled(by="ada", cause="request-1"))
+    assert caused_by(scenario, "request-1") == "CompensationStarted"
     scenario.run()
     assert scenario.saga.state is DeploymentState.CANCELLED
     assert scenario.names(Direction.UNDO)
@@ -249,7 +258,8 @@ def test_a_deployment_waits_for_approval_and_goes_on() -> None:
         scenario.feed(scenario.answer(scenario.commands[0], Outcome.DONE, fact=asked))
         assert scenario.saga.state is DeploymentState.WAITING
         if decision is not None:
-            scenario.feed(i.Approved(by="ada", approved=decision))
+            scenario.feed(i.Approved(by="ada", approved=decision, cause="request-1"))
+            assert caused_by(scenario, "request-1") == ("DeploymentApproved" if decision else "DeploymentDenied")
         scenario._queue.clear() if decision is None else None
         assert scenario.run().saga.state is end
 

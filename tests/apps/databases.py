@@ -59,7 +59,7 @@ def with_database(base: str, *, version: str = "1", major: str = "18", storage: 
 
 
 def failing_migration(base: str, *, version: str = "2", undo: bool = True) -> App:
-    """Its migration makes the table `half_done` and then fails with exit code 3; the undo command drops it."""
+    """Its migration makes the table `half_done` and then fails; the undo command drops it."""
     app = replace(with_database(base, version=version), name="failing-migration").with_file("app/migrate.sh", _FAIL)
     if not undo:
         return app

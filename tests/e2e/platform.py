@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class Platform:
     home: Home
     bases: Bases
     folder: Path
+    api: Api
+    """The public API, as the first administrator."""
 
     @property
     def url(self) -> str:
@@ -78,17 +80,12 @@ class Platform:
         """What was chosen at the start."""
         return ports_of(self.home)
 
-    def api(self) -> Api:
-        """A client of the public API, as the first administrator."""
-        return Api(ClientSettings(url=self.url, home=self.home.path))
-
     def environment(self, project: str) -> "Environment":
         """A new project with the environment `production`, which follows the branch `main` of an empty repository."""
-        api = self.api()
-        api.post("/projects/main", {"slug": project})
-        api.post(f"/environments/main/{project}", {"slug": "production"})
+        self.api.post("/projects/main", {"slug": project})
+        self.api.post(f"/environments/main/{project}", {"slug": "production"})
         place = Place(organization="main", project=project, environment="production")
-        return Environment(self, place, Repository.create(self.folder / project), api)
+        return Environment(self, place, Repository.create(self.folder / project))
 
 
 def ports_of(home: Home) -> dict[str, int]:
@@ -140,7 +137,11 @@ class Environment:
     platform: Platform
     place: Place
     repository: Repository
-    api: Api
+
+    @property
+    def api(self) -> Api:
+        """The public API."""
+        return self.platform.api
 
     def push(self, app: App) -> Ended:
         """Commits the application, pushes it to the platform's git remote, and waits for the end of its deployment."""
@@ -226,7 +227,9 @@ def running_platform(command: Sequence[str] = DAEMON, **environment: str) -> Ite
             up(settings, detach=True, command=command)
         registry = f"127.0.0.1:{ports_of(home)['registry']}"
         made = ensure(("shell", "postgres:18"), registry)
-        yield Platform(settings, home, Bases(registry, made["shell"].reference, made["postgres:18"].reference), folder)
+        bases = Bases(registry, made["shell"].reference, made["postgres:18"].reference)
+        with closing(Api(ClientSettings(url=f"http://{settings.http}", home=home.path))) as api:
+            yield Platform(settings, home, bases, folder, api)
     finally:
         down(settings, everything=True, volumes=True)
         if (home.run / "ports.json").exists():

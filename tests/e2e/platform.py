@@ -19,7 +19,8 @@ from typing import Any
 
 import httpx
 
-from cli.client import Api
+from cli.answers import Json
+from cli.client import Api, Query
 from cli.settings import Settings as ClientSettings
 from embedded.home import Home
 from embedded.images.provision import ensure
@@ -40,6 +41,19 @@ from tests.stack import free_port
 FINAL = frozenset({"succeeded", "rolled_back", "cancelled", "superseded", "denied", "failed", "stuck"})
 """States that a deployment does not leave by itself."""
 PUSH_LIMIT_S = 150.0
+AWAY_LIMIT_S = 30.0
+"""For this long a part of the platform may be away."""
+
+
+class PatientApi(Api):
+    """The public API; where it says that it cannot answer just now, it is asked again, as it says."""
+
+    def _send(self, method: str, path: str, query: Query, body: Json | None, headers: Mapping[str, str]) -> httpx.Response:
+        def answered() -> httpx.Response | None:
+            response = super(PatientApi, self)._send(method, path, query, body, headers)
+            return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else response
+
+        return until(answered, within=AWAY_LIMIT_S, every=0.2, what=f"an answer to {method} {path}")
 
 
 @dataclass(frozen=True)
@@ -150,11 +164,18 @@ class Environment:
         return self.ended(self.deployment_of(commit), said)
 
     def send(self) -> str:
-        """`git push`, which shows the pipeline until its end; what it said."""
-        pushing = self.start_push()
-        said, _ = pushing.communicate(timeout=PUSH_LIMIT_S)
-        assert pushing.returncode == 0, said
-        return said
+        """`git push`, which shows the pipeline until its end; what it said. Tried again where the platform asks for that."""
+
+        def sent() -> str | None:
+            with self.start_push() as pushing:
+                try:
+                    said, _ = pushing.communicate(timeout=PUSH_LIMIT_S)
+                finally:
+                    pushing.kill()
+            assert pushing.returncode == 0 or "error: 503" in said, said
+            return said if pushing.returncode == 0 else None
+
+        return until(sent, within=AWAY_LIMIT_S, every=0.2, what="a push")
 
     def start_push(self) -> "subprocess.Popen[str]":
         """The same, in the background."""
@@ -228,7 +249,7 @@ def running_platform(command: Sequence[str] = DAEMON, **environment: str) -> Ite
         registry = f"127.0.0.1:{ports_of(home)['registry']}"
         made = ensure(("shell", "postgres:18"), registry)
         bases = Bases(registry, made["shell"].reference, made["postgres:18"].reference)
-        with closing(Api(ClientSettings(url=f"http://{settings.http}", home=home.path))) as api:
+        with closing(PatientApi(ClientSettings(url=f"http://{settings.http}", home=home.path))) as api:
             yield Platform(settings, home, bases, folder, api)
     finally:
         down(settings, everything=True, volumes=True)

@@ -78,7 +78,7 @@ class Lane:
         if case.fault is Fault.SLEEPS:
             self.faults.wake(self.project)
             said = until(lambda: self.faults.answer_after_sleep(self.project), within=STEP_LIMIT_S, what="the sleeper answers")
-            assert said == case.answer_after_sleep, ended.told()
+            assert said in case.answers_after_sleep, ended.told()
         self.shape = case.shape_afterwards
         if case.ends == "succeeded":
             assert self.served() == str(self.version)

@@ -75,9 +75,10 @@ class Case:
         return self.ends == "succeeded" and self.fault in {Fault.FAILS, Fault.SLEEPS}
 
     @property
-    def answer_after_sleep(self) -> str:
-        """What the worker that woke up says: the fence refuses it once the environment has turned back."""
-        return "refused" if self.ends == "rolled_back" else "done"
+    def answers_after_sleep(self) -> frozenset[str]:
+        """What the worker that woke up may say: the fence refuses its effects once the environment has turned back, and what it
+        was to look at is gone."""
+        return frozenset({"refused", "failed"}) if self.ends == "rolled_back" else frozenset({"done"})
 
 
 ENDS = {Fault.LOSES: "succeeded", Fault.DIES: "succeeded"}

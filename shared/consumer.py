@@ -29,6 +29,8 @@ TRIES = 5
 DELAY_S = 2.0
 FETCH_S = 5.0
 """A fetch in flight when the server restarts ends only at its own timeout."""
+ACKNOWLEDGED_S = 5
+"""How long the server may take to say that it has the acknowledgements; one that restarts meanwhile never says it."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,13 @@ class _Reader(Generic[T]):
         self._handle = handle
 
     async def take(self, messages: Sequence[Msg]) -> None:
-        """Handles what was fetched: together, and one by one where one of them is bad."""
-        received = [(message, item) for message in messages if (item := await self._read(message)) is not None]
+        """Handles what was fetched: together, and one by one where one of them is bad.
+
+        Called again after an outage, it leaves alone what it has acknowledged: an acknowledgement that was lost on
+        the way brings the message again, and acknowledging twice is an error of its own.
+        """
+        waiting = [message for message in messages if not message.is_acked]
+        received = [(message, item) for message in waiting if (item := await self._read(message)) is not None]
         if not received:
             return
         try:
@@ -144,7 +151,7 @@ class _Reader(Generic[T]):
     async def _acknowledge(self, messages: Sequence[Msg]) -> None:
         for message in messages:
             await message.ack()
-        await self._bus.nc.flush()
+        await self._bus.nc.flush(timeout=ACKNOWLEDGED_S)
         HANDLED.labels(self._durable, "done").inc(len(messages))
 
     async def _read(self, message: Msg) -> Received[T] | None:

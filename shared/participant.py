@@ -39,6 +39,8 @@ ACCEPT_AFTER_S = 0.1
 """A step that ends sooner is answered at once: its `accepted` would only be one message more to store and to read."""
 TRIES = 3
 """Deliveries after which a command that fails unexpectedly, or kills its worker, is answered as failed and dead-lettered."""
+GIVEN_BACK_S = 1.0
+"""When another worker gets what this one gives back because it stops."""
 FLUSH_S = 0.15
 LINES_AT_ONCE = 200
 
@@ -53,6 +55,10 @@ class StepFailure(Exception):
 
 class LowerEpoch(Exception):
     """The target has seen a higher epoch; becomes the answer `refused`. Nothing was touched."""
+
+
+class GivenBack(Exception):
+    """The process is told to stop: the command is not answered, and another worker takes it."""
 
 
 class Unavailable(Exception):
@@ -137,6 +143,7 @@ class Participant:
         self._handlers = {Direction.DO: dict(handlers), Direction.UNDO: dict(undos or {})}
         self._working: dict[tuple[str, Direction], tuple[Work, asyncio.Task[Fact]]] = {}
         self._worker = worker_name()
+        self._stopping = False
 
     async def run(self) -> None:
         """Takes commands for ever."""
@@ -149,9 +156,9 @@ class Participant:
         try:
             await asyncio.Event().wait()
         finally:
+            self._stopping = True
             await cancels.unsubscribe()
-            for work, task in self._working.values():
-                work.cancelled.set()
+            for _, task in self._working.values():
                 task.cancel()
             for subscriber in broker.subscribers:
                 await subscriber.stop()
@@ -197,6 +204,9 @@ class Participant:
         )(take)
 
     async def _take(self, durable: str, raw: Msg) -> None:
+        if self._stopping:
+            await raw.nak(delay=GIVEN_BACK_S)
+            return
         headers = dict(raw.headers or {})
         tries = raw.metadata.num_delivered
         if tries > 1:
@@ -229,6 +239,9 @@ class Participant:
         self._working[command.step_key, command.direction] = (work, task)
         try:
             said = await self._result(command, work, task)
+        except GivenBack:
+            await raw.nak(delay=GIVEN_BACK_S)
+            return None
         except Exception as error:  # noqa: BLE001 -- the process edge: given back, or dead-lettered and answered
             return await self._unexpected(command, raw, tries, durable, error)
         finally:
@@ -249,8 +262,10 @@ class Participant:
             message = f"the step did not end within {command.timeout_s:g} s"
             return self._answer(command, Outcome.FAILED, failure=Failure(code="timed_out", message=message))
         except asyncio.CancelledError:
-            if not work.cancelled.is_set() or (current := asyncio.current_task()) is None or current.cancelling():
+            if (current := asyncio.current_task()) is None or current.cancelling():
                 raise
+            if not work.cancelled.is_set():
+                raise GivenBack from None
             return self._answer(command, Outcome.FAILED, failure=Failure(code="cancelled", message="cancelled"))
 
     async def _handle(self, command: Command, work: Work) -> Fact:

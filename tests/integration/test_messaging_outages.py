@@ -1,0 +1,121 @@
+"""What readers and workers do when the bus dies under them, or when they are told to stop."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import nats
+
+from shared import topology
+from shared.bus import Bus
+from shared.consumer import Received, consume
+from shared.contracts.answers import Answer, Outcome, answer
+from shared.contracts.commands import Command, InspectSource, Source
+from shared.contracts.facts import Fact, SourceInspected
+from shared.contracts.manifest import Manifest
+from shared.contracts.places import Place
+from shared.participant import Participant, Work
+from shared.settings import ServiceSettings
+from tests.polling import eventually
+from tests.stack import nats_server, service_settings
+
+PLACE = Place(organization="main", project="todo", environment="production")
+SOURCE = Source(connection="c", repository="r", clone_url="file:///r", ref="refs/heads/main", commit="0" * 40)
+
+
+def inspect(deployment: str) -> InspectSource:
+    """A command."""
+    return InspectSource(deployment=deployment, step="inspect", place=PLACE, target="local", timeout_s=60, source=SOURCE)
+
+
+async def declared(url: str) -> None:
+    """Makes the streams."""
+    admin = await nats.connect(url, user="admin", password="test")
+    await topology.declare(admin.jetstream())
+    await admin.close()
+
+
+async def test_a_reader_goes_on_after_a_server_that_died_before_its_acknowledgement() -> None:
+    """The acknowledgement is lost, the message comes again, and so do those after it."""
+    with nats_server() as server:
+        await declared(server.url)
+        builder = await Bus.connect(service_settings(ServiceSettings, "builder", server.url), "builder")
+        coordinator = await Bus.connect(service_settings(ServiceSettings, "coordinator", server.url), "coordinator")
+        taken: list[str] = []
+
+        async def handle(batch: Sequence[Received[Answer]]) -> None:
+            if not taken:
+                server.kill()
+            taken.extend(str(item.message.deployment) for item in batch)
+
+        def decode(_subject: str, _headers: dict[str, str], body: bytes) -> Answer:
+            return Answer.decode(body)
+
+        await builder.publish("slipway.res.local.builder.d1-inspect", answer(inspect("d1"), "builder", Outcome.ACCEPTED))
+        reading = asyncio.create_task(consume(coordinator, "RESULTS", "coordinator-results", decode, handle))
+
+        async def first() -> bool:
+            return bool(taken)
+
+        await eventually(first)
+        server.start()
+
+        async def connected() -> bool:
+            return builder.connected
+
+        await eventually(connected)
+        await builder.publish("slipway.res.local.builder.d2-inspect", answer(inspect("d2"), "builder", Outcome.ACCEPTED))
+
+        async def second() -> bool:
+            assert not reading.done()
+            return "d2" in taken
+
+        await eventually(second, within=40)
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+        await coordinator.close()
+        await builder.close()
+
+
+async def test_a_worker_that_stops_gives_its_command_back(nats_url: str) -> None:
+    """A restart is no failure of the step: nothing is answered, and the next worker does it."""
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    coordinator = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
+    started, goes_on = asyncio.Event(), False
+    answers: list[Answer] = []
+
+    async def handle(_command: Command, _work: Work) -> Fact:
+        started.set()
+        if not goes_on:
+            await asyncio.Event().wait()
+        return SourceInspected(manifest=Manifest(), trees={})
+
+    async def keep(batch: Sequence[Received[Answer]]) -> None:
+        answers.extend(item.message for item in batch)
+
+    reading = asyncio.create_task(
+        consume(coordinator, "RESULTS", "coordinator-results", lambda _subject, _headers, body: Answer.decode(body), keep)
+    )
+    await coordinator.publish("slipway.cmd.local.builder.effects.d1-inspect.do.1", inspect("d1"))
+    for _ in range(2):
+        bus = await Bus.connect(settings, "builder")
+        working = asyncio.create_task(Participant("builder", settings, bus, {InspectSource: handle}).run())
+        await asyncio.wait_for(started.wait(), 30)
+        if goes_on:
+
+            async def done() -> bool:
+                return bool(answers) and answers[-1].outcome is Outcome.DONE
+
+            await eventually(done)
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait_for(working, 10)
+        await bus.close()
+        goes_on = True
+        started.clear()
+    assert Outcome.FAILED not in [said.outcome for said in answers]
+    reading.cancel()
+    with suppress(asyncio.CancelledError):
+        await reading
+    await coordinator.close()

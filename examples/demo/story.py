@@ -19,6 +19,11 @@ from examples.demo.visitors import visiting
 
 _SETTINGS = ("SLIPWAY_HOME", "SLIPWAY_HTTP", "SLIPWAY_WEB_PORT", "SLIPWAY_HTTPS_PORT", "SLIPWAY_NATS_PORT")
 
+_OTHER_PORTS = """\
+  export SLIPWAY_HTTP=127.0.0.1:9080 SLIPWAY_WEB_PORT=9081
+  export SLIPWAY_HTTPS_PORT=9443 SLIPWAY_NATS_PORT=9422
+  make demo"""
+
 
 def tell(terminal: Terminal) -> None:
     """The whole story; raises `DemoFailed` where it goes otherwise."""
@@ -46,7 +51,7 @@ def start(terminal: Terminal, programs: Programs) -> dict[str, Any]:
     if found.get("supervisor") is not None:
         terminal.fact(f"It runs already at {found['url']}.")
     else:
-        remedy = "Each line above says what to do. For other ports: SLIPWAY_HTTP=127.0.0.1:9080 SLIPWAY_HTTPS_PORT=9443 make demo"
+        remedy = "Each line above says what to do. All ports may be others:\n\n" + _OTHER_PORTS
         programs.must("slipway", "up", "--detach", remedy=remedy)
     with terminal.waiting("looking at the processes"):
         found = programs.ask("status")

@@ -54,7 +54,7 @@ class Bus:
             allow_reconnect=True,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
-            connect_timeout=5,
+            connect_timeout=10,
             ping_interval=20,
             disconnected_cb=bus._disconnected,
             reconnected_cb=bus._reconnected,

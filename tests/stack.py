@@ -120,7 +120,7 @@ def nats_shared() -> Iterator[NatsServer]:
 @pytest.fixture
 async def nats_url(nats_shared: NatsServer) -> AsyncIterator[str]:
     """The address of a server whose streams and durables are as the topology says, and empty. User `admin` or a service's name, password `test`."""
-    client = await nats.connect(nats_shared.url, user="admin", password="test")
+    client = await nats.connect(nats_shared.url, user="admin", password="test", connect_timeout=30)
     js = client.jetstream()
     for info in await js.streams_info():
         await js.delete_stream(str(info.config.name))

@@ -63,14 +63,13 @@ async def test_up_is_ready_and_applications_outlive_down(settings: Settings) -> 
     assert status(settings).containers == ()
 
 
-async def test_a_warm_start_takes_under_five_seconds_and_leaves_the_data_plane_alone(settings: Settings) -> None:
-    """The second start keeps ports, passwords and containers, and is ready within five seconds."""
+async def test_a_warm_start_leaves_the_data_plane_alone(settings: Settings) -> None:
+    """The second start keeps ports, passwords and containers. (How long it takes is bench/footprint.py's to say.)"""
     up(settings, detach=True, command=TINY)
     ports = (settings.home / "run" / "ports.json").read_text()
     containers = {each.name: psutil.Process for each in status(settings).containers}
     down(settings)
-    started = up(settings, detach=True, command=TINY)
-    assert started.seconds < 5
+    up(settings, detach=True, command=TINY)
     assert (settings.home / "run" / "ports.json").read_text() == ports
     assert {each.name for each in status(settings).containers} == set(containers)
 

@@ -24,7 +24,7 @@ up: install ## start the platform for daily use
 
 test: install check ## every check and every test
 	$(BIN)/python -m embedded.engine ensure
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 --dist loadfile
 
 check: install ## verify style, types and layers
 	$(BIN)/ruff check .
@@ -37,7 +37,7 @@ fix: install ## mend what can be mended
 	$(BIN)/ruff format .
 
 bench: install ## all benchmarks
-	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for name in push_to_live footprint release_under_load sagas; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
 
 docs: install ## what is generated: the AsyncAPI document
 	$(BIN)/python -m docs.generate

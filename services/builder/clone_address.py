@@ -2,8 +2,9 @@
 
 import posixpath
 import re
+from base64 import b64encode
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 _SCP = re.compile(r"(?:([^@/\s]+)@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!//)([^\s]+)")
 
@@ -45,10 +46,10 @@ class CloneAddress:
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
 
-    def credential_line(self, username: str, password: str) -> str:
-        """The line of git's credential store for this host (git-credential-store(1))."""
-        scheme, _, rest = self.host.partition("://")
-        return f"{scheme}://{quote(username, safe='')}:{quote(password, safe='')}@{rest}\n"
+    def authorisation(self, username: str, password: str) -> str:
+        """Configuration of git that shows a credential to this host and no other, with the first request (git-config(1), http.extraHeader)."""
+        basic = b64encode(f"{username}:{password}".encode()).decode("ascii")
+        return f'[http "{self.host}/"]\n\textraHeader = "Authorization: Basic {basic}"\n'
 
     def submodule(self, url: str, protocols: tuple[str, ...]) -> "CloneAddress":
         """The address of a submodule: as it stands, or relative to this one (gitsubmodules(7))."""

@@ -1,7 +1,6 @@
 """git, run so that it asks nobody, runs no hooks, uses only allowed protocols, and shows a credential to its own host only."""
 
 import asyncio
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -105,9 +104,8 @@ class Gits:
                 _write_private(key, credential.secret.rstrip("\n") + "\n")
                 yield self._git({"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_SSH_COMMAND": f"{self._ssh} -i {key}"})
                 return
-            store, config = folder / "credentials", folder / "config"
-            _write_private(store, address.credential_line(credential.username or "x-access-token", credential.secret))
-            _write_private(config, f'[credential "{address.host}"]\n\thelper = "store --file={shlex.quote(str(store))}"\n')
+            config = folder / "config"
+            _write_private(config, address.authorisation(credential.username or "x-access-token", credential.secret))
             yield self._git({"GIT_CONFIG_GLOBAL": str(config), "GIT_SSH_COMMAND": self._ssh})
 
     @property

@@ -25,17 +25,20 @@ class Inspection:
         """Fetches the commit where it is not here yet, and reads manifest, trees, head and ancestry."""
         source = command.source
         remote = self.sources.remote(command.place.organization, source, work)
-        head = asyncio.create_task(self.mirrors.head(remote, source.ref))
+        fetched = await self.mirrors.fetch_with_head(remote, source.commit, source.ref)
+        head = None if fetched else asyncio.create_task(self.mirrors.head(remote, source.ref))
         try:
             async with self.mirrors.holding(remote, source.commit, source.ref) as mirror:
                 commit, read = await _read(mirror, source.commit)
                 hashes = await trees.trees_of(mirror, source.commit, read)
             stale = command.newest is not None and await self.mirrors.is_strict_ancestor(remote, source.commit, command.newest)
             title, author = _title_and_author(commit)
-            return SourceInspected(manifest=read, trees=hashes, head=await head, stale=stale, title=title, author=author)
+            stands_at = await head if head else fetched
+            return SourceInspected(manifest=read, trees=hashes, head=stands_at, stale=stale, title=title, author=author)
         finally:
-            head.cancel()
-            await asyncio.gather(head, return_exceptions=True)
+            if head:
+                head.cancel()
+                await asyncio.gather(head, return_exceptions=True)
 
 
 async def _read(mirror: Mirror, commit: str) -> tuple[bytes, Manifest]:

@@ -84,6 +84,27 @@ class Mirrors:
         async with locked(path, exclusive=False):
             yield Mirror(path, self.gits.plain)
 
+    async def fetch_with_head(self, remote: Remote, commit: str, ref: str) -> str | None:
+        """Fetches a commit that is not here yet and a branch in one conversation; where the branch stands.
+
+        None where nothing was fetched: the commit is here, the ref is no branch or gone, or the remote gives no commits by id.
+        """
+        path = self._path(remote)
+        if not (_COMMIT.fullmatch(commit) and _REF.fullmatch(ref) and ref.startswith("refs/heads/")) or await self._has(path, commit):
+            return None
+        kept = f"refs/slipway-heads/{sha256(ref.encode()).hexdigest()[:24]}"
+        async with locked(path, exclusive=True):
+            if not (path / "HEAD").exists():
+                await self._init(path, commit)
+            with self.gits.remote(remote.address, remote.credential) as git:
+                wanted = (f"+{commit}:refs/slipway/{commit}", f"+{ref}:{kept}")
+                finished = await git(*_fetching(path), "--depth=1", "--", remote.address.url, *wanted)
+            if finished.status != 0:
+                return None
+            head = (path / kept).read_text().strip()
+            (path / kept).unlink()  # it was asked for its name only
+            return head
+
     async def head(self, remote: Remote, ref: str) -> str | None:
         """The commit that the ref stands at, behind an annotated tag too; None where it is gone or the remote does not say."""
         if not _REF.fullmatch(ref):

@@ -73,7 +73,7 @@ class OwnSweep:
         person = await self._repositories.pushed_by(repository, reference.name)
         pusher = Pusher(forge="slipway", person=person[0], login=person[1]) if person else Pusher(forge="slipway")
         before = known.get(reference.name, (None, 0))[0]
-        return await own_push(self._repositories, repository, ref=reference.name, before=before, commit=reference.commit, pusher=pusher)
+        return await own_push(self._repositories, repository, ref=reference.name, before=before, name=reference.commit, pusher=pusher)
 
 
 class ForgeSweep:

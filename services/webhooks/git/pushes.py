@@ -18,7 +18,7 @@ import structlog
 from services.webhooks.domain import OWN_CONNECTION, Arrival, Origin, Push, follows, is_zeros, short
 from services.webhooks.git.access import Visitor
 from services.webhooks.git.pipeline import Pipeline
-from services.webhooks.git.repositories import GitError, Repositories, Repository, Summary
+from services.webhooks.git.repositories import Repositories, Repository, Summary
 from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import ChangePushed, FoundBy, Pusher
 from shared.postgres import UNAVAILABLE
@@ -178,14 +178,13 @@ class Pushes:
         return recorded, [*recorded.changes, *await self._store.changes(earlier)]
 
     async def _push(self, session: PushSession, update: Update) -> Push:
-        commit = await self._repositories.commit_of(session.repository, update.new) if update.new else None
         person = session.visitor.person
         return await own_push(
             self._repositories,
             session.repository,
             ref=update.ref,
             before=update.old,
-            commit=commit,
+            name=update.new,
             pusher=Pusher(forge="slipway", login=person.name if person else None, person=person.id if person else None),
         )
 
@@ -197,13 +196,14 @@ def own_origin(repository: Repository, clone_url: str) -> Origin:
 
 
 async def own_push(
-    repositories: Repositories, repository: Repository, *, ref: str, before: str | None, commit: str | None, pusher: Pusher
+    repositories: Repositories, repository: Repository, *, ref: str, before: str | None, name: str | None, pusher: Pusher
 ) -> Push:
-    """A push to the own remote, with what its commit says of itself."""
-    summary = Summary("", "")
-    if commit is not None:
-        with suppress(GitError):  # a commit that git cannot show is for the builder to complain about
-            summary = await repositories.summary(repository, commit)
+    """A push to the own remote, with what the commit of the object `name` says of itself. Without a commit where it leads to none."""
+    commit, summary = None, Summary("", "")
+    if name is not None:
+        found = await repositories.commit_and_summary(repository, name)
+        # A commit that git cannot show is for the builder to complain about.
+        commit, summary = found or (await repositories.commit_of(repository, name), summary)
     return Push(
         repository=repository.identity,
         clone_url="",

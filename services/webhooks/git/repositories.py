@@ -87,11 +87,14 @@ class Repositories:
         lines = await self.git(repository.path, "for-each-ref", f"--format={form}", "refs/heads/", "refs/tags/")
         return [found for line in lines.splitlines() if (found := _reference(line)) is not None]
 
-    async def summary(self, repository: Repository, commit: str) -> Summary:
-        """Title and author of a commit, whatever their encoding."""
-        told = await self.git(repository.path, "log", "-1", "--encoding=UTF-8", "--format=%an%x00%s", commit, "--")
-        author, _, title = told.rstrip("\n").partition("\x00")
-        return Summary(title, author)
+    async def commit_and_summary(self, repository: Repository, name: str) -> tuple[str, Summary] | None:
+        """The commit that an object leads to, and what it says of itself; None where it leads to none."""
+        try:
+            told = await self.git(repository.path, "log", "-1", "--encoding=UTF-8", "--format=%H%x00%an%x00%s", f"{name}^{{commit}}", "--")
+        except GitError:
+            return None
+        commit, author, title = told.rstrip("\n").split("\x00", 2)
+        return commit, Summary(title, author)
 
     async def commit_of(self, repository: Repository, name: str) -> str | None:
         """The commit that an object leads to: itself, or what an annotated tag points to; None where it leads to none."""

@@ -58,6 +58,7 @@ class Routes:
             await self.workloads.promote(claim, release)
         placed = await self.workloads.placed(claim, release, secrets)
         await self._make_live(claim, release.service, placed)
+        await self.workloads.keep(claim, release)
         if release.port is None and former is not None and former.container != placed.container:
             await self.workloads.stop(claim, former.container, former.release.stop_grace_s)
 

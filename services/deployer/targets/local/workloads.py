@@ -111,7 +111,7 @@ class Workloads:
         )
 
     async def promote(self, claim: Claim, release: Release) -> None:
-        """Prepares a running candidate to be live: it comes back after a restart of the engine, and is found by its service's name."""
+        """Prepares a running candidate to be live: it is found by its service's name."""
         name = self.container(claim.place, release)
         async with claim.lease():
             found = await self._there(name, release)
@@ -119,10 +119,15 @@ class Workloads:
                 raise StepFailure(
                     "stopped_from_outside", f"the container of {release.service} was stopped after its check: deploy again", may_pass=False
                 )
-            if found.restart_policy != "unless-stopped":
-                await self.engine.update(name, LIVE)
             if await self._is_called(claim.place, release.service):
                 await self._answer_to_name(claim.place, found, release.service)
+
+    async def keep(self, claim: Claim, release: Release) -> None:
+        """What is live comes back after a restart of the engine. After the switch: the engine takes as long for it as for a start."""
+        name = self.container(claim.place, release)
+        async with claim.lease():
+            if (await self._there(name, release)).restart_policy != "unless-stopped":
+                await self.engine.update(name, LIVE)
 
     async def start(self, claim: Claim, release: Release) -> None:
         """Starts a container that was made or stopped; it comes back after a restart of the engine."""

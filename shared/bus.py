@@ -38,6 +38,7 @@ class Bus:
         self.user = user
         self.closed = asyncio.Event()
         self.disconnected_at: float | None = None
+        self._closing = False
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
 
     @classmethod
@@ -93,6 +94,7 @@ class Bus:
 
     async def close(self) -> None:
         """Sends what is still buffered, and closes. No drain: it waits for fetches that nobody waits for any more."""
+        self._closing = True
         with suppress(NatsError, asyncio.TimeoutError, TimeoutError):
             await self.nc.flush(timeout=2)
         with suppress(NatsError):
@@ -100,7 +102,8 @@ class Bus:
 
     async def _disconnected(self) -> None:
         self.disconnected_at = self.disconnected_at or asyncio.get_running_loop().time()
-        log.warning("bus disconnected", user=self.user)
+        if not self._closing:
+            log.warning("bus disconnected", user=self.user)
 
     async def _reconnected(self) -> None:
         log.info("bus reconnected", user=self.user)

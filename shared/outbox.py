@@ -27,7 +27,7 @@ from shared.contracts.requests import Request
 from shared.contracts.steps import STEP_KINDS, command_subject
 from shared.messages import Message
 from shared.postgres import Connection
-from shared.telemetry import trace_headers
+from shared.telemetry import PUBLISHED, UNSENT, UNSENT_AGE, trace_headers
 
 log = structlog.get_logger()
 
@@ -46,6 +46,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[]
 ON CONFLICT (id) DO NOTHING
 """
 _UNSENT = "SELECT position, stream, subject, headers, body FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT $1"
+_WAITING = "SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS age FROM outbox WHERE sent_at IS NULL"
 _SENT = "UPDATE outbox SET sent_at = now() WHERE position = ANY($1::bigint[])"
 _AGAIN_OPEN = "UPDATE outbox SET sent_at = NULL WHERE stream = $1 AND open"
 _AGAIN_SINCE = "UPDATE outbox SET sent_at = NULL WHERE stream = $1 AND stream NOT IN ('COMMANDS', 'CHANGES') AND sent_at >= $2"
@@ -67,6 +68,8 @@ class Outgoing:
     message: Message
     message_id: str
     open: bool = False
+    traceparent: str | None = None
+    """The span that it belongs to; None: the one that is current when it is written."""
 
 
 def outgoing(message: Message) -> Outgoing:
@@ -105,7 +108,7 @@ class Outbox:
             [row.message_id for row in rows],
             [row.stream for row in rows],
             [row.subject for row in rows],
-            [json.dumps(row.message.headers(self.source, message_id=row.message_id) | trace) for row in rows],
+            [json.dumps(row.message.headers(self.source, message_id=row.message_id) | (_trace(row) or trace)) for row in rows],
             [row.message.encode().decode() for row in rows],
             [row.open for row in rows],
         )
@@ -113,6 +116,18 @@ class Outbox:
     def wake(self) -> None:
         """Tells this process's relay that something was committed."""
         self.written.set()
+
+
+def _trace(row: Outgoing) -> dict[str, str] | None:
+    return {"traceparent": row.traceparent} if row.traceparent else None
+
+
+async def measure(pool: postgres.Pool, schema: str) -> None:
+    """Sets the gauges of what waits in a schema's outbox; it goes on growing while the relay cannot publish."""
+    row = await pool.fetchrow(_WAITING)
+    assert row is not None
+    UNSENT.labels(schema).set(row["count"])
+    UNSENT_AGE.labels(schema).set(row["age"])
 
 
 class Relay:
@@ -196,6 +211,7 @@ class Relay:
 
     async def _publish_row(self, row: asyncpg.Record, before: Mapping[str, tuple[datetime, int]]) -> None:
         ack = await self._bus.publish_raw(row["subject"], row["body"].encode(), json.loads(row["headers"]))
+        PUBLISHED.labels(self._schema, row["stream"]).inc()
         if row["stream"] not in before:
             self._check = True  # its first message: note where it stands
             return

@@ -15,7 +15,9 @@ from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from faststream.security import SASLPlaintext
 from nats.aio.msg import Msg
+from opentelemetry.trace import StatusCode
 from pydantic import ValidationError
+from structlog.contextvars import bound_contextvars
 
 from shared import bus as bus_module
 from shared.bus import Bus
@@ -221,12 +223,16 @@ class Participant:
         if (command.step_key, command.direction) in self._working:
             await raw.nak(delay=BEAT_S)
             return
-        title = f"{type(command).__name__} {command.direction}"
+        where = {"deployment": command.deployment, "step": command.step, "direction": command.direction, "attempt": command.attempt}
         begin = time.monotonic()
-        with span(title, headers, deployment=command.deployment or "", step=command.step or ""), HANDLING_SECONDS.labels(durable).time():
+        title = f"{type(command).__name__} {command.direction}"
+        with bound_contextvars(**where), span(title, headers) as now, HANDLING_SECONDS.labels(durable).time():
+            now.set_attributes(_about(self.name, command, durable))
             said = await self._work(command, raw, tries, durable)
             if said is None:
                 return
+            if said.failure is not None:
+                now.set_status(StatusCode.ERROR, f"{said.failure.code}: {said.failure.message}")
             await self._say(said.model_copy(update={"seconds": round(time.monotonic() - begin, 3)}))
             await raw.ack()
         HANDLED.labels(durable, said.outcome).inc()
@@ -328,6 +334,18 @@ class Participant:
             work, task = working
             work.cancelled.set()
             task.cancel()
+
+
+def _about(participant: str, command: Command, durable: str) -> dict[str, str | int]:
+    """What a viewer of traces sees of a worker's span."""
+    return {
+        "deployment.id": command.deployment or "",
+        "slipway.participant": participant,
+        "slipway.step": command.step or "",
+        "slipway.step.attempt": command.attempt,
+        "messaging.system": "nats",
+        "messaging.consumer.group.name": durable,
+    }
 
 
 def _redacted(failure: Failure, redactor: Redactor) -> Failure:

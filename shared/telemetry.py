@@ -1,31 +1,74 @@
-"""Traces and metrics. A deployment is one trace: `traceparent` travels in message headers and in the outbox."""
+"""Traces and metrics. A deployment is one trace: `traceparent` travels in message headers and in the outbox.
 
+Two kinds of spans: those of work that goes on here (`span`), and those of what outlives every process, a deployment and its
+steps. The ids of the latter are worked out from the trace and their names, so that whoever sends a message can name the span
+that it belongs to long before `record` tells of it.
+"""
+
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from random import getrandbits
+from time import time_ns
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind
-from prometheus_client import Counter, Histogram
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, use_span
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
-tracer = trace.get_tracer("slipway")
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 HANDLED = Counter("slipway_messages_handled_total", "Messages handled", ["durable", "outcome"])
 REDELIVERED = Counter("slipway_messages_redelivered_total", "Messages that came again", ["durable"])
 DEAD = Counter("slipway_dead_letters_total", "Messages given up", ["durable"])
 HANDLING_SECONDS = Histogram("slipway_handling_seconds", "Time to handle a batch or a command", ["durable"])
+UNSENT = Gauge("slipway_outbox_unsent_messages", "Messages written and not yet published", ["schema"])
+UNSENT_AGE = Gauge(
+    "slipway_outbox_oldest_unsent_age_seconds", "Age of the oldest message not yet published, 0 where there is none", ["schema"]
+)
+PUBLISHED = Counter("slipway_outbox_published_total", "Messages that the relay published, sent again ones too", ["schema", "stream"])
+
+EXPORT_S = 3.0
+"""How long one export may take, tries included; a collector that is away must not keep a process from ending."""
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""`00-<trace id>-<span id>-<flags>` (W3C Trace Context)."""
+_SPAN_AT, _FLAGS_AT = 36, 52
+"""Where in it the span id begins and ends."""
+
+
+@dataclass
+class _Now:
+    """This process's tracing. OpenTelemetry's own global can be set only once, and tests run several services in one process."""
+
+    provider: TracerProvider
+    processor: BatchSpanProcessor | None = None
+
+
+_now = _Now(TracerProvider(shutdown_on_exit=False))
+_SCOPE = InstrumentationScope("slipway")
 
 
 def configure(service: str, instance: str, endpoint: str | None) -> TracerProvider:
-    """Sets up tracing for this process; call after the fork. Without an endpoint spans are made (their ids travel) but not sent."""
-    provider = TracerProvider(resource=Resource.create({"service.name": f"slipway-{service}", "service.instance.id": instance}))
+    """Sets up tracing for this process; call after the fork. Without an endpoint only ids are made, and travel."""
+    resource = Resource.create({"service.name": f"slipway-{service}", "service.namespace": "slipway", "service.instance.id": instance})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    processor = None
     if endpoint:
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
-    trace.set_tracer_provider(provider)
+        processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_S))
+        provider.add_span_processor(processor)
+    _now.provider, _now.processor = provider, processor
     return provider
+
+
+def exports() -> bool:
+    """Whether anybody gets the spans: what is made only for `record` need not be made otherwise."""
+    return _now.processor is not None
 
 
 def trace_headers() -> dict[str, str]:
@@ -35,12 +78,81 @@ def trace_headers() -> dict[str, str]:
     return carrier
 
 
+def traceparent() -> str:
+    """The current span as W3C text; outside of any span, the beginning of a new trace."""
+    return trace_headers().get("traceparent") or f"00-{getrandbits(128):032x}-{getrandbits(64) or 1:016x}-01"
+
+
+def trace_id() -> str | None:
+    """The current trace's id, for logs."""
+    found = trace.get_current_span().get_span_context()
+    return f"{found.trace_id:032x}" if found.is_valid else None
+
+
+def named(parent: str, name: str) -> str:
+    """The traceparent of a span that is known by its name within the trace of `parent`: always the same for the same name."""
+    return f"{parent[:_SPAN_AT]}{blake2b(name.encode(), digest_size=8).hexdigest()}{parent[_FLAGS_AT:]}"
+
+
+def well_formed(text: str | None) -> str | None:
+    """A received traceparent, or None where it is none that this version can read."""
+    return text if text and _TRACEPARENT.fullmatch(text) else None
+
+
 @contextmanager
 def span(name: str, headers: Mapping[str, str] | None = None, kind: SpanKind = SpanKind.CONSUMER, **attributes: str) -> Iterator[Span]:
-    """A span that goes on with the trace in the headers of a received message."""
-    token = context.attach(propagate.extract(dict(headers or {})))
+    """A span that goes on with the trace in the headers of a received message; without headers, with the current one."""
+    token = context.attach(propagate.extract(dict(headers))) if headers else None
     try:
-        with tracer.start_as_current_span(name, kind=kind, attributes=attributes) as current:
+        with _begun(name, kind, attributes) as current:
             yield current
     finally:
-        context.detach(token)
+        if token is not None:
+            context.detach(token)
+
+
+@contextmanager
+def _begun(name: str, kind: SpanKind, attributes: Mapping[str, str]) -> Iterator[Span]:
+    if exports():
+        with _now.provider.get_tracer(_SCOPE.name).start_as_current_span(name, kind=kind, attributes=attributes) as current:
+            yield current
+        return
+    found = _context(traceparent())
+    only_ids = NonRecordingSpan(SpanContext(found.trace_id, getrandbits(64) or 1, is_remote=False, trace_flags=found.trace_flags))
+    with use_span(only_ids):
+        yield only_ids
+
+
+def record(
+    name: str,
+    itself: str | None,
+    parent: str,
+    begin_ns: int,
+    attributes: Mapping[str, str | int],
+    *,
+    end_ns: int | None = None,
+    kind: SpanKind = SpanKind.INTERNAL,
+    error: str = "",
+) -> None:
+    """Tells of a span that has ended. `itself` and `parent` are traceparents; None makes a new id. Nanoseconds since 1970."""
+    if _now.processor is None:
+        return
+    above = _context(parent)
+    own = _context(itself) if itself else SpanContext(above.trace_id, getrandbits(64) or 1, is_remote=False, trace_flags=above.trace_flags)
+    ended = ReadableSpan(
+        name,
+        instrumentation_scope=_SCOPE,
+        context=own,
+        parent=above,
+        resource=_now.provider.resource,
+        attributes=attributes,
+        kind=kind,
+        status=Status(StatusCode.ERROR, error) if error else Status(),
+        start_time=begin_ns,
+        end_time=end_ns or time_ns(),
+    )
+    _now.processor.on_end(ended)
+
+
+def _context(text: str) -> SpanContext:
+    return SpanContext(int(text[3:35], 16), int(text[_SPAN_AT:_FLAGS_AT], 16), is_remote=True, trace_flags=TraceFlags(int(text[53:55], 16)))

@@ -1,6 +1,7 @@
 """Changes of webhooks: a deployment for each environment that follows the ref. Every change is settled, with the reason."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from services.coordinator import store
@@ -16,22 +17,27 @@ from shared.contracts.commands import Source
 from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
 from shared.contracts.releases import ReleaseKind
 from shared.messages import new_id
+from shared.telemetry import span, traceparent
 
 
 async def take_changes(coordinator: Coordinator, batch: Sequence[Received[ChangePushed]]) -> None:
     """Handles a batch of CHANGES, one transaction a change."""
     for item in batch:
-        change = item.message
-        try:
-            followers = await coordinator.catalogue.followers(change.organization, change.project, change.connection, change.ref)
-            sources = await _sources(coordinator, change, followers)
-        except Unknown as unknown:
-            async with coordinator.work() as work:
-                await inbox.take(work.connection, [change.id])
-                _ignore(work, change, str(unknown))
-            continue
+        with span("take change", item.headers, change=item.message.id):
+            await _take_one(coordinator, item.message)
+
+
+async def _take_one(coordinator: Coordinator, change: ChangePushed) -> None:
+    try:
+        followers = await coordinator.catalogue.followers(change.organization, change.project, change.connection, change.ref)
+        sources = await _sources(coordinator, change, followers)
+    except Unknown as unknown:
         async with coordinator.work() as work:
-            await _take(work, change, followers, sources)
+            await inbox.take(work.connection, [change.id])
+            _ignore(work, change, str(unknown))
+        return
+    async with coordinator.work() as work:
+        await _take(work, change, followers, sources)
 
 
 async def _sources(coordinator: Coordinator, change: ChangePushed, followers: Sequence[Follower]) -> dict[str, Source]:
@@ -78,7 +84,8 @@ async def _create(work: UnitOfWork, change: ChangePushed, follower: Follower, so
 
 
 async def create(work: UnitOfWork, origin: Origin, cause: str) -> str:
-    """A new deployment; answers its id."""
+    """A new deployment, in the trace that is current; answers its id."""
+    origin = replace(origin, trace=traceparent())
     saga = Saga(id=new_id(), origin=origin, state=DeploymentState.AUTHORIZING, created_at=await store.clock(work.connection))
     await work.create(saga, Begin(cause=cause))
     return saga.id

@@ -40,6 +40,7 @@ class Coordinator:
             yield work
             await work.finish()
         self.outbox.wake()
+        work.observe()
         self.newer += work.newer
         if work.wants or work.newer:
             self.wanted.set()

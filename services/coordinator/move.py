@@ -70,6 +70,8 @@ class Move:
 
     def send(self, step: Step, direction: Direction) -> None:
         """Sends the next attempt of a step, forward or back."""
+        if step.state not in {StepState.SENT, StepState.ACCEPTED, StepState.UNDOING}:
+            step.began_at = self.now
         if direction is Direction.UNDO:
             step.undo_attempt += 1
             step.state = StepState.UNDOING

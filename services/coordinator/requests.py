@@ -18,6 +18,7 @@ from shared.contracts.events import Event, RequestRefused
 from shared.contracts.places import Place
 from shared.contracts.releases import ReleaseKind
 from shared.messages import type_of
+from shared.telemetry import span
 
 _TYPES = {request.type_name(): request for request in r.REQUESTS}
 
@@ -37,15 +38,19 @@ class Impossible(Exception):
 async def take_requests(coordinator: Coordinator, batch: Sequence[Received[r.Request]]) -> None:
     """Handles a batch of REQUESTS, one transaction each."""
     for item in batch:
-        request = item.message
-        prepared = await _prepare(coordinator.catalogue, request)
-        async with coordinator.work() as work:
-            if not await inbox.take(work.connection, [request.id]):
-                continue
-            try:
-                await _do(work, coordinator, request, prepared)
-            except Impossible as reason:
-                work.publish(_refusal(request, str(reason)))
+        with span(f"take request {item.message.verb}", item.headers, request=item.message.id):
+            await _take_one(coordinator, item.message)
+
+
+async def _take_one(coordinator: Coordinator, request: r.Request) -> None:
+    prepared = await _prepare(coordinator.catalogue, request)
+    async with coordinator.work() as work:
+        if not await inbox.take(work.connection, [request.id]):
+            return
+        try:
+            await _do(work, coordinator, request, prepared)
+        except Impossible as reason:
+            work.publish(_refusal(request, str(reason)))
 
 
 def _refusal(request: r.Request, reason: str) -> Event:

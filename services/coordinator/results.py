@@ -12,7 +12,7 @@ async def take_results(coordinator: Coordinator, batch: Sequence[Received[Answer
     """Handles a batch of RESULTS."""
     async with coordinator.work() as work:
         new = await inbox.take(work.connection, [item.message.id for item in batch])
-        answers = [item.message for item in batch if item.message.id in new]
-        await work.lock(answer.deployment for answer in answers if answer.deployment)
-        for answer in answers:
-            await work.apply(answer.deployment or "", answer)
+        answers = [item for item in batch if item.message.id in new]
+        await work.lock(item.message.deployment for item in answers if item.message.deployment)
+        for item in answers:
+            await work.apply(item.message.deployment or "", item.message, item.headers.get("traceparent"))

@@ -111,6 +111,8 @@ class Step:
     beat_at: datetime | None = None
     retry_at: datetime | None = None
     """The last attempt was answered; the next is sent then."""
+    began_at: datetime | None = None
+    """When the first attempt of the direction that is going on was sent."""
     cause: str | None = None
     """The event that made it start."""
     event: str | None = None
@@ -168,6 +170,8 @@ class Origin:
     by_hand: bool = False
     needs_approval: bool = False
     """By the environment's policy, when the deployment was created."""
+    trace: str | None = None
+    """The span that it came of, as W3C traceparent: everything that belongs to the deployment goes on with its trace."""
 
 
 class BuildInput(Frozen):

@@ -1,16 +1,18 @@
 """One transaction of the coordinator: lock sagas, move them, write state and messages together; then tell who must know."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from time import time_ns
 
 from services.coordinator import store
 from services.coordinator.engine import advance
 from services.coordinator.inputs import CancelWork, CloseCommands, Input
 from services.coordinator.saga import DeploymentState, Limits, Saga, Want
 from services.coordinator.snapshot import Record
+from services.coordinator.telling import Moved, observe, span_of
 from shared.messages import Message
-from shared.outbox import Outbox
+from shared.outbox import Outbox, Outgoing, outgoing
 from shared.postgres import Connection
 
 
@@ -27,8 +29,9 @@ class UnitOfWork:
     _before: dict[str, Saga] = field(default_factory=dict)
     _now: dict[str, Saga] = field(default_factory=dict)
     _clock: datetime | None = None
-    _messages: list[Message] = field(default_factory=list)
+    _messages: list[Message | Outgoing] = field(default_factory=list)
     _closed: list[CloseCommands] = field(default_factory=list)
+    _moved: list[Moved] = field(default_factory=list)
 
     async def lock(self, ids: Iterable[str]) -> None:
         """Locks and reads deployments."""
@@ -51,22 +54,25 @@ class UnitOfWork:
         """A locked saga as it is now."""
         return self._now.get(deployment)
 
-    async def apply(self, deployment: str, message: Input) -> None:
-        """Moves a locked saga; one that is not there is left alone."""
+    async def apply(self, deployment: str, message: Input, came_with: str | None = None) -> None:
+        """Moves a locked saga; one that is not there is left alone. `came_with` is the span of the message, where it has one."""
         saga = self._now.get(deployment)
         if saga is None:
             return
         assert self._clock is not None
         if saga.state in {DeploymentState.AUTHORIZING, DeploymentState.WAITING}:
             saga.newest = (await store.environment(self.connection, saga.origin.place)).newest_commit
-        self._now[deployment], outputs = advance(saga, message, self._clock, self.limits)
+        begin = time_ns()
+        after, outputs = advance(saga, message, self._clock, self.limits)
+        self._now[deployment] = after
+        self._moved.append(Moved(saga, after, outputs, self._clock, begin, came_with))
         for output in outputs:
             if isinstance(output, CancelWork):
                 self.cancels.append(output)
             elif isinstance(output, CloseCommands):
                 self._closed.append(output)
             else:
-                self._messages.append(output)
+                self._messages.append(replace(outgoing(output), traceparent=span_of(after, output)))
 
     def publish(self, message: Message) -> None:
         """Another message with the same transaction."""
@@ -81,6 +87,11 @@ class UnitOfWork:
             await self._consequences(before, saga)
         await self.outbox.add(self.connection, self._messages)
         await store.close_commands(self.connection, self._closed)
+
+    def observe(self) -> None:
+        """Tells metrics and traces what has happened: after the commit."""
+        for moved in self._moved:
+            observe(moved)
 
     async def _consequences(self, before: Saga, saga: Saga) -> None:
         place, origin = saga.origin.place, saga.origin

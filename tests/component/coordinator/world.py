@@ -113,7 +113,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(nats_url: str, dsn: str, **limits: float) -> AsyncIterator[World]:
+async def world(nats_url: str, dsn: str, **limits: object) -> AsyncIterator[World]:
     """Everything running."""
     await migrated(dsn, "coordinator")
     settings = service_settings(Settings, "coordinator", nats_url, postgres_dsn=SecretStr(dsn), **limits)

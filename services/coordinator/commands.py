@@ -5,6 +5,7 @@ from datetime import datetime
 
 from services.coordinator.saga import Saga, Step
 from shared.contracts import commands as c
+from shared.contracts.answers import Answer
 from shared.contracts.commands import Command, Direction
 from shared.contracts.releases import Sealed
 
@@ -35,6 +36,12 @@ def command(saga: Saga, step: Step, direction: Direction, now: datetime) -> Comm
 def epoch_of(saga: Saga, step: Step) -> int | None:
     """The epoch that the step's commands carry: none before the lock."""
     return saga.epoch if step.row.participant == "deployer" else None
+
+
+def is_of_its_participant(saga: Saga, step: Step, answer: Answer) -> bool:
+    """The answer comes from who was asked: no target speaks for another, and no participant."""
+    row = step.row
+    return answer.participant == row.participant and (row.participant == "auth" or answer.target == saga.origin.target)
 
 
 def _timeout(saga: Saga, step: Step, usual: float) -> float:

@@ -4,7 +4,7 @@ An undo starts when its step has answered or its time has passed, and when all t
 step is undone. The epoch grows first, so that a worker that wakes up late is refused.
 """
 
-from services.coordinator.commands import command, epoch_of
+from services.coordinator.commands import command, epoch_of, is_of_its_participant
 from services.coordinator.inputs import Accepted, Retried, Tick
 from services.coordinator.move import Move
 from services.coordinator.saga import DeploymentState, Saga, Step, StepState
@@ -79,7 +79,7 @@ def undo_answered(move: Move, answer: Answer) -> None:
     """An answer to an undo; it counts by the same rule as on the way forward."""
     saga = move.saga
     step = saga.steps.get(answer.step or "")
-    if step is None or step.state is not StepState.UNDOING or answer.participant != step.row.participant:
+    if step is None or step.state is not StepState.UNDOING or not is_of_its_participant(saga, step, answer):
         return
     if answer.epoch != epoch_of(saga, step):
         return
@@ -134,6 +134,7 @@ def undo_time_is_over(move: Move, step: Step, tick: Tick) -> None:
         if end > move.now:
             step.give_up_at = end
         else:
+            move.cancel(step, "no worker took it in time", Direction.UNDO)
             message = f"no {step.row.participant} took the undo; is one running for this target?"
             _stuck(move, step, Failure(code="not_accepted", message=message))
     else:

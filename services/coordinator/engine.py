@@ -8,7 +8,7 @@ from datetime import datetime
 
 from services.coordinator import compensation
 from services.coordinator import inputs as i
-from services.coordinator.commands import command, epoch_of
+from services.coordinator.commands import command, epoch_of, is_of_its_participant
 from services.coordinator.move import Move, Output, working_copy
 from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState, Want, is_after_pivot
 from shared.contracts import facts as f
@@ -130,7 +130,7 @@ def _answered(move: Move, answer: Answer) -> None:
 
 def _awaited(saga: Saga, step: Step, answer: Answer) -> bool:
     """It counts if its attempt is the awaited one, or if it is a success of an earlier one."""
-    if step.state not in {StepState.SENT, StepState.ACCEPTED} or answer.participant != step.row.participant:
+    if step.state not in {StepState.SENT, StepState.ACCEPTED} or not is_of_its_participant(saga, step, answer):
         return False
     compensating = saga.state in {DeploymentState.COMPENSATING, DeploymentState.STUCK}
     epoch = epoch_of(saga, step)
@@ -189,7 +189,7 @@ def _apply(move: Move, step: Step, fact: f.Fact) -> None:
             saga.inspected = fact
             saga.wants = Want.BUILDS
         case f.ImageBuilt() | f.ImagePushed():
-            saga.images[fact.service] = fact.image
+            saga.images[str(step.item)] = fact.image
         case _:
             pass
 

@@ -113,6 +113,7 @@ class CancelWork:
     step_key: str
     direction: str
     subject: str
+    """Of all attempts of the step in this direction."""
     reason: str
 
 

@@ -100,13 +100,16 @@ class Move:
         step.accepted = False
         step.give_up_at = step.beat_at = step.retry_at = None
         last = step.undo_attempt if direction is Direction.UNDO else step.attempt
+        if last > 1:
+            self.cancel(step, "the step has been answered", direction)
         self.outputs.append(CloseCommands(tuple(f"{self.saga.id}-{step.name}.{direction}.{attempt}" for attempt in range(1, last + 1))))
 
-    def cancel(self, step: Step, reason: str) -> None:
-        """Tells the step's worker to stop, and takes its command off the queue."""
-        sent = command(self.saga, step, Direction.DO, self.now)
+    def cancel(self, step: Step, reason: str, direction: Direction = Direction.DO) -> None:
+        """Tells the step's workers to stop, and takes all attempts off the queue: one left there would be worked at much later."""
+        sent = command(self.saga, step, direction, self.now)
         target = "_" if step.row.participant == "auth" else self.saga.origin.target
-        self.outputs.append(CancelWork(target, sent.step_key, Direction.DO, command_subject(sent, step.row), reason))
+        every_attempt = f"{command_subject(sent, step.row).rpartition('.')[0]}.*"
+        self.outputs.append(CancelWork(target, sent.step_key, direction, every_attempt, reason))
 
     def backoff(self, attempt: int) -> datetime:
         """When the attempt after `attempt` is sent."""

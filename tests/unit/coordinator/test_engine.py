@@ -124,6 +124,15 @@ def test_a_success_of_an_earlier_attempt_counts() -> None:
     first = next(command for command in scenario.commands if command.step == "switch-web")
     scenario.feed(scenario.answer(first, Outcome.DONE, fact=f.TrafficSwitched(service="web")))
     assert scenario.saga.steps["switch-web"].state is StepState.DONE
+    assert [cancel.subject for cancel in scenario.cancels] == ["slipway.cmd.local.deployer.effects.d1-switch-web.do.*"], "the later is left"
+
+
+def test_a_command_that_kills_its_workers_does_not_stay_in_the_queue() -> None:
+    """Once its step has failed, no attempt of it is left for yet another worker."""
+    scenario = Scenario(script=lambda command: "hangs" if command.step == "build-web" else None).run()
+    assert scenario.saga.failure is not None
+    assert scenario.saga.failure.code == "worker_lost"
+    assert "slipway.cmd.local.builder.builds.d1-build-web.do.*" in [cancel.subject for cancel in scenario.cancels]
 
 
 def test_nobody_takes_a_command() -> None:
@@ -136,7 +145,10 @@ def test_nobody_takes_a_command() -> None:
             return "silence"
         return fails("check-container-web")(command)
 
-    assert Scenario(script=dead).run().saga.state is DeploymentState.STUCK
+    scenario = Scenario(script=dead).run()
+    assert scenario.saga.state is DeploymentState.STUCK
+    undos = "slipway.cmd.local.deployer.undos.d1-issue-certificate-web.undo.*"
+    assert undos in [cancel.subject for cancel in scenario.cancels], "nobody takes it when a person has accepted what stands"
 
 
 def _silent(step: str) -> Script:
@@ -296,6 +308,7 @@ def test_a_message_that_answers_nothing_awaited_changes_nothing() -> None:
         scenario.answer(early.model_copy(update={"step": "nothing"}), Outcome.ACCEPTED),
         scenario.answer(switch.model_copy(update={"epoch": 6}), Outcome.DONE, fact=f.TrafficSwitched(service="web")),
         scenario.answer(switch, Outcome.ACCEPTED).model_copy(update={"participant": "builder"}),
+        scenario.answer(switch, Outcome.DONE, fact=f.TrafficSwitched(service="web")).model_copy(update={"target": "another"}),
         scenario.answer(switch.model_copy(update={"attempt": 9}), Outcome.FAILED, failure=Failure(code="x", message="x")),
     ):
         scenario.feed(stray)

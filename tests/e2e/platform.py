@@ -94,6 +94,10 @@ class Platform:
         """What was chosen at the start."""
         return ports_of(self.home)
 
+    def log(self, process: str, lines: int = 20) -> str:
+        """The last lines of a process's log."""
+        return "\n".join((self.home.logs / f"{process}.log").read_text().splitlines()[-lines:])
+
     def environment(self, project: str) -> "Environment":
         """A new project with the environment `production`, which follows the branch `main` of an empty repository."""
         self.api.post("/projects/main", {"slug": project})
@@ -172,7 +176,7 @@ class Environment:
                     said, _ = pushing.communicate(timeout=PUSH_LIMIT_S)
                 finally:
                     pushing.kill()
-            assert pushing.returncode == 0 or "error: 503" in said, said
+            assert pushing.returncode == 0 or "error: 503" in said, f"{said}\n{self.platform.log('webhooks')}"
             return said if pushing.returncode == 0 else None
 
         return until(sent, within=AWAY_LIMIT_S, every=0.2, what="a push")

@@ -38,6 +38,8 @@ class Fault(StrEnum):
     """Its process ends half-way, the first time: after its first effect, where it has several."""
     SLEEPS = "sleeps"
     """The first worker falls asleep once the fence has let it in, the second one fails; it wakes up when all is over."""
+    OVERSLEEPS = "oversleeps"
+    """The same, but the second one succeeds."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class FaultyParticipant(Participant):
         return handle
 
     async def _work(self, command: Command, raw: Msg, tries: int, durable: str) -> Answer | None:
-        if self._faults.of(command) is not Fault.SLEEPS or command.attempt > 1:
+        if self._faults.of(command) not in {Fault.SLEEPS, Fault.OVERSLEEPS} or command.attempt > 1:
             return await super()._work(command, raw, tries, durable)
         if self._faults.first(command):
             await self._say(self._answer(command, Outcome.ACCEPTED))

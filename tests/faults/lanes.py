@@ -75,11 +75,11 @@ class Lane:
         assert self.faults.fired(self.project), f"the fault did not happen\n{ended.told()}"
         assert ended.state == case.ends, ended.told()
         assert bool(ended.page["alerts"]) == case.alerts, ended.told()
-        if case.fault is Fault.SLEEPS:
+        self.shape = case.shape_afterwards
+        if case.fault in {Fault.SLEEPS, Fault.OVERSLEEPS}:
             self.faults.wake(self.project)
             said = until(lambda: self.faults.answer_after_sleep(self.project), within=STEP_LIMIT_S, what="the sleeper answers")
             assert said in case.answers_after_sleep, ended.told()
-        self.shape = case.shape_afterwards
         if case.ends == "succeeded":
             assert self.served() == str(self.version)
             self.nothing_is_left_over()
@@ -104,7 +104,9 @@ class Lane:
         expected = {str(_live(service)) for service in state.services.values()} | {
             str(database["container"]) for database in state.databases.values()
         }
-        assert set(state.containers) == expected
+        left = {name: container["command"] for name, container in state.containers.items() if name not in expected}
+        assert not left
+        assert expected <= set(state.containers)
         assert all(container["running"] for container in state.containers.values())
         assert len(state.routes) == len(services)
         assert len(state.volumes) == len(databases)

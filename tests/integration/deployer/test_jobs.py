@@ -99,8 +99,13 @@ async def test_undo_of_a_job_that_never_ran(here: Site) -> None:
 
 
 async def test_removed_when_the_deployment_ends(here: Site) -> None:
-    """The retirement takes the job's container away."""
-    first = here.deployment()
-    await first.do(c.RunJob, STEP, f.JobSucceeded, job=here.job("true"))
+    """The retirement takes the job's container away, and a command that comes again afterwards does not run it once more."""
+    first, job = here.deployment(), here.job("true")
+    await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
     await deploy(first, here.release("one"))
+    after = await here.described()
     assert len((await here.target.state.describe(here.place)).containers) == 1
+    with pytest.raises(StepFailure) as failed:
+        await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    assert failed.value.failure.code == "deployment_ended"
+    assert await here.described() == after

@@ -15,6 +15,7 @@ from services.deployer.targets.local.exits import size
 from services.deployer.targets.local.images import ensure_image
 from services.deployer.targets.local.naming import Role, container_name, labels, place_labels
 from services.deployer.targets.local.networks import Networks
+from services.deployer.targets.local.records import Records
 from services.deployer.targets.local.secrets import TargetKey
 from shared.contracts.places import Place
 from shared.contracts.releases import JobSpec, Sealed
@@ -27,13 +28,15 @@ class Jobs:
 
     engine: Engine
     networks: Networks
+    records: Records
     key: TargetKey
     instance: str
 
     async def run(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal) -> Ran:
-        """Runs it once; a command that comes again waits for the same run, or reads how it ended."""
+        """Runs it once; a command that comes again waits for the same run, or reads how it ended. One that comes after the
+        deployment's end, when nothing is left to read, is refused."""
         name = self._name(claim.place, job, claim.step_key)
-        await self._ensure(claim, job, secrets, name, job.command)
+        await self._ensure(claim, job, secrets, name, job.command, once=True)
         return await self._end(claim, job, name, journal, job.command)
 
     async def undo(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal) -> bool:
@@ -59,16 +62,22 @@ class Jobs:
         return False
 
     async def clear(self, claim: Claim) -> None:
-        """Removes the jobs of the deployment; a running one is ended."""
+        """Removes the jobs of the deployment; a running one is ended, and none of them starts again."""
         wanted = place_labels(self.instance, claim.place) | {"slipway.role": Role.JOB, "slipway.deployment": claim.deployment}
         for container in await self.engine.find(wanted):
+            async with claim.lease():
+                self.records.mark_undone(claim.place, container.label("step"))
             await self._remove(claim, container.name)
 
-    async def _ensure(self, claim: Claim, job: JobSpec, secrets: Sealed, name: str, command: tuple[str, ...]) -> None:
+    async def _ensure(
+        self, claim: Claim, job: JobSpec, secrets: Sealed, name: str, command: tuple[str, ...], *, once: bool = False
+    ) -> None:
         spec = job.container
         image = await ensure_image(self.engine, spec.image, f"the job {job.name}")
         async with claim.lease():
             found = await self.engine.inspect(name)
+            if once and found is None and claim.step_key in self.records.undone(claim.place):
+                raise StepFailure("deployment_ended", f"the job {job.name} ran, and its deployment has ended: it is not run again")
             if found is None:
                 subnet = await self.networks.ensure(claim.place)
                 address = await self.networks.free_address(claim.place, subnet, name)

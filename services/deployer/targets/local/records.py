@@ -123,7 +123,8 @@ class DomainClaim(Frozen):
 
 
 class Undone(Frozen):
-    """Steps whose undo has begun: nothing that carries one of these keys may stand on the target."""
+    """Steps whose undo has begun, and jobs of deployments that have ended: nothing that carries one of these keys may stand on the
+    target, or start there."""
 
     step_keys: tuple[str, ...] = ()
 

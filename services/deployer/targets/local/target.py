@@ -72,7 +72,7 @@ def assemble(settings: Settings, docker: Docker, balancer: LoadBalancer) -> Loca
         engine=engine,
         records=records,
         databases=databases,
-        jobs=Jobs(engine, networks, key, instance),
+        jobs=Jobs(engine, networks, records, key, instance),
         workloads=workloads,
         routes=Routes(records, route_folder, balancer, workloads, checks, certificates, settings.drain_s),
         domains=Domains(records),

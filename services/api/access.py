@@ -13,6 +13,8 @@ from services.api.dependencies import Parts, parts_of
 from shared.problems import Problem
 
 COOKIE = "slipway_token"
+APPROVE_BY_POLICY = "deployment.approve_policy"
+"""The action that an environment whose deployments all need approval asks for."""
 
 
 def of_organization(organization: str) -> str:

@@ -43,7 +43,7 @@ async def open_api(process: Process, settings: Settings) -> Opened:
     public_key = settings.target_public_key_file.read_bytes()
     await first_start.prepare(parts.pool, parts.outbox, settings.organization, settings.target, public_key)
     start_readers(process, parts)
-    process.spawn("audit", background.deliver_audit(parts.pool, parts.auth, parts.wakeups))
+    process.spawn("tell auth", background.tell_auth(parts.pool, parts.auth, parts.wakeups))
     process.spawn("forgetting", background.forget_old(parts.pool, settings.log_days))
     servicer = Servicer(parts.pool, parts.safe, settings, clone_credentials.read_key(settings.home / "keys" / "clone.key"))
     grpc_port = await process.enter(server(settings.grpc_address, settings.tls_dir, "api", servicer.register))

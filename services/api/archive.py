@@ -4,14 +4,28 @@ from collections.abc import Sequence
 
 from services.api.live import Wakeups
 from services.api.projection import fold
-from services.api.store import archive, logs, places, requests
+from services.api.store import archive, forgotten, logs, places, requests
 from shared.consumer import Received
-from shared.contracts.events import CatalogueChanged, DeploymentCreated, DeploymentSucceeded, Event, RequestRefused
-from shared.contracts.facts import UnknownFact
+from shared.contracts.events import (
+    CatalogueChanged,
+    CompensationStarted,
+    DeploymentCancelled,
+    DeploymentCreated,
+    DeploymentSucceeded,
+    DeploymentUnstuck,
+    Event,
+    RequestRefused,
+)
+from shared.contracts.facts import DeploymentApproved, DeploymentDenied, UnknownFact
 from shared.contracts.logs import LogLines
 from shared.contracts.releases import ReleaseKind
 from shared.outbox import Outbox
 from shared.postgres import Connection, Pool
+
+_CONFIRMING = frozenset(
+    fact.__name__ for fact in (CompensationStarted, DeploymentCancelled, DeploymentApproved, DeploymentDenied, DeploymentUnstuck)
+)
+"""Where such an event was caused by a person's wish, that wish was done."""
 
 
 def decode_event(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
@@ -72,6 +86,7 @@ class Archive:
                 continue
             place = (page.organization, page.project, page.environment)
             if await places.delete_environment(connection, *place):
+                await forgotten.add(connection, f"environment/{'/'.join(place)}", f"deployment/{page.id}")
                 gone = CatalogueChanged(kind="environment", name=page.environment, action="deleted", by="")
                 await self._outbox.add(connection, [Event.of(gone, *place, cause=event.id)])
 
@@ -88,6 +103,7 @@ async def answer_requests(connection: Connection, events: Sequence[Event]) -> No
     """Tells people's requests what became of them."""
     taken: list[tuple[str, str]] = []
     refused: list[tuple[str, str]] = []
+    done = [event.cause for event in events if event.cause and event.name in _CONFIRMING]
     for event in events:
         if event.name not in (DeploymentCreated.__name__, RequestRefused.__name__):
             continue
@@ -100,4 +116,5 @@ async def answer_requests(connection: Connection, events: Sequence[Event]) -> No
         elif isinstance(fact, RequestRefused):
             refused.append((fact.request, fact.reason))
     await requests.taken(connection, taken)
+    await requests.done(connection, done)
     await requests.refused(connection, refused)

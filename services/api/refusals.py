@@ -18,6 +18,12 @@ def taken(kind: str, name: str, hint: str = "") -> Problem:
     return Problem(409, "exists", " ".join(part for part in (f"The {kind} {name} exists already.", hint) if part))
 
 
+def still_going(kind: str, name: str) -> Problem:
+    """One of that name was deleted, and roles on it may still be there."""
+    detail = f"The {kind} {name} was deleted a moment ago, and the roles on it are still being taken away. Try again in a few seconds."
+    return Problem(409, "being-deleted", detail, headers={"Retry-After": "2"})
+
+
 @contextmanager
 def referring(problem: Problem) -> Iterator[None]:
     """Turns a broken reference into the problem that says which."""

@@ -52,6 +52,24 @@ async def revoke(pool: Pool, person: str, resource: Resource, by: str) -> None:
         )
 
 
+async def forget(pool: Pool, resource: Resource, by: str) -> None:
+    """The resource was deleted: takes every role on it and inside it, so that nobody has one on what gets its name later.
+
+    Nobody's right is asked: api has checked that the resource may be deleted, and by now it is. Once or often, it is the same.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await grants.lock_admins(connection, resource.organization)
+        for person, held in await grants.inside(connection, resource):
+            await grants.revoke(connection, person, held.resource)
+            rule, details = f"{resource.words} was deleted", f"{held} of {person}"
+            await audit.add(
+                connection,
+                Happening(
+                    by, "role.revoke", str(held.resource), allowed=True, rule=rule, details=details, organization=resource.organization
+                ),
+            )
+
+
 async def _may_grant(connection: Connection, admin: Actor, resource: Resource) -> Decision:
     if resource.kind == "organization" and not await grants.organization_known(connection, resource.organization):
         return admin.must("organization.create", resource)

@@ -125,6 +125,11 @@ class Servicer(AuthServicer):
         return pb.Empty()
 
     @_answering
+    async def Forget(self, request: pb.Gone) -> pb.Empty:
+        await roles.forget(self._pool, Resource.parse(request.resource), request.by)
+        return pb.Empty()
+
+    @_answering
     async def CreateToken(self, request: pb.CreateTokenRequest) -> pb.CreatedToken:
         lasts = timedelta(seconds=request.expires_in_s) if request.expires_in_s else None
         token, plain = await credentials.create(self._pool, request.person, request.name, lasts, request.by)

@@ -79,6 +79,11 @@ class AuthStub:
                 request_serializer=shared_dot_proto_dot_auth__pb2.RoleGrant.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_auth__pb2.Empty.FromString,
                 _registered_method=True)
+        self.Forget = channel.unary_unary(
+                '/slipway.auth.v1.Auth/Forget',
+                request_serializer=shared_dot_proto_dot_auth__pb2.Gone.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_auth__pb2.Empty.FromString,
+                _registered_method=True)
         self.CreateToken = channel.unary_unary(
                 '/slipway.auth.v1.Auth/CreateToken',
                 request_serializer=shared_dot_proto_dot_auth__pb2.CreateTokenRequest.SerializeToString,
@@ -167,6 +172,13 @@ class AuthServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Forget(self, request, context):
+        """The organization, project or environment is gone: takes every role on it and inside it. Api has checked that it may be deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateToken(self, request, context):
         """The plain token is in this answer only.
         """
@@ -245,6 +257,11 @@ def add_AuthServicer_to_server(servicer, server):
             'Revoke': grpc.unary_unary_rpc_method_handler(
                     servicer.Revoke,
                     request_deserializer=shared_dot_proto_dot_auth__pb2.RoleGrant.FromString,
+                    response_serializer=shared_dot_proto_dot_auth__pb2.Empty.SerializeToString,
+            ),
+            'Forget': grpc.unary_unary_rpc_method_handler(
+                    servicer.Forget,
+                    request_deserializer=shared_dot_proto_dot_auth__pb2.Gone.FromString,
                     response_serializer=shared_dot_proto_dot_auth__pb2.Empty.SerializeToString,
             ),
             'CreateToken': grpc.unary_unary_rpc_method_handler(
@@ -515,6 +532,33 @@ class Auth:
             target,
             '/slipway.auth.v1.Auth/Revoke',
             shared_dot_proto_dot_auth__pb2.RoleGrant.SerializeToString,
+            shared_dot_proto_dot_auth__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.auth.v1.Auth/Forget',
+            shared_dot_proto_dot_auth__pb2.Gone.SerializeToString,
             shared_dot_proto_dot_auth__pb2.Empty.FromString,
             options,
             channel_credentials,

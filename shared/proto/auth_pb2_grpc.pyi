@@ -44,6 +44,8 @@ class AuthStub:
     Grant: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RoleGrant, _auth_pb2.RoleGrant]
     """Grants a role on a resource: "organization/<o>", "project/<o>/<p>" or "environment/<o>/<p>/<e>"."""
     Revoke: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RoleGrant, _auth_pb2.Empty]
+    Forget: _grpc.UnaryUnaryMultiCallable[_auth_pb2.Gone, _auth_pb2.Empty]
+    """The organization, project or environment is gone: takes every role on it and inside it. Api has checked that it may be deleted."""
     CreateToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateTokenRequest, _auth_pb2.CreatedToken]
     """The plain token is in this answer only."""
     ListTokens: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListTokensRequest, _auth_pb2.Tokens]
@@ -68,6 +70,8 @@ class AuthAsyncStub(AuthStub):
     Grant: _aio.UnaryUnaryMultiCallable[_auth_pb2.RoleGrant, _auth_pb2.RoleGrant]  # type: ignore[assignment]
     """Grants a role on a resource: "organization/<o>", "project/<o>/<p>" or "environment/<o>/<p>/<e>"."""
     Revoke: _aio.UnaryUnaryMultiCallable[_auth_pb2.RoleGrant, _auth_pb2.Empty]  # type: ignore[assignment]
+    Forget: _aio.UnaryUnaryMultiCallable[_auth_pb2.Gone, _auth_pb2.Empty]  # type: ignore[assignment]
+    """The organization, project or environment is gone: takes every role on it and inside it. Api has checked that it may be deleted."""
     CreateToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateTokenRequest, _auth_pb2.CreatedToken]  # type: ignore[assignment]
     """The plain token is in this answer only."""
     ListTokens: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListTokensRequest, _auth_pb2.Tokens]  # type: ignore[assignment]
@@ -143,6 +147,14 @@ class AuthServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.RoleGrant,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.Empty, _abc.Awaitable[_auth_pb2.Empty]]: ...
+
+    @_abc_1.abstractmethod
+    def Forget(
+        self,
+        request: _auth_pb2.Gone,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.Empty, _abc.Awaitable[_auth_pb2.Empty]]:
+        """The organization, project or environment is gone: takes every role on it and inside it. Api has checked that it may be deleted."""
 
     @_abc_1.abstractmethod
     def CreateToken(

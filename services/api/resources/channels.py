@@ -126,6 +126,7 @@ async def create_channel(organization: Slug, wanted: NewChannel, caller: Asking,
     """Makes a channel. A made secret is in this answer only."""
     await caller.may("channel.write", of_organization(organization))
     _check(wanted)
+    await unit.begin()
     secret = wanted.secret or (_signing_secret() if wanted.kind == "webhook" else "")
     entry = StoredChannel(
         organization=organization,
@@ -193,7 +194,7 @@ async def delete_channel(organization: Slug, name: Slug, caller: Asking, unit: W
 
 async def _permitted(organization: str, name: str, caller: Caller, unit: Unit) -> StoredChannel:
     await caller.may("channel.write", of_organization(organization))
-    found = await channels.get(unit.connection, organization, name)
+    found = await channels.lock(await unit.begin(), organization, name)
     if found is None:
         raise not_found("channel", name)
     return found

@@ -139,6 +139,7 @@ async def create_connection(organization: Slug, wanted: NewConnection, caller: A
     await caller.may("connection.write", of_project(organization, wanted.project))
     if wanted.name == OWN:
         raise taken("connection", OWN, "It is the own git remote's.")
+    await unit.begin()
     secret = wanted.secret or secrets.token_hex(32)
     entry = StoredConnection(
         name=wanted.name,
@@ -220,9 +221,10 @@ async def delete_connection(organization: Slug, name: Slug, caller: Asking, unit
 
 
 async def _permitted(organization: str, name: str, caller: Asking, unit: Unit) -> StoredConnection:
-    found = await connections.get(unit.connection, organization, name)
+    found = await connections.get(unit.reads, organization, name)
     where = of_organization(organization) if found is None else of_project(organization, found.project)
     await caller.may("connection.write", where)
+    found = await connections.lock(await unit.begin(), organization, name)
     if found is None:
         raise not_found("connection", name)
     return found

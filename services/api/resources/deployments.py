@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from services.api import access
-from services.api.access import Asking, Caller
+from services.api.access import APPROVE_BY_POLICY, Asking, Caller
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
 from services.api.projection import Deployment, Step
@@ -111,7 +111,7 @@ async def create_deployment(wanted: NewDeployment, caller: Asking, unit: Within)
     place = Place(organization=wanted.organization, project=wanted.project, environment=wanted.environment)
     await _may_ask(caller, unit, place)
     if wanted.again is not None:
-        former = await permitted(caller, "deployment.read", unit.connection, wanted.again)
+        former = await permitted(caller, "deployment.read", unit.reads, wanted.again)
         if (former.organization, former.project) != (place.organization, place.project):
             raise Problem(422, "other-project", f"{wanted.again} is a deployment of another project.")
     request = DeployRequested(
@@ -127,7 +127,7 @@ async def create_deployment(wanted: NewDeployment, caller: Asking, unit: Within)
 
 async def _may_ask(caller: Caller, unit: Unit, place: Place) -> None:
     """Passes too where somebody else may approve: the pipeline asks them."""
-    found = await places.environment(unit.connection, place.organization, place.project, place.environment)
+    found = await places.environment(unit.reads, place.organization, place.project, place.environment)
     kind = "" if found is None else found.kind
     resource = access.of_environment(place.organization, place.project, place.environment)
     decision = await caller.auth.check(caller.id, "deployment.create", resource, kind)
@@ -173,7 +173,7 @@ async def list_deployment_logs(
 @router.post("/{deployment}/cancel", status_code=202)
 async def cancel(deployment: str, caller: Asking, unit: Within) -> Accepted:
     """Ends it: before the lock it is dropped, with the lock everything is undone."""
-    found = await permitted(caller, "deployment.cancel", unit.connection, deployment)
+    found = await permitted(caller, "deployment.cancel", unit.reads, deployment)
     request = CancelRequested(organization=found.organization, subject=caller.id, target_deployment=deployment)
     return await submit(unit, caller, request, deployment)
 
@@ -181,7 +181,8 @@ async def cancel(deployment: str, caller: Asking, unit: Within) -> Accepted:
 @router.post("/{deployment}/approve", status_code=202)
 async def approve(deployment: str, caller: Asking, unit: Within, wanted: Approval | None = None) -> Accepted:
     """Lets a waiting deployment go on, or refuses it."""
-    found = await permitted(caller, "deployment.approve", unit.connection, deployment)
+    found = await permitted(caller, "deployment.approve", unit.reads, deployment)
+    await _may_by_policy(caller, unit.reads, found)
     said = wanted or Approval()
     request = ApproveRequested(
         organization=found.organization,
@@ -193,10 +194,18 @@ async def approve(deployment: str, caller: Asking, unit: Within, wanted: Approva
     return await submit(unit, caller, request, deployment)
 
 
+async def _may_by_policy(caller: Caller, reads: Reads, found: Deployment) -> None:
+    """Where every deployment needs approval, it takes somebody whom that does not stop."""
+    place = (found.organization, found.project, found.environment)
+    environment = await places.environment(reads, *place)
+    if environment is not None and environment.needs_approval:
+        await caller.may(APPROVE_BY_POLICY, access.of_environment(*place), environment.kind)
+
+
 @router.post("/{deployment}/retry", status_code=202)
 async def retry(deployment: str, caller: Asking, unit: Within) -> Accepted:
     """Tries again the undo at which it is stuck."""
-    found = await permitted(caller, "deployment.retry", unit.connection, deployment)
+    found = await permitted(caller, "deployment.retry", unit.reads, deployment)
     request = RetryRequested(organization=found.organization, subject=caller.id, target_deployment=deployment)
     return await submit(unit, caller, request, deployment)
 
@@ -204,6 +213,6 @@ async def retry(deployment: str, caller: Asking, unit: Within) -> Accepted:
 @router.post("/{deployment}/accept", status_code=202)
 async def accept(deployment: str, caller: Asking, unit: Within) -> Accepted:
     """Accepts a stuck one as it stands: the environment is free again."""
-    found = await permitted(caller, "deployment.accept", unit.connection, deployment)
+    found = await permitted(caller, "deployment.accept", unit.reads, deployment)
     request = AcceptRequested(organization=found.organization, subject=caller.id, target_deployment=deployment)
     return await submit(unit, caller, request, deployment)

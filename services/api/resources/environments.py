@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, StringConstraints
 
-from services.api.access import Asking, Caller, of_environment, of_project
+from services.api.access import APPROVE_BY_POLICY, Asking, Caller, of_environment, of_project
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
-from services.api.refusals import not_found, referring, taken
+from services.api.refusals import not_found, referring, still_going, taken
 from services.api.resources.organizations import DisplayName
 from services.api.resources.requests import Accepted, submit
-from services.api.store import places
+from services.api.store import forgotten, places
 from services.api.store.places import Environment, Reads
 from services.api.transaction import TransactionalRoute, Within
 from shared.contracts.places import EnvironmentKind, Place
@@ -96,9 +96,11 @@ async def create_environment(organization: Slug, project: Slug, wanted: NewEnvir
         created_at=utc_now(),
     )
     with referring(not_found("project or target", f"{organization}/{project} on {target}")):
-        made = await places.new_environment(unit.connection, entry)
+        made = await places.new_environment(await unit.begin(), entry)
     if made is None:
         raise taken("environment", f"{organization}/{project}/{wanted.slug}")
+    if await forgotten.waits(unit.connection, of_environment(organization, project, wanted.slug)):
+        raise still_going("environment", f"{organization}/{project}/{wanted.slug}")
     await unit.changed(caller, "created", "environment", made.slug, organization, project, made.slug)
     return made
 
@@ -114,11 +116,14 @@ async def change_environment(
     organization: Slug, project: Slug, environment: Slug, wanted: EnvironmentChange, caller: Asking, unit: Within
 ) -> Environment:
     """Changes what is named; `connection: null` means any connection again."""
-    former = await permitted(caller, "environment.update", unit.connection, organization, project, environment)
+    former = await permitted(caller, "environment.update", unit.reads, organization, project, environment)
+    if former.needs_approval and wanted.needs_approval is False:
+        await caller.may(APPROVE_BY_POLICY, of_environment(organization, project, environment), former.kind)
+    locked = await places.lock_environment(await unit.begin(), organization, project, environment)
     said = wanted.model_dump(exclude_unset=True)
     changes = {name: value for name, value in said.items() if value is not None or name == "connection"}
     with referring(not_found("target", str(wanted.target))):
-        changed = await places.update_environment(unit.connection, replace(former, **changes))
+        changed = await places.update_environment(unit.connection, replace(locked or former, **changes))
     if changed is None:
         raise not_found("environment", f"{organization}/{project}/{environment}")
     details = ", ".join(sorted(changes))
@@ -129,7 +134,7 @@ async def change_environment(
 @router.delete("/{environment}", status_code=202)
 async def remove_environment(organization: Slug, project: Slug, environment: Slug, caller: Asking, unit: Within) -> Accepted:
     """Removes everything that runs there; the entry goes once that has succeeded."""
-    await permitted(caller, "environment.delete", unit.connection, organization, project, environment)
+    await permitted(caller, "environment.delete", unit.reads, organization, project, environment)
     place = Place(organization=organization, project=project, environment=environment)
     return await submit(unit, caller, RemoveRequested(organization=organization, subject=caller.id, place=place))
 
@@ -139,7 +144,7 @@ async def roll_back(
     organization: Slug, project: Slug, environment: Slug, caller: Asking, unit: Within, wanted: Rollback | None = None
 ) -> Accepted:
     """Returns the environment to what it ran before, as one."""
-    await permitted(caller, "deployment.rollback", unit.connection, organization, project, environment)
+    await permitted(caller, "deployment.rollback", unit.reads, organization, project, environment)
     place = Place(organization=organization, project=project, environment=environment)
     to = None if wanted is None else wanted.to
     return await submit(unit, caller, RollbackRequested(organization=organization, subject=caller.id, place=place, to=to))

@@ -9,7 +9,7 @@ from services.api.access import Asking, of_organization
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
 from services.api.resources.organizations import DisplayName
-from services.api.transaction import TransactionalRoute
+from services.api.transaction import TransactionalRoute, Within
 from shared.messages import Slug
 from shared.proto import auth_pb2 as pb
 from shared.rpc import CALL_S
@@ -69,8 +69,9 @@ async def list_people(organization: Slug, window: Paged, caller: Asking, using: 
 
 
 @router.post("/people", status_code=201)
-async def create_person(wanted: NewPerson, caller: Asking, using: Using) -> Person:
+async def create_person(wanted: NewPerson, caller: Asking, using: Using, unit: Within) -> Person:
     """Adds somebody."""
+    await unit.begin_if_keyed()
     request = pb.CreatePersonRequest(name=wanted.name, email=wanted.email, by=caller.id)
     return _person(await using.auth.stub.CreatePerson(request, timeout=CALL_S))
 

@@ -6,9 +6,9 @@ from pydantic import BaseModel
 from services.api.access import Asking, of_organization, of_project
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
-from services.api.refusals import not_found, referring, taken
+from services.api.refusals import not_found, referring, still_going, taken
 from services.api.resources.organizations import DisplayName, Renaming
-from services.api.store import places
+from services.api.store import forgotten, places
 from services.api.store.places import Project
 from services.api.transaction import TransactionalRoute, Within
 from shared.messages import Slug
@@ -37,9 +37,11 @@ async def create_project(organization: Slug, wanted: NewProject, caller: Asking,
     """Makes a project."""
     await caller.may("project.create", of_organization(organization))
     with referring(not_found("organization", organization)):
-        made = await places.new_project(unit.connection, organization, wanted.slug, wanted.name or wanted.slug)
+        made = await places.new_project(await unit.begin(), organization, wanted.slug, wanted.name or wanted.slug)
     if made is None:
         raise taken("project", f"{organization}/{wanted.slug}")
+    if await forgotten.waits(unit.connection, of_project(organization, wanted.slug)):
+        raise still_going("project", f"{organization}/{wanted.slug}")
     await unit.changed(caller, "created", "project", made.slug, organization, made.slug)
     return made
 
@@ -59,7 +61,7 @@ async def get_project(organization: Slug, project: Slug, caller: Asking, using: 
 async def rename_project(organization: Slug, project: Slug, wanted: Renaming, caller: Asking, unit: Within) -> Project:
     """Changes the display name."""
     await caller.may("project.update", of_project(organization, project))
-    changed = await places.rename_project(unit.connection, organization, project, wanted.name)
+    changed = await places.rename_project(await unit.begin(), organization, project, wanted.name)
     if changed is None:
         raise not_found("project", f"{organization}/{project}")
     await unit.changed(caller, "updated", "project", project, organization, project)
@@ -68,10 +70,11 @@ async def rename_project(organization: Slug, project: Slug, wanted: Renaming, ca
 
 @router.delete("/{project}", status_code=204)
 async def delete_project(organization: Slug, project: Slug, caller: Asking, unit: Within) -> None:
-    """Deletes a project without environments and connections; its secrets go with it, for good."""
+    """Deletes a project without environments and connections; its secrets and the roles on it go with it, for good."""
     await caller.may("project.delete", of_project(organization, project))
     detail = f"The project {organization}/{project} still has environments or connections. Remove them first."
     with referring(Problem(409, "not-empty", detail)):
-        if not await places.delete_project(unit.connection, organization, project):
+        if not await places.delete_project(await unit.begin(), organization, project):
             raise not_found("project", f"{organization}/{project}")
+    await forgotten.add(unit.connection, of_project(organization, project), caller.id)
     await unit.changed(caller, "deleted", "project", project, organization, project)

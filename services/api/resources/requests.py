@@ -25,14 +25,14 @@ class Accepted(BaseModel):
 
 
 class RequestPage(BaseModel):
-    """`taken` once a deployment has come of it; `refused` with the reason."""
+    """`taken` once a deployment has come of it; `done` once the deployment that it is about does so; `refused` with the reason."""
 
     id: str
     verb: str
     organization: str
     project: str | None
     environment: str | None
-    state: Literal["sent", "taken", "refused"]
+    state: Literal["sent", "taken", "done", "refused"]
     deployment: str | None
     refusal: str | None
 
@@ -41,7 +41,7 @@ async def submit(unit: Unit, caller: Caller, request: Request, about: str | None
     """Keeps the wish and sends it with the commit; `about`: the deployment that it is about."""
     place: Place | None = getattr(request, "place", None)
     request = request.model_copy(update={"subject_name": caller.name})
-    await requests.new(unit.connection, request, place, about)
+    await requests.new(await unit.begin(), request, place, about)
     await unit.send(request)
     organization = request.organization
     resource = of_organization(organization) if place is None else of_environment(organization, place.project, place.environment)

@@ -86,8 +86,8 @@ async def set_project_secret(organization: Slug, project: Slug, name: Name, want
 
 
 async def _set(organization: str, project: str, environment: str, name: str, value: str, caller: Caller, unit: Unit) -> Secret:
-    await _check(caller, "secret.write", unit.connection, organization, project, environment)
-    version = await secrets.next_version(unit.connection, organization, project, name)
+    await _check(caller, "secret.write", unit.reads, organization, project, environment)
+    version = await secrets.next_version(await unit.begin(), organization, project, name)
     place = secrets.belongs_to(organization, project, environment, name, version)
     sealed = await unit.parts.safe.seal(unit.connection, project_scope(organization, project), place, value)
     return await _add(organization, project, environment, name, version, sealed, caller, unit)
@@ -123,8 +123,8 @@ async def unset_project_secret(organization: Slug, project: Slug, name: Name, ca
 
 
 async def _unset(organization: str, project: str, environment: str, name: str, caller: Caller, unit: Unit) -> None:
-    await _check(caller, "secret.delete", unit.connection, organization, project, environment)
-    version = await secrets.next_version(unit.connection, organization, project, name)
+    await _check(caller, "secret.delete", unit.reads, organization, project, environment)
+    version = await secrets.next_version(await unit.begin(), organization, project, name)
     known = await secrets.find(unit.connection, organization, project, environment)
     if name not in {secret.name for secret in known}:
         raise not_found("secret", name)
@@ -156,7 +156,8 @@ async def reveal_project_secret(
 async def _reveal(
     organization: str, project: str, environment: str, name: str, which: Which | None, caller: Caller, unit: Unit
 ) -> Revealed:
-    await _check(caller, "secret.reveal", unit.connection, organization, project, environment)
+    await _check(caller, "secret.reveal", unit.reads, organization, project, environment)
+    await unit.begin()
     version = None if which is None else which.version
     if version is None:
         found = await secrets.effective(unit.connection, organization, project, environment)

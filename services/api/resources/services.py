@@ -79,12 +79,12 @@ async def put_service(
     unit: Within,
 ) -> ServiceSettings:
     """Says it anew. A domain belongs to one service of one organization. Holds from the next deployment on."""
-    await permitted(caller, "service.update", unit.connection, organization, project, environment)
+    await permitted(caller, "service.update", unit.reads, organization, project, environment)
     if 0 < wanted.memory_bytes < 6 * MIB:
         raise Problem(422, "memory-too-small", "No container runs in less than 6 MiB; leave memory_bytes at 0 to say nothing.")
     domains = tuple(sorted(set(wanted.domains)))
     entry = ServiceSettings(service, domains, wanted.memory_bytes, wanted.cpu, wanted.build_args, utc_now())
-    stored, others = await services.put(unit.connection, organization, project, environment, entry)
+    stored, others = await services.put(await unit.begin(), organization, project, environment, entry)
     if others:
         hosts = ", ".join(claim.host for claim in others)
         raise Problem(409, "domain-taken", f"Another service has {hosts} already: a domain belongs to one service.")
@@ -96,8 +96,8 @@ async def put_service(
 @router.delete("/{service}", status_code=204)
 async def delete_service(organization: Slug, project: Slug, environment: Slug, service: Slug, caller: Asking, unit: Within) -> None:
     """Says nothing any more; its domains are free. What runs goes on until the next deployment."""
-    await permitted(caller, "service.update", unit.connection, organization, project, environment)
-    if not await services.delete(unit.connection, organization, project, environment, service):
+    await permitted(caller, "service.update", unit.reads, organization, project, environment)
+    if not await services.delete(await unit.begin(), organization, project, environment, service):
         raise not_found("settings of the service", service)
     await places.touch(unit.connection, organization, project, environment)
     await unit.changed(caller, "deleted", "service", service, organization, project, environment)

@@ -58,6 +58,6 @@ async def put_target(target: Slug, wanted: TargetWanted, caller: Asking, unit: W
     """Makes a target or gives it another key; its own machine has the private half."""
     organization = unit.parts.settings.organization
     await caller.may("target.write", of_organization(organization))
-    stored, made = await places.set_target(unit.connection, target, wanted.public_key)
+    stored, made = await places.set_target(await unit.begin(), target, wanted.public_key)
     await unit.changed(caller, "created" if made else "updated", "target", target, organization)
     return stored

@@ -9,7 +9,7 @@ from services.api.access import Asking, Caller
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
 from services.api.resources.organizations import DisplayName
-from services.api.transaction import TransactionalRoute
+from services.api.transaction import TransactionalRoute, Within
 from shared.problems import Problem
 from shared.proto import auth_pb2 as pb
 from shared.rpc import CALL_S
@@ -91,8 +91,9 @@ async def _may_see_tokens(caller: Caller) -> None:
 
 
 @router.post("/tokens", status_code=201)
-async def create_token(wanted: NewToken, caller: Asking, using: Using) -> CreatedToken:
+async def create_token(wanted: NewToken, caller: Asking, using: Using, unit: Within) -> CreatedToken:
     """Makes a token."""
+    await unit.begin_if_keyed()
     request = pb.CreateTokenRequest(person=wanted.person or caller.id, name=wanted.name, expires_in_s=wanted.expires_in_s, by=caller.id)
     made = await using.auth.stub.CreateToken(request, timeout=CALL_S)
     return CreatedToken.model_validate({**_fields(made.token), "plain": made.plain})

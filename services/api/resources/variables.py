@@ -71,8 +71,8 @@ async def change_variables(
     """Sets and unsets many at once; what has its value already is left alone."""
     action = "variable.delete" if None in wanted.values.values() else "variable.write"
     place = (organization, project, environment)
-    await permitted(caller, action, unit.connection, *place)
-    await places.lock_environment(unit.connection, *place)
+    await permitted(caller, action, unit.reads, *place)
+    await places.lock_environment(await unit.begin(), *place)
     changed = await variables.change(unit.connection, *place, service or "", dict(wanted.values), caller.id)
     if changed:
         await places.touch(unit.connection, *place)

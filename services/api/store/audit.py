@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.api.store.places import Reads
 from shared.postgres import Connection
 
 _ADD = "INSERT INTO audit_pending (id, subject, action, resource, details) VALUES ($1, $2, $3, $4, $5)"
@@ -29,11 +30,11 @@ async def add(connection: Connection, entry_id: str, subject: str, action: str, 
     await connection.execute(_ADD, entry_id, subject, action, resource, details)
 
 
-async def oldest(connection: Connection) -> Sequence[Entry]:
+async def oldest(reads: Reads) -> Sequence[Entry]:
     """What auth does not have yet, in order."""
-    return [Entry(**row) for row in await connection.fetch(_OLDEST)]
+    return [Entry(**row) for row in await reads.fetch(_OLDEST)]
 
 
-async def delivered(connection: Connection, position: int) -> None:
+async def delivered(reads: Reads, position: int) -> None:
     """Auth has it."""
-    await connection.execute(_DELIVERED, position)
+    await reads.execute(_DELIVERED, position)

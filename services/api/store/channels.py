@@ -31,6 +31,7 @@ INSERT INTO channels (organization, name, project, kind, sealed_url, sealed_secr
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING *
 """
 _GET = "SELECT * FROM channels WHERE organization = $1 AND name = $2"
+_LOCK = f"{_GET} FOR UPDATE"
 _LIST = "SELECT * FROM channels WHERE organization = $1 AND name > $2 ORDER BY name LIMIT $3"
 _ALL = "SELECT * FROM channels WHERE $1 = '' OR organization = $1 ORDER BY organization, name"
 _UPDATE = """
@@ -76,6 +77,12 @@ async def new(connection: Connection, wanted: StoredChannel) -> StoredChannel | 
 async def get(reads: Reads, organization: str, name: str) -> StoredChannel | None:
     """The channel, if there is one."""
     row = await reads.fetchrow(_GET, organization, name)
+    return None if row is None else _stored(row)
+
+
+async def lock(connection: Connection, organization: str, name: str) -> StoredChannel | None:
+    """As `get`; nobody else changes it until the transaction ends."""
+    row = await connection.fetchrow(_LOCK, organization, name)
     return None if row is None else _stored(row)
 
 

@@ -30,6 +30,7 @@ INSERT INTO connections (name, organization, project, forge, repository, clone_u
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING *
 """
 _GET = "SELECT * FROM connections WHERE organization = $1 AND name = $2"
+_LOCK = f"{_GET} FOR UPDATE"
 _LIST = "SELECT * FROM connections WHERE organization = $1 AND name > $2 ORDER BY name LIMIT $3"
 _ALL = "SELECT * FROM connections WHERE ($1 = '' OR organization = $1) AND ($2 = '' OR name = $2) ORDER BY name"
 _OF_PROJECT = "SELECT * FROM connections WHERE organization = $1 AND project = $2 ORDER BY name"
@@ -76,6 +77,12 @@ async def new(connection: Connection, wanted: StoredConnection) -> StoredConnect
 async def get(reads: Reads, organization: str, name: str) -> StoredConnection | None:
     """The connection, if the organization has one of that name."""
     row = await reads.fetchrow(_GET, organization, name)
+    return None if row is None else _stored(row)
+
+
+async def lock(connection: Connection, organization: str, name: str) -> StoredConnection | None:
+    """As `get`; nobody else changes it until the transaction ends."""
+    row = await connection.fetchrow(_LOCK, organization, name)
     return None if row is None else _stored(row)
 
 

@@ -29,13 +29,15 @@ INSERT INTO requests (id, organization, project, environment, subject, verb, dep
 """
 _GET = """
 SELECT id, organization, project, environment, subject, verb, deployment, refusal,
-    CASE WHEN refusal IS NOT NULL THEN 'refused' WHEN deployment IS NOT NULL THEN 'taken' ELSE 'sent' END AS state
+    CASE WHEN refusal IS NOT NULL THEN 'refused' WHEN answered_at IS NULL THEN 'sent'
+        WHEN verb IN ('cancel', 'approve', 'retry', 'accept') THEN 'done' ELSE 'taken' END AS state
 FROM requests WHERE id = $1
 """
 _TAKEN = """
 UPDATE requests SET deployment = taken.deployment, answered_at = now()
 FROM unnest($1::text[], $2::text[]) AS taken (request, deployment) WHERE requests.id = taken.request
 """
+_DONE = "UPDATE requests SET answered_at = now() WHERE id = ANY($1::text[]) AND answered_at IS NULL"
 _REFUSED = """
 UPDATE requests SET refusal = refused.reason, answered_at = now()
 FROM unnest($1::text[], $2::text[]) AS refused (request, reason) WHERE requests.id = refused.request
@@ -58,6 +60,12 @@ async def taken(connection: Connection, answers: Sequence[tuple[str, str]]) -> N
     """These wishes (ids) led to these deployments."""
     if answers:
         await connection.execute(_TAKEN, [request for request, _ in answers], [to for _, to in answers])
+
+
+async def done(connection: Connection, answered: Sequence[str]) -> None:
+    """These wishes (ids) about a deployment were done. What is no wish is left out."""
+    if answered:
+        await connection.execute(_DONE, answered)
 
 
 async def refused(connection: Connection, answers: Sequence[tuple[str, str]]) -> None:

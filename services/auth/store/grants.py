@@ -12,6 +12,7 @@ INSERT INTO grants (person, resource, organization, role, granted_by) VALUES ($1
 ON CONFLICT (person, resource) DO UPDATE SET role = EXCLUDED.role, granted_by = EXCLUDED.granted_by, granted_at = now()
 """
 _REVOKE = "DELETE FROM grants WHERE person = $1 AND resource = $2 RETURNING role"
+_IN_ORGANIZATION = "SELECT person, role, resource FROM grants WHERE organization = $1 ORDER BY resource, person"
 _REVOKE_ALL = "DELETE FROM grants WHERE person = $1"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:auth:admins:' || $1, 0))"
 _ADMINS = "SELECT person FROM grants WHERE resource = $1 AND role = 'admin'"
@@ -36,6 +37,13 @@ async def revoke(connection: Connection, person: str, resource: Resource) -> Rol
     """The role that was revoked, if there was one."""
     role = await connection.fetchval(_REVOKE, person, str(resource))
     return Role.named(role) if role else None
+
+
+async def inside(connection: Connection, resource: Resource) -> list[tuple[str, Grant]]:
+    """Who has which role on the resource or on what lies inside it."""
+    rows = await connection.fetch(_IN_ORGANIZATION, resource.organization)
+    found = [(str(row["person"]), Grant(Role.named(row["role"]), Resource.parse(row["resource"]))) for row in rows]
+    return [(person, grant) for person, grant in found if resource.covers(grant.resource)]
 
 
 async def revoke_all(connection: Connection, person: str) -> None:

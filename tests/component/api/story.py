@@ -31,14 +31,16 @@ class Story:
     commit: str = COMMIT
     events: list[Event] = field(default_factory=list)
 
-    def tell(self, fact: Fact, step: str | None = None, stage: Stage | None = None, outcome: str | None = None) -> Event:
+    def tell(
+        self, fact: Fact, step: str | None = None, stage: Stage | None = None, outcome: str | None = None, cause: str | None = None
+    ) -> Event:
         """The next event."""
         event = Event.of(
             fact,
             "main",
             self.project,
             self.environment,
-            cause=self.events[-1].id if self.events else None,
+            cause=cause or (self.events[-1].id if self.events else None),
             deployment=self.deployment,
             step=step,
             sequence=len(self.events) + 1,

@@ -1,10 +1,21 @@
 """What api keeps of events, logs and dead letters, and how people ask for deployments."""
 
+from functools import partial
+
 import httpx
+import pytest
 
 from services.api.rebuild import rebuild
 from shared.consumer import bury
-from shared.contracts.events import Event, NotificationAttempted, RequestRefused
+from shared.contracts.events import (
+    CompensationStarted,
+    DeploymentCancelled,
+    DeploymentUnstuck,
+    Event,
+    NotificationAttempted,
+    RequestRefused,
+)
+from shared.contracts.facts import DeploymentApproved, DeploymentDenied, Fact
 from shared.contracts.logs import LogLines
 from shared.contracts.releases import ReleaseKind
 from shared.contracts.requests import DeployRequested
@@ -12,6 +23,11 @@ from shared.messages import new_id
 from tests.component.api.running import RunningApi, fetched, published, service_bus
 from tests.component.api.story import COMMIT, Story, rolled_back, successful
 from tests.polling import eventually
+
+
+async def known(api: RunningApi, deployment: str) -> bool:
+    """Whether it has a page."""
+    return (await api.client.get(f"/deployments/{deployment}")).status_code == 200
 
 
 async def ended(api: RunningApi, deployment: str) -> dict[str, object]:
@@ -100,6 +116,35 @@ async def test_a_refused_request_says_why(api: RunningApi, nats_url: str) -> Non
         return bool(page["state"] == "refused" and page["refusal"] == "nothing to return to")
 
     assert await eventually(refused)
+
+
+@pytest.mark.parametrize(
+    ("verb", "fact"),
+    [
+        ("cancel", DeploymentCancelled(by="zoe")),
+        ("cancel", CompensationStarted(epoch=2, reason="cancelled by zoe")),
+        ("approve", DeploymentApproved(by="zoe")),
+        ("approve", DeploymentDenied(rule="not approved", reason="no")),
+        ("retry", DeploymentUnstuck(by="zoe", action="retry")),
+        ("accept", DeploymentUnstuck(by="zoe", action="accept")),
+    ],
+)
+async def test_a_wish_about_a_deployment_is_done_when_an_event_confirms_it(api: RunningApi, nats_url: str, verb: str, fact: Fact) -> None:
+    """The event that it caused tells; another one of that name does not."""
+    await api.with_todo()
+    story = Story()
+    story.created()
+    await published(nats_url, *story.events)
+    await eventually(partial(known, api, story.deployment))
+    first, second = [(await api.made(f"/deployments/{story.deployment}/{verb}")).json()["request"] for _ in range(2)]
+    assert (await api.client.get(f"/requests/{first}")).json()["state"] == "sent"
+    await published(nats_url, story.tell(fact, cause=first))
+
+    async def done() -> bool:
+        return bool((await api.client.get(f"/requests/{first}")).json()["state"] == "done")
+
+    assert await eventually(done)
+    assert (await api.client.get(f"/requests/{second}")).json()["state"] == "sent"
 
 
 async def test_what_people_may_do_to_a_deployment(api: RunningApi, nats_url: str) -> None:

@@ -121,7 +121,7 @@ def cancel(deployment: Id, detach: Detach = False) -> None:
     """End a deployment; what it has changed already is undone."""
     from cli.live import follow
 
-    settled(request(f"/deployments/{deployment}/cancel"), within_s=1)
+    settled(request(f"/deployments/{deployment}/cancel"))
     if detach:
         session().show({"deployment": deployment}, "It is being cancelled.")
         return
@@ -138,7 +138,7 @@ def approve(
     reason: Annotated[str, typer.Option(help="Why.")] = "",
 ) -> None:
     """Let a waiting deployment go on, or refuse it."""
-    settled(request(f"/deployments/{deployment}/approve", {"approved": not no, "reason": reason}), within_s=1)
+    settled(request(f"/deployments/{deployment}/approve", {"approved": not no, "reason": reason}))
     session().show(
         {"deployment": deployment, "approved": not no}, "Refused." if no else f"Approved. Follow it: slipway logs -f {deployment}"
     )
@@ -146,13 +146,13 @@ def approve(
 
 def retry(deployment: Id) -> None:
     """Try again the undo at which a deployment is stuck."""
-    settled(request(f"/deployments/{deployment}/retry"), within_s=1)
+    settled(request(f"/deployments/{deployment}/retry"))
     session().show({"deployment": deployment}, f"It is tried again. Follow it: slipway logs -f {deployment}")
 
 
 def accept(deployment: Id) -> None:
     """Accept a stuck deployment as it stands: its environment is free again."""
-    settled(request(f"/deployments/{deployment}/accept"), within_s=1)
+    settled(request(f"/deployments/{deployment}/accept"))
     session().show({"deployment": deployment}, "Accepted as it stands.")
 
 

@@ -18,14 +18,14 @@ def request(path: str, body: Json | None = None, *, method: str = "POST") -> Jso
     return page
 
 
-def taken(page: Json) -> str:
-    """Waits until a wish has led to a deployment and answers its id. Raises where it is refused."""
+def settled(page: Json) -> str:
+    """Waits until a wish was taken up, and answers the deployment that it led to or is about. Raises where it is refused."""
     api, deadline = session().api, time.monotonic() + TAKEN_WITHIN_S
     with patience("waiting for the coordinator"):
         while True:
             if page["state"] == "refused":
                 raise Failed(f"Refused: {page['refusal']}", code="refused")
-            if page["state"] == "taken":
+            if page["state"] in ("taken", "done"):
                 return str(page["deployment"])
             if time.monotonic() > deadline:
                 where = f"The wish {page['id']} is kept, but nobody has taken it for {TAKEN_WITHIN_S:.0f} s."
@@ -34,22 +34,11 @@ def taken(page: Json) -> str:
             page = api.get(f"/requests/{page['id']}")
 
 
-def settled(page: Json, within_s: float = 3.0) -> None:
-    """Waits a moment for a refusal of a wish about a deployment, which has no other answer. Raises where it is refused."""
-    api, deadline = session().api, time.monotonic() + within_s
-    with patience("waiting for the coordinator"):
-        while time.monotonic() < deadline:
-            if page["state"] == "refused":
-                raise Failed(f"Refused: {page['refusal']}", code="refused")
-            time.sleep(0.2)
-            page = api.get(f"/requests/{page['id']}")
-
-
 def run(page: Json, *, detach: bool) -> None:
     """Follows the deployment that a wish leads to; fails unless it succeeds."""
     from cli.live import follow
 
-    deployment = taken(page)
+    deployment = settled(page)
     if detach:
         session().show({"deployment": deployment}, f"{deployment}\n[dim]Follow it: slipway logs -f {deployment}[/]")
         return

@@ -183,7 +183,7 @@ async def test_cancel_waits_for_the_end(slipway: Slipway, api: RunningApi, nats_
     running = asyncio.create_task(slipway("cancel", story.deployment))
     request = CancelRequested.decode(await fetched(nats_url, "coordinator-requests", "REQUESTS"))
     assert request.target_deployment == story.deployment
-    story.tell(DeploymentCancelled(by="zoe"), outcome="cancelled")
+    story.tell(DeploymentCancelled(by="zoe"), outcome="cancelled", cause=request.id)
     await published(nats_url, story.events[-1])
     result = await running
     assert result.exit_code == 0, result.output

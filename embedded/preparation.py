@@ -86,9 +86,9 @@ class Preparation:
         if self.home.token.exists():
             return str(self.home.token)
         auth, dsn = import_module(module), self.database.dsns["auth"]
-        token: str | None = await auth.bootstrap(dsn, self.organization) or await auth.renew(dsn)
+        token: str | None = await auth.bootstrap(dsn, self.organization) or await auth.renew(dsn, self.organization)
         if token is None:
-            return "none: the first administrator was removed; ask another one for a token"
+            return f"none: organization {self.organization} has no admin any more"
         write_private(self.home.token, f"{token}\n")
         return f"new in {self.home.token}"
 

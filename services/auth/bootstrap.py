@@ -42,20 +42,25 @@ async def bootstrap(dsn: str, organization: str = "main") -> str | None:
         await connection.close()
 
 
-async def renew(dsn: str) -> str | None:
-    """Another token for the person that `bootstrap` made, for whoever holds the database and lost the first one.
+async def renew(dsn: str, organization: str = "main") -> str | None:
+    """Another token for the organization's first admin, for whoever holds the database and lost the first one.
 
-    None where nobody of that name is left. What was issued before stays valid.
+    Whoever has been its admin for longest: the person that `bootstrap` made, as long as they are one. None where it has no
+    admin. What was issued before stays valid.
     """
     connection = await asyncpg.connect(dsn, server_settings={"search_path": SCHEMA})
     try:
         async with connection.transaction():
-            person = await connection.fetchval("SELECT id FROM people WHERE name = 'admin' AND removed_at IS NULL ORDER BY id LIMIT 1")
-            if person is None:
+            admins = await grants.admins(connection, organization)
+            if not admins:
                 return None
+            person = admins[0]
             token, plain = await credentials.issue(connection, person, "token of a later start")
-            rule = "whoever may read the database may have a token of its first person"
-            await audit.add(connection, Happening(person, "token.create", f"token/{token.id}", allowed=True, rule=rule, details=token.name))
+            rule = f"whoever may write the database may have a token of the first admin of organization {organization}"
+            happening = Happening(
+                person, "token.create", f"token/{token.id}", allowed=True, rule=rule, details=token.name, organization=organization
+            )
+            await audit.add(connection, happening)
             return plain
     finally:
         await connection.close()

@@ -15,7 +15,7 @@ _REVOKE = "DELETE FROM grants WHERE person = $1 AND resource = $2 RETURNING role
 _IN_ORGANIZATION = "SELECT person, role, resource FROM grants WHERE organization = $1 ORDER BY resource, person"
 _REVOKE_ALL = "DELETE FROM grants WHERE person = $1"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:auth:admins:' || $1, 0))"
-_ADMINS = "SELECT person FROM grants WHERE resource = $1 AND role = 'admin'"
+_ADMINS = "SELECT person FROM grants WHERE resource = $1 AND role = 'admin' ORDER BY granted_at, person"
 _KNOWN = "SELECT EXISTS (SELECT FROM grants WHERE organization = $1)"
 
 
@@ -54,7 +54,12 @@ async def revoke_all(connection: Connection, person: str) -> None:
 async def lock_admins(connection: Connection, organization: str) -> set[str]:
     """The organization's admins; no other transaction that asks so changes them until this one ends."""
     await connection.execute(_LOCK, organization)
-    return {row["person"] for row in await connection.fetch(_ADMINS, f"organization/{organization}")}
+    return set(await admins(connection, organization))
+
+
+async def admins(connection: Reader, organization: str) -> list[str]:
+    """The organization's admins, whoever has been one for longest first. Who was removed has no role."""
+    return [row["person"] for row in await connection.fetch(_ADMINS, f"organization/{organization}")]
 
 
 async def organization_known(connection: Connection, organization: str) -> bool:

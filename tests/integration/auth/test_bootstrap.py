@@ -4,9 +4,10 @@ import asyncio
 
 import asyncpg
 
-from services.auth import tokens
+from services.auth import accounts, roles, tokens
 from services.auth.bootstrap import bootstrap, renew
 from services.auth.credentials import Gate
+from services.auth.permissions import Grant, Resource, Role
 from shared.postgres import database
 
 
@@ -39,3 +40,21 @@ async def test_a_lost_token_is_replaced_for_the_same_person(postgres_dsn: str) -
     async with database(postgres_dsn, "auth") as pool:
         gate = Gate(pool)
         assert (await gate.authenticate(first)).actor == (await gate.authenticate(second)).actor
+
+
+async def test_a_lost_token_is_replaced_for_an_admin_and_for_nobody_else(postgres_dsn: str) -> None:
+    """Who is called "admin" does not count, but who is one: somebody else where the first person is one no longer."""
+    first = await bootstrap(postgres_dsn)
+    assert first
+    async with database(postgres_dsn, "auth") as pool:
+        gate = Gate(pool)
+        admin = (await gate.authenticate(first)).actor
+        namesake = await accounts.create_person(pool, "admin", "", admin.id)
+        await roles.grant(pool, namesake.person.id, Grant(Role.VIEWER, Resource(("main",))), admin.id)
+        zoe = await accounts.create_person(pool, "Zoë", "", admin.id)
+        await roles.grant(pool, zoe.person.id, Grant(Role.ADMIN, Resource(("main",))), admin.id)
+        await accounts.delete_person(pool, admin.id, zoe.person.id)
+        renewed = await renew(postgres_dsn)
+        assert renewed
+        assert (await gate.authenticate(renewed)).actor.name == "Zoë"
+        assert await renew(postgres_dsn, "other") is None

@@ -14,6 +14,7 @@ async def main() -> None:
         target = await process.enter(local_target(settings))
         process.check("engine", target.engine.ping)
         process.check("load balancer", target.balancer.ready)
+        process.check("applications", target.reconcile.ready)
         process.spawn("reconcile", target.reconcile.run())
         process.spawn("commands", Participant("deployer", settings, process.bus, handlers(target), undos(target)).run())
         await process.until_stopped()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -44,6 +44,13 @@ class Reconcile:
     routes: RouteFolder
     certificates: Certificates
     sweep: Sweep
+    looked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the target was looked at once since the start."""
+
+    async def ready(self) -> None:
+        """Raises until the target was looked at once: before, applications may still be on their way back."""
+        if not self.looked.is_set():
+            raise RuntimeError("applications are being brought back to what the records say")
 
     async def run(self) -> None:
         """At start, whenever the engine was away, and every ten minutes. Ends only by cancellation."""
@@ -54,6 +61,7 @@ class Reconcile:
                 log.warning("reconcile waits", reason=str(error))
                 await asyncio.sleep(_AWAY_S)
                 continue
+            self.looked.set()
             await self._until_needed()
 
     async def once(self) -> list[str]:

@@ -1,5 +1,6 @@
 """The supervisor's children: each is started, started again with growing delay when it ends, and ended in time."""
 
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -68,7 +69,7 @@ class Child:
             return ""
         with self.log.open("rb") as file:
             file.seek(max(self.log.stat().st_size - 8192, 0))
-            return b"\n".join(file.read().splitlines()[-lines:]).decode(errors="replace")
+            return "\n".join(_in_words(line.decode(errors="replace")) for line in file.read().splitlines()[-lines:])
 
     def state(self) -> ChildState:
         """What there is to tell about it."""
@@ -106,6 +107,18 @@ class Child:
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
         self.restarts += 1
         return said
+
+
+def _in_words(line: str) -> str:
+    """A line of a log for people: of a JSON object, what happened and why."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(said, dict) or "event" not in said:
+        return line
+    why = said.get("error") or said.get("reason")
+    return f"{said['event']}: {why}" if why else str(said["event"])
 
 
 def as_json(states: list[ChildState]) -> list[dict[str, object]]:

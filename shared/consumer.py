@@ -19,7 +19,7 @@ from shared import bus as bus_module
 from shared import postgres
 from shared.bus import Bus
 from shared.contracts.facts import UnknownFact
-from shared.telemetry import DEAD, HANDLED, REDELIVERED
+from shared.telemetry import DEAD, HANDLED, HANDLING_SECONDS, REDELIVERED
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -74,7 +74,8 @@ async def consume(
             continue
         while True:
             try:
-                await reader.take(messages)
+                with HANDLING_SECONDS.labels(durable).time():
+                    await reader.take(messages)
                 pause = 0.1
                 break
             except UNAVAILABLE as error:

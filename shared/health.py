@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from shared.telemetry import exposition
 
 Check = Callable[[], Awaitable[None]]
 """Raises where something is not ready."""
@@ -28,7 +30,7 @@ def health_app(checks: Mapping[str, Check]) -> Starlette:
         return JSONResponse({"status": "ok" if good else "not ready", "checks": found}, status_code=200 if good else 503)
 
     async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(await exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return Starlette(routes=[Route("/healthz", alive), Route("/readyz", ready), Route("/metrics", metrics)])
 

@@ -7,6 +7,7 @@ what readers may lack (see `Relay`). Order is not promised; events carry a seque
 
 import asyncio
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ SYNC_INTERVAL = timedelta(minutes=2)
 """JetStream's default time between syncs to disk: what a power cut may take."""
 KEEP = timedelta(days=30)
 REMEMBER_S = 60.0
+MEASURE_S = 2.0
 
 _ADD = """
 INSERT INTO outbox (id, stream, subject, headers, body, open)
@@ -123,11 +125,14 @@ def _trace(row: Outgoing) -> dict[str, str] | None:
 
 
 async def measure(pool: postgres.Pool, schema: str) -> None:
-    """Sets the gauges of what waits in a schema's outbox; it goes on growing while the relay cannot publish."""
-    row = await pool.fetchrow(_WAITING)
-    assert row is not None
-    UNSENT.labels(schema).set(row["count"])
-    UNSENT_AGE.labels(schema).set(row["age"])
+    """Sets the gauges of what waits in a schema's outbox, to NaN where the database does not say."""
+    count = age = math.nan
+    with suppress(*postgres.UNAVAILABLE):
+        row = await pool.fetchrow(_WAITING, timeout=MEASURE_S)
+        if row is not None:
+            count, age = row["count"], row["age"]
+    UNSENT.labels(schema).set(count)
+    UNSENT_AGE.labels(schema).set(age)
 
 
 class Relay:

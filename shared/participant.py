@@ -233,8 +233,13 @@ class Participant:
                 return
             if said.failure is not None:
                 now.set_status(StatusCode.ERROR, f"{said.failure.code}: {said.failure.message}")
-            await self._say(said.model_copy(update={"seconds": round(time.monotonic() - begin, 3)}))
+            said = said.model_copy(update={"seconds": round(time.monotonic() - begin, 3)})
+            await self._say(said)
             await raw.ack()
+            if said.failure is None:
+                log.info("command done", command=title, seconds=said.seconds)
+            else:
+                log.warning("command not done", command=title, seconds=said.seconds, outcome=said.outcome, code=said.failure.code)
         HANDLED.labels(durable, said.outcome).inc()
 
     async def _work(self, command: Command, raw: Msg, tries: int, durable: str) -> Answer | None:

@@ -1,18 +1,18 @@
 """What every service process is: logs, traces, the bus, a health server, background tasks, and an orderly end."""
 
 import asyncio
-import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import structlog
 
-from shared import telemetry
+from shared import logs, outbox, telemetry
 from shared.bus import Bus, ConnectionLost
 from shared.health import Check, serve_health
 from shared.postgres import Pool, database
@@ -54,7 +54,12 @@ class Process:
             await pool.fetchval("SELECT 1", timeout=2)
 
         self.check("database", answers)
+        self.measure(partial(outbox.measure, pool, schema))
         return pool
+
+    def measure(self, measure: Callable[[], Awaitable[None]]) -> None:
+        """Sets gauges whenever somebody asks for the metrics, as long as the process runs."""
+        self._stack.enter_context(telemetry.measured(measure))
 
     def check(self, name: str, check: Check) -> None:
         """Adds a readiness check: it raises where the process is not ready."""
@@ -102,7 +107,7 @@ class Process:
 @asynccontextmanager
 async def started(name: str, settings: ServiceSettings) -> AsyncIterator[Process]:
     """Opens what every service has; closes it all at the end, whatever happened."""
-    configure_logs(name, settings.log_level)
+    logs.configure(name, settings.log_level)
     async with AsyncExitStack() as stack:
         provider = telemetry.configure(name, settings.instance, settings.otlp_endpoint)
         stack.callback(provider.shutdown)
@@ -126,25 +131,10 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         uvloop.run(_await(main))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 -- the process edge: it is the log's last line
+        logs.died(error)
+        sys.exit(1)
 
 
 async def _await(main: Callable[[], Awaitable[None]]) -> None:
     await main()
-
-
-def configure_logs(service: str, level: str) -> None:
-    """Structured logs on standard error, one JSON object a line."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    structlog.contextvars.bind_contextvars(service=service)

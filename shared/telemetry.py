@@ -5,8 +5,9 @@ steps. The ids of the latter are worked out from the trace and their names, so t
 that it belongs to long before `record` tells of it.
 """
 
+import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -20,7 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, use_span
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -52,6 +53,26 @@ class _Now:
 
 _now = _Now(TracerProvider(shutdown_on_exit=False))
 _SCOPE = InstrumentationScope("slipway")
+
+
+Measure = Callable[[], Awaitable[None]]
+_measures: list[Measure] = []
+
+
+@contextmanager
+def measured(measure: Measure) -> Iterator[None]:
+    """Within the block `measure` is called before the metrics are told, to set gauges that cost something to know."""
+    _measures.append(measure)
+    try:
+        yield
+    finally:
+        _measures.remove(measure)
+
+
+async def exposition() -> bytes:
+    """All metrics of this process, in Prometheus' text format."""
+    await asyncio.gather(*(measure() for measure in tuple(_measures)))
+    return generate_latest()
 
 
 def configure(service: str, instance: str, endpoint: str | None) -> TracerProvider:

@@ -9,6 +9,7 @@ from services.coordinator.driver import drive
 from services.coordinator.requests import decode_request, take_requests
 from services.coordinator.results import take_results
 from services.coordinator.settings import Settings
+from services.coordinator.telling import measure_live
 from services.coordinator.timers import Beats, tick
 from shared.consumer import consume
 from shared.contracts.answers import Answer
@@ -34,6 +35,7 @@ async def build(process: Process, settings: Settings, catalogue: Catalogue) -> C
     outbox = Outbox("coordinator")
     coordinator = Coordinator(pool, process.bus, outbox, catalogue, settings.limits)
     relay = Relay(process.bus, settings.postgres_dsn.get_secret_value(), "coordinator", outbox)
+    process.measure(partial(measure_live, pool))
     beats = Beats(process.bus)
     await beats.listen()
     bus = process.bus

@@ -12,7 +12,7 @@ from services.coordinator.saga import PROGRESS, DeploymentState, Saga, Want
 from services.coordinator.snapshot import Record
 from shared.contracts.changes import ChangePushed
 from shared.contracts.places import Place
-from shared.postgres import Connection
+from shared.postgres import Connection, Pool
 
 _APART = {"origin", "inspected", "builds", "plan"}
 """Parts that hardly change: columns of their own, written only when they did."""
@@ -40,6 +40,11 @@ _ENVIRONMENT = """
 INSERT INTO environments (organization, project, environment) VALUES ($1, $2, $3)
 ON CONFLICT (organization, project, environment) DO UPDATE SET epoch = environments.epoch
 RETURNING epoch, newest_arrival, newest_commit, record::text, deployment
+"""
+_LIVE = """
+SELECT state, count(*) AS count FROM deployments WHERE state IN ('authorizing', 'waiting', 'building', 'queued') GROUP BY state
+UNION ALL
+SELECT state, count(*) AS count FROM deployments WHERE holds GROUP BY state
 """
 
 
@@ -272,6 +277,11 @@ async def set_taken(connection: Connection, change: ChangePushed, deployments: S
         change.organization, change.project, change.connection, change.ref, change.commit, change.arrival,
         change.encode().decode(), list(deployments),
     )  # fmt: skip
+
+
+async def live(pool: Pool, timeout_s: float) -> dict[str, int]:
+    """How many deployments are in each state that is not final."""
+    return {row["state"]: row["count"] for row in await pool.fetch(_LIVE, timeout=timeout_s)}
 
 
 async def next_arrival(connection: Connection) -> int:

@@ -10,7 +10,8 @@ from services.coordinator.engine import advance
 from services.coordinator.inputs import CancelWork, CloseCommands, Input
 from services.coordinator.saga import DeploymentState, Limits, Saga, Want
 from services.coordinator.snapshot import Record
-from services.coordinator.telling import Moved, observe, span_of
+from services.coordinator.spans import Moved, span_of
+from services.coordinator.telling import observe
 from shared.messages import Message
 from shared.outbox import Outbox, Outgoing, outgoing
 from shared.postgres import Connection

@@ -1,0 +1,82 @@
+"""Logs on standard error: one JSON object a line, whoever wrote it, with the service and, where they are known, deployment, step and trace."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+from shared.messages import utc_now
+from shared.telemetry import trace_id
+
+REPEAT_S = 60.0
+"""How often a library may say the same again."""
+
+
+def configure(service: str, level: str) -> None:
+    """Sets up this process's logs; those of libraries (the `logging` module) from WARNING on, in the same form."""
+
+    def add_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    every: Sequence[Processor] = (
+        structlog.contextvars.merge_contextvars,
+        add_service,
+        _add_trace,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    )
+    as_json = structlog.processors.JSONRenderer(ensure_ascii=False, sort_keys=False)
+    structlog.configure(
+        processors=[*every, as_json],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *every],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, as_json],
+        )
+    )
+    handler.addFilter(_NotAgain())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def died(error: BaseException) -> None:
+    """The last line of a process that ends because of an error; also where it came before `configure`."""
+    said = f"{type(error).__name__}: {error}"
+    if structlog.is_configured():
+        structlog.get_logger().critical("ended by an error", error=said, exc_info=error)
+        return
+    line = {"event": "could not start", "error": said, "level": "critical", "timestamp": utc_now().isoformat().replace("+00:00", "Z")}
+    sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    found = trace_id()
+    if found is not None:
+        event["trace_id"] = found
+    return event
+
+
+class _NotAgain(logging.Filter):
+    """Drops what the same place in a library said within the last minute: a collector that is away is news once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        if now - self._said.get(place, -REPEAT_S) < REPEAT_S:
+            return False
+        self._said[place] = now
+        return True

@@ -125,7 +125,7 @@ class _Reader(Generic[T]):
         try:
             await self._handle([item for _, item in received])
         except Exception as error:  # the process edge: every message of the batch is tried on its own below
-            if _is_outage(error):
+            if is_outage(error):
                 raise
             log.warning("batch failed, trying one by one", durable=self._durable, error=repr(error))
             for message, item in received:
@@ -137,7 +137,7 @@ class _Reader(Generic[T]):
         try:
             await self._handle([item])
         except Exception as error:
-            if _is_outage(error):
+            if is_outage(error):
                 raise
             if item.tries >= TRIES:
                 log.exception("message given up", durable=self._durable, subject=item.subject)
@@ -172,7 +172,7 @@ class _Reader(Generic[T]):
         DEAD.labels(self._durable).inc()
 
 
-def _is_outage(error: Exception) -> bool:
+def is_outage(error: Exception) -> bool:
     """Whether it says that infrastructure is away. asyncpg's `DataError`, for a value that no column takes, is an
     `InterfaceError` by class and the message's own fault by meaning."""
     return isinstance(error, UNAVAILABLE) and not isinstance(error, ValueError)

@@ -8,7 +8,9 @@ from shared.postgres import Connection
 async def take(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Records the messages and answers those that are new; the others have been handled before."""
     rows = await connection.fetch(
-        "INSERT INTO inbox (id) SELECT DISTINCT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING id", list(ids)
+        # In one order, so that two that take the same messages wait for each other in one direction only.
+        "INSERT INTO inbox (id) SELECT DISTINCT unnest($1::text[]) AS id ORDER BY id ON CONFLICT DO NOTHING RETURNING id",
+        list(ids),
     )
     return {row["id"] for row in rows}
 

@@ -32,8 +32,11 @@ UNAVAILABLE = (
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
 )
-"""Errors that say the database is away, not that the message is bad: whoever meets one pauses and tries again."""
+"""Errors that say the database is away or busy, not that the message is bad: whoever meets one pauses and tries again."""
 
 
 class MigrationChanged(RuntimeError):

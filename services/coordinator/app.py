@@ -19,9 +19,15 @@ from shared.process import Process, started
 from shared.rpc import channel
 
 
-def decode_answer(_subject: str, _headers: dict[str, str], body: bytes) -> Answer:
-    """A result."""
-    return Answer.decode(body)
+def decode_answer(subject: str, _headers: dict[str, str], body: bytes) -> Answer:
+    """A result; raises `ValueError` where its body names another target or participant than its subject.
+
+    The bus lets each participant of each target write to its own subjects only; the body is what it likes.
+    """
+    said = Answer.decode(body)
+    if subject.split(".")[2:4] != [said.target, said.participant]:
+        raise ValueError(f"an answer of {said.participant} of {said.target} cannot come on {subject}")
+    return said
 
 
 def decode_change(_subject: str, _headers: dict[str, str], body: bytes) -> ChangePushed:

@@ -48,9 +48,10 @@ async def _sources(coordinator: Coordinator, change: ChangePushed, followers: Se
 
 async def _take(work: UnitOfWork, change: ChangePushed, followers: Sequence[Follower], sources: Mapping[str, Source]) -> None:
     new = await inbox.take(work.connection, [change.id])
+    await store.lock_ref(work.connection, change)
     last = await store.last_taken(work.connection, change.organization, change.project, change.connection, change.ref)
     if not new:
-        _settle_again(work, change, last)
+        await _settle_again(work, change)
     elif last is not None and (last.repository, last.commit) == (change.repository, change.commit):
         _ignore(work, change, "this commit is the last one taken of the ref already")
     elif last is not None and last.arrival >= change.arrival:
@@ -91,10 +92,11 @@ async def create(work: UnitOfWork, origin: Origin, cause: str) -> str:
     return saga.id
 
 
-def _settle_again(work: UnitOfWork, change: ChangePushed, last: store.Taken | None) -> None:
-    """The change was handled before; its settlement did not reach webhooks."""
-    if last is not None and last.change.id == change.id and last.deployments:
-        _settle(work, change, ChangeTaken(change=change.id, deployments=last.deployments, ref=change.ref, commit=change.commit))
+async def _settle_again(work: UnitOfWork, change: ChangePushed) -> None:
+    """The change was handled before; its settlement did not reach webhooks. Newer ones of the ref may have been taken since."""
+    deployments = await store.made_of(work.connection, change)
+    if deployments:
+        _settle(work, change, ChangeTaken(change=change.id, deployments=deployments, ref=change.ref, commit=change.commit))
     else:
         _ignore(work, change, "it was settled before")
 

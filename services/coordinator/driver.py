@@ -14,7 +14,7 @@ from services.coordinator.inputs import EnvironmentTaken, Input, Refused, Supers
 from services.coordinator.plan import plan_builds, plan_deployment
 from services.coordinator.saga import Saga, Want
 from services.coordinator.snapshot import Record
-from shared.consumer import UNAVAILABLE
+from shared.consumer import UNAVAILABLE, is_outage
 from shared.contracts.answers import Failure
 
 log = structlog.get_logger()
@@ -40,26 +40,40 @@ async def _look(coordinator: Coordinator) -> None:
         await _older_give_way(coordinator, coordinator.newer.pop())
     async with coordinator.pool.acquire() as connection:
         wanted = {want: await store.waiting_for(connection, want) for want in Want}
-    serve: dict[Want, Callable[[Coordinator, str], Awaitable[None]]] = {
-        Want.ENVIRONMENT: _take_environment,
-        Want.BUILDS: _plan_builds,
-        Want.PLAN: _plan,
-    }
     results = await asyncio.gather(
-        *(serve[want](coordinator, deployment) for want, ids in wanted.items() for deployment in ids), return_exceptions=True
+        *(_serve(coordinator, want, deployment) for want, ids in wanted.items() for deployment in ids), return_exceptions=True
     )
     for result in results:
         if isinstance(result, BaseException):
             raise result
 
 
+async def _serve(coordinator: Coordinator, want: Want, deployment: str) -> None:
+    """Serves one want. A deployment that cannot be planned ends as failed: it must not keep all others from being planned."""
+    try:
+        await _SERVERS[want](coordinator, deployment)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("want not served", deployment=deployment, want=want)
+        if want is Want.ENVIRONMENT:
+            return
+        message = "the deployment could not be planned; this is a defect of Slipway, its log says more"
+        await _feed(coordinator, deployment, Refused(Failure(code="internal_error", message=message, details=repr(error))))
+
+
 async def _older_give_way(coordinator: Coordinator, newer: Saga) -> None:
     """Deployments that arrived before one that was just authorised end, but for those whose build is at work."""
-    async with coordinator.work() as work:
-        older = await store.older_before_lock(work.connection, newer.origin.place, newer.origin.arrival)
-        await work.lock(older)
-        for name in older:
-            await work.apply(name, Superseded(by=newer.id, reason="a newer commit was pushed"))
+    try:
+        async with coordinator.work() as work:
+            older = await store.older_before_lock(work.connection, newer.origin.place, newer.origin.arrival)
+            await work.lock(older)
+            for name in older:
+                await work.apply(name, Superseded(by=newer.id, reason="a newer commit was pushed"))
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("older deployments not ended", newer=newer.id)  # they end when this one reaches the queue
 
 
 async def _take_environment(coordinator: Coordinator, deployment: str) -> None:
@@ -69,11 +83,11 @@ async def _take_environment(coordinator: Coordinator, deployment: str) -> None:
         if loaded is None:
             return
         place = loaded.origin.place
-        environment = await store.environment(work.connection, place)
         queued = await store.queued_in(work.connection, place)
         if not queued:
             return
         await work.lock(queued)
+        environment = await store.environment(work.connection, place)
         newest, *older = queued
         for name in older:
             await work.apply(name, Superseded(by=newest, reason="a newer deployment is ready", queued_only=True))
@@ -115,6 +129,13 @@ async def _feed(coordinator: Coordinator, deployment: str, message: Input) -> No
     async with coordinator.work() as work:
         await work.lock([deployment])
         await work.apply(deployment, message)
+
+
+_SERVERS: dict[Want, Callable[[Coordinator, str], Awaitable[None]]] = {
+    Want.ENVIRONMENT: _take_environment,
+    Want.BUILDS: _plan_builds,
+    Want.PLAN: _plan,
+}
 
 
 def _unknown(unknown: Unknown) -> Refused:

@@ -1,10 +1,16 @@
 """The steps of the deploy stage and what each depends on: DESIGN's table, for the services that change."""
 
+from graphlib import TopologicalSorter
+
 from services.coordinator.saga import Plan, Step
 
 
 def deploy_steps(plan: Plan) -> tuple[Step, ...]:
-    """Databases, jobs, candidates side by side; nothing switches until every candidate is healthy; then one after the other."""
+    """Databases, jobs, candidates side by side; nothing switches until every candidate is healthy; then one after the other.
+
+    Raises `CycleError` for jobs that wait for each other: the deployment would hold its environment for ever. The
+    builder refuses such a manifest, and is not believed.
+    """
     steps: list[Step] = []
     databases = _databases(plan, steps)
     changed = [name for name in plan.releases if name not in plan.unchanged]
@@ -13,6 +19,7 @@ def deploy_steps(plan: Plan) -> tuple[Step, ...]:
     ready = [_candidate(plan, steps, name, [*databases, *jobs], images) for name in changed]
     endpoints = _switches(plan, steps, changed, ready)
     _retirements(plan, steps, changed, endpoints, databases)
+    TopologicalSorter({step.name: step.depends_on for step in steps}).prepare()
     return tuple(steps)
 
 

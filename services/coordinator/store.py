@@ -35,7 +35,7 @@ FROM unnest($1::text[], $2::text[], $3::bool[], $4::bool[], $5::text[], $6::time
 WHERE d.id = n.id
 """
 _UPDATE_APART = "UPDATE deployments SET inspected = $2, builds = $3, plan = $4 WHERE id = $1"
-_CLOSE = "UPDATE outbox SET open = false WHERE id = ANY($1) AND open"
+_CLOSE = "UPDATE outbox SET open = false, sent_at = coalesce(sent_at, now()) WHERE id = ANY($1) AND open"
 _ENVIRONMENT = """
 INSERT INTO environments (organization, project, environment) VALUES ($1, $2, $3)
 ON CONFLICT (organization, project, environment) DO UPDATE SET epoch = environments.epoch
@@ -45,6 +45,16 @@ _LIVE = """
 SELECT state, count(*) AS count FROM deployments WHERE state IN ('authorizing', 'waiting', 'building', 'queued') GROUP BY state
 UNION ALL
 SELECT state, count(*) AS count FROM deployments WHERE holds GROUP BY state
+"""
+
+
+_WAITING_FOR = """
+SELECT id FROM deployments d WHERE wants = $1 AND (wants <> 'environment'
+    OR NOT EXISTS (SELECT 1 FROM deployments h WHERE h.holds
+        AND (h.organization, h.project, h.environment) = (d.organization, d.project, d.environment))
+    OR EXISTS (SELECT 1 FROM deployments o WHERE o.wants = d.wants AND o.id <> d.id
+        AND (o.organization, o.project, o.environment) = (d.organization, d.project, d.environment)))
+ORDER BY arrival DESC LIMIT $2
 """
 
 
@@ -80,6 +90,11 @@ async def lock(connection: Connection, ids: Iterable[str]) -> dict[str, Loaded]:
 async def lock_due(connection: Connection, limit: int) -> list[Loaded]:
     """Locks and reads deployments whose timer has fired, besides those that somebody else is at."""
     return [_load(row) for row in await connection.fetch(_LOCK_DUE, limit)]
+
+
+async def postpone(connection: Connection, deployment: str, delay: timedelta) -> None:
+    """Fires a deployment's timer later than it asked for."""
+    await connection.execute("UPDATE deployments SET wake_at = clock_timestamp() + $2 WHERE id = $1", deployment, delay)
 
 
 async def read(connection: Connection, deployment: str) -> Saga | None:
@@ -128,7 +143,7 @@ async def save(connection: Connection, moved: Sequence[tuple[Saga, Saga]], silen
 
 
 async def close_commands(connection: Connection, closed: Iterable[CloseCommands]) -> None:
-    """Answered commands are not sent again."""
+    """Answered commands are not sent again, nor those that were given up before the relay came to them."""
     ids = [name for one in closed for name in one.ids]
     if ids:
         await connection.execute(_CLOSE, ids)
@@ -141,6 +156,15 @@ async def environment(connection: Connection, place: Place) -> Environment:
     return Environment(
         row["epoch"], row["newest_arrival"], row["newest_commit"], Record.model_validate_json(row["record"]), row["deployment"]
     )
+
+
+async def newest_commit(connection: Connection, place: Place) -> str | None:
+    """The newest authorised commit of an environment. Not locked: whoever is authorised next supersedes the older ones anyway."""
+    found: str | None = await connection.fetchval(
+        "SELECT newest_commit FROM environments WHERE organization = $1 AND project = $2 AND environment = $3",
+        place.organization, place.project, place.environment,
+    )  # fmt: skip
+    return found
 
 
 async def set_epoch(connection: Connection, place: Place, epoch: int) -> None:
@@ -214,8 +238,12 @@ async def older_before_lock(connection: Connection, place: Place, arrival: int) 
 
 
 async def waiting_for(connection: Connection, want: Want, limit: int = 50) -> list[str]:
-    """Deployments that need something from the driver, the newest first."""
-    rows = await connection.fetch("SELECT id FROM deployments WHERE wants = $1 ORDER BY arrival DESC LIMIT $2", want, limit)
+    """Deployments that need something which the driver can give now, the newest first.
+
+    One that waits for an environment which is held is none of them, so that many of those keep no other from its turn;
+    only where several wait for the same one is there something to do: the older ones end.
+    """
+    rows = await connection.fetch(_WAITING_FOR, want, limit)
     return [row["id"] for row in rows]
 
 
@@ -243,6 +271,21 @@ class Taken:
     repository: str
     change: ChangePushed
     deployments: tuple[str, ...]
+
+
+async def lock_ref(connection: Connection, change: ChangePushed) -> None:
+    """One change of a ref at a time, also the first, of which there is no row to lock yet."""
+    ref = f"{change.organization}/{change.project}/{change.connection}/{change.ref}"
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('slipway:ref:' || $1, 0))", ref)
+
+
+async def made_of(connection: Connection, change: ChangePushed) -> tuple[str, ...]:
+    """The deployments that a change has made."""
+    rows = await connection.fetch(
+        "SELECT id FROM deployments WHERE organization = $1 AND project = $2 AND origin->>'change' = $3 ORDER BY id",
+        change.organization, change.project, change.id,
+    )  # fmt: skip
+    return tuple(row["id"] for row in rows)
 
 
 async def last_taken(connection: Connection, organization: str, project: str, link: str, ref: str) -> Taken | None:

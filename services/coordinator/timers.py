@@ -10,12 +10,13 @@ from services.coordinator import store
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.inputs import Tick
 from shared.bus import Bus
-from shared.consumer import UNAVAILABLE
+from shared.consumer import UNAVAILABLE, is_outage
 
 log = structlog.get_logger()
 LOOK_S = 0.25
 AT_ONCE = 100
 FORGET_S = 3600.0
+PUT_OFF = timedelta(minutes=1)
 
 
 class Beats:
@@ -68,5 +69,12 @@ async def _fire(coordinator: Coordinator, beats: Beats) -> bool:
         due = await store.lock_due(work.connection, AT_ONCE)
         for loaded in due:
             work.hold(loaded)
-            await work.apply(loaded.saga.id, beats.tick(loaded.saga.id, list(loaded.saga.steps), loaded.clock))
+            try:
+                await work.apply(loaded.saga.id, beats.tick(loaded.saga.id, list(loaded.saga.steps), loaded.clock))
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                # A deployment that cannot be moved must not keep the timers of all others from firing.
+                log.exception("timer failed", deployment=loaded.saga.id)
+                await store.postpone(work.connection, loaded.saga.id, PUT_OFF)
     return len(due) == AT_ONCE

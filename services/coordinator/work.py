@@ -62,7 +62,7 @@ class UnitOfWork:
             return
         assert self._clock is not None
         if saga.state in {DeploymentState.AUTHORIZING, DeploymentState.WAITING}:
-            saga.newest = (await store.environment(self.connection, saga.origin.place)).newest_commit
+            saga.newest = await store.newest_commit(self.connection, saga.origin.place)
         begin = time_ns()
         after, outputs = advance(saga, message, self._clock, self.limits)
         self._now[deployment] = after
@@ -84,7 +84,8 @@ class UnitOfWork:
         moved = [(self._before[name], saga) for name, saga in self._now.items() if saga is not self._before[name]]
         if moved:
             await store.save(self.connection, moved, self.limits.silence)
-        for before, saga in moved:
+        # After the deployments, and in one order: two transactions that lock both never wait for each other.
+        for before, saga in sorted(moved, key=lambda pair: str(pair[1].origin.place)):
             await self._consequences(before, saga)
         await self.outbox.add(self.connection, self._messages)
         await store.close_commands(self.connection, self._closed)

@@ -1,0 +1,97 @@
+"""What must not happen to the coordinator, whatever one deployment is like."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.coordinator import store
+from services.coordinator.saga import Want
+from shared.contracts.commands import Command
+from shared.contracts.manifest import JobManifest, Manifest, ServiceManifest
+from shared.postgres import Connection
+from tests.component.coordinator.world import world
+from tests.unit.coordinator.scenario import TODO
+
+UNKNOWN_DATABASE = Manifest(services={"web": ServiceManifest(port=3000, databases=("nothing",))})
+CIRCLE = Manifest(
+    services={"web": ServiceManifest(port=3000)},
+    jobs={
+        "one": JobManifest(service="web", command=("x",), depends_on=("two",)),
+        "two": JobManifest(service="web", command=("x",), depends_on=("one",)),
+    },
+)
+
+
+@pytest.mark.parametrize("manifest", [UNKNOWN_DATABASE, CIRCLE])
+async def test_a_deployment_that_cannot_be_planned_fails_alone(nats_url: str, postgres_dsn: str, manifest: Manifest) -> None:
+    """It ends, the environment is free, and the next one is planned."""
+    async with world(nats_url, postgres_dsn) as made:
+        made.manifest = manifest
+        await made.push("a")
+        failed = await made.event("DeploymentFailed")
+        assert failed.data["failure"]["code"] == "internal_error"  # type: ignore[call-overload, index]
+        made.manifest = TODO
+        await made.push("b")
+        await made.event("DeploymentSucceeded")
+
+
+async def test_a_timer_that_cannot_be_served_keeps_no_other_from_firing(nats_url: str, postgres_dsn: str) -> None:
+    """A deployment whose state no longer fits its timers is put off, and the others go on."""
+
+    def script(command: Command) -> str | None:
+        return "hangs" if command.step == "inspect" and command.deployment == first else None
+
+    first = None
+    async with world(nats_url, postgres_dsn) as made:
+        made.script = script
+        pool = made.coordinator.pool
+        await made.push("a")
+        first = (await made.event("DeploymentCreated")).deployment
+        await made.event("StepStarted", first)
+        broken = "jsonb_set(jsonb_set(progress, '{steps,inspect,kind}', $2), '{steps,inspect,give_up_at}', $3)"
+        await pool.execute(
+            f"UPDATE deployments SET wake_at = now(), progress = {broken} WHERE id = $1",  # noqa: S608
+            first,
+            '"unknown"',
+            '"2026-01-01T00:00:00Z"',
+        )
+        await made.push("b")
+        await made.event("DeploymentSucceeded")
+        assert await pool.fetchval("SELECT wake_at - now() FROM deployments WHERE id = $1", first) > timedelta(seconds=30)
+        await pool.execute("DELETE FROM deployments WHERE id = $1", first)
+
+
+async def test_a_change_sent_again_after_a_newer_one_is_settled_as_it_was(nats_url: str, postgres_dsn: str) -> None:
+    """It was taken: its pusher is not told that it was ignored."""
+    async with world(nats_url, postgres_dsn) as made:
+        change = await made.push("a")
+        first = await made.event("DeploymentSucceeded")
+        await made.push("b")
+        await made.event("DeploymentSucceeded", count=2)
+        await made.send(change, message_id="again")
+        settled = await made.event("ChangeTaken", count=3)
+        assert (settled.data["change"], settled.data["deployments"]) == (change.id, [first.deployment])
+
+
+async def _queued(connection: Connection, name: str, environment: str, arrival: int, *, holds: bool) -> None:
+    state, wants = ("running", None) if holds else ("queued", Want.ENVIRONMENT)
+    await connection.execute(
+        "INSERT INTO deployments (id, organization, project, environment, state, holds, wants, arrival, origin, progress) "
+        "VALUES ($1, 'main', 'todo', $2, $3, $4, $5, $6, '{}', '{}')",
+        name, environment, state, holds, wants, arrival,
+    )  # fmt: skip
+
+
+async def test_held_environments_keep_no_free_one_waiting(nats_url: str, postgres_dsn: str) -> None:
+    """What queues behind held environments fills no look of the driver; two that queue for one are looked at, to end the older."""
+    async with world(nats_url, postgres_dsn) as made, made.coordinator.pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await _queued(connection, "free", "e0", 1, holds=False)
+        for place in range(1, 4):
+            await _queued(connection, f"holder{place}", f"e{place}", 2, holds=True)
+            await _queued(connection, f"waits{place}", f"e{place}", 10 + place, holds=False)
+        assert await store.waiting_for(connection, Want.ENVIRONMENT, limit=2) == ["free"]
+        await _queued(connection, "newer3", "e3", 20, holds=False)
+        assert await store.waiting_for(connection, Want.ENVIRONMENT) == ["newer3", "waits3", "free"]
+        await transaction.rollback()

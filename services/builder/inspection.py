@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.builder import dockerfile, manifest, trees
 from services.builder.mirrors import Mirror, Mirrors
 from services.builder.sources import Sources
-from shared.contracts.commands import InspectSource
+from shared.contracts.commands import InspectSource, Source
 from shared.contracts.facts import SourceInspected
 from shared.contracts.manifest import Manifest
 from shared.participant import StepFailure, Work
@@ -29,7 +29,7 @@ class Inspection:
         head = None if fetched else asyncio.create_task(self.mirrors.head(remote, source.ref))
         try:
             async with self.mirrors.holding(remote, source.commit, source.ref) as mirror:
-                commit, read = await _read(mirror, source.commit)
+                commit, read = await _read(mirror, source)
                 hashes = await trees.trees_of(mirror, source.commit, read)
             stale = command.newest is not None and await self.mirrors.is_strict_ancestor(remote, source.commit, command.newest)
             title, author = _title_and_author(commit)
@@ -41,15 +41,18 @@ class Inspection:
                 await asyncio.gather(head, return_exceptions=True)
 
 
-async def _read(mirror: Mirror, commit: str) -> tuple[bytes, Manifest]:
-    names = [commit, *(f"{commit}:{name}" for name in (manifest.FILE, "Dockerfile", *_MISNAMED))]
+async def _read(mirror: Mirror, source: Source) -> tuple[bytes, Manifest]:
+    commit = source.commit
+    names = [f"{commit}^{{commit}}", *(f"{commit}:{name}" for name in (manifest.FILE, "Dockerfile", *_MISNAMED))]
     about, content, docker, *misnamed = await mirror.contents(names)
+    if about is None:
+        raise StepFailure("commit_missing", f"{commit[:12]} is not a commit in {source.repository}")
     try:
         if content is not None:
-            return about or b"", manifest.parse(content)
+            return about, manifest.parse(content)
         described = None if docker is None else dockerfile.parse(docker.decode(errors="replace"))
         found = next((name for name, there in zip(_MISNAMED, misnamed, strict=True) if there is not None), None)
-        return about or b"", manifest.without_file(described, found)
+        return about, manifest.without_file(described, found)
     except manifest.ManifestInvalid as invalid:
         raise StepFailure("manifest_invalid", str(invalid)) from None
 

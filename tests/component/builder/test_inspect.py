@@ -202,6 +202,15 @@ async def test_a_commit_that_is_gone(builder: Builder, repository: Repository) -
             assert "commit 121212121212 is not in slipway/todo any more" in failure.message
 
 
+async def test_what_is_no_commit(builder: Builder, repository: Repository) -> None:
+    """A file's id can be fetched like a commit's; the failure does not speak of a missing manifest."""
+    repository.commit(FILES)
+    blob = git(repository.folder, "rev-parse", f"HEAD:{min(FILES)}")
+    with running_forge(repository.folder.parent) as forge:
+        failure = (await refused(builder, repository.inspect(blob, clone_url=forge.url("repository/.git")), "commit_missing")).failure
+    assert f"{blob[:12]} is not a commit in slipway/todo" in failure.message
+
+
 async def test_a_repository_that_is_not_there(builder: Builder, repository: Repository, forge: Forge) -> None:
     """No repository, no server, no such protocol, a password in the address: each has its words."""
     repository.commit(FILES)

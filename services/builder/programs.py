@@ -4,11 +4,13 @@ import asyncio
 import os
 import resource
 import signal
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
+
+from shared.subprocesses import Program, spawn
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 GRACE_S = 1.0
@@ -29,14 +31,12 @@ async def started(
     *arguments: str,
     env: Mapping[str, str],
     cwd: Path | None = None,
-    stdin: int = asyncio.subprocess.DEVNULL,
+    stdin: int = DEVNULL,
     largest_file: int | None = None,
-) -> AsyncIterator[Process]:
+) -> AsyncIterator[Program]:
     """A program in a session of its own; what still runs when the block ends, however it ends, is terminated."""
     clean = {"PATH": PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **env}
-    process = await asyncio.create_subprocess_exec(
-        *arguments, env=clean, cwd=cwd, stdin=stdin, stdout=PIPE, stderr=PIPE, start_new_session=True, limit=2**20
-    )
+    process = await spawn(*arguments, env=clean, cwd=cwd, stdin=stdin, start_new_session=True, limit=2**20)
     try:
         if largest_file is not None:
             with suppress(ProcessLookupError):
@@ -44,6 +44,7 @@ async def started(
         yield process
     finally:
         await _end(process)
+        process.close()
 
 
 async def run(
@@ -54,13 +55,13 @@ async def run(
     largest_file: int | None = None,
 ) -> Finished:
     """Runs a program to its end."""
-    stdin = asyncio.subprocess.DEVNULL if given is None else PIPE
+    stdin = DEVNULL if given is None else PIPE
     async with started(*arguments, env=env, cwd=cwd, stdin=stdin, largest_file=largest_file) as process:
         out, err = await process.communicate(given)
     return Finished(process.returncode or 0, out, err.decode(errors="replace"))
 
 
-async def _end(process: Process) -> None:
+async def _end(process: Program) -> None:
     if process.returncode is None:
         _signal(process, signal.SIGTERM)
         try:
@@ -72,7 +73,7 @@ async def _end(process: Process) -> None:
             _signal(process, signal.SIGKILL)
 
 
-def _signal(process: Process, number: int) -> None:
+def _signal(process: Program, number: int) -> None:
     """To the program and all that it started; they are one session."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from subprocess import PIPE
 
 import structlog
 from starlette.types import Receive, Scope, Send
+
+from shared.subprocesses import Program, spawn
 
 log = structlog.get_logger()
 
@@ -25,15 +28,7 @@ class Call:
 
 async def serve(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers the request with what git says. A client that leaves stops nothing: what it has sent completely is carried out."""
-    process = await asyncio.create_subprocess_exec(
-        "git",
-        "http-backend",
-        env={**call.environment, **_cgi(call.path, scope)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=CHUNK,
-    )
+    process = await spawn("git", "http-backend", env={**call.environment, **_cgi(call.path, scope)}, stdin=PIPE, limit=CHUNK)
     feeder = asyncio.create_task(_feed(process, receive, call.left))
     complaints = asyncio.create_task(_complaints(process))
     try:
@@ -42,6 +37,8 @@ async def serve(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, complaints, return_exceptions=True)
+        if process.returncode is not None:
+            process.close()
 
 
 def _cgi(path: str, scope: Scope) -> dict[str, str]:
@@ -65,7 +62,7 @@ def _cgi(path: str, scope: Scope) -> dict[str, str]:
     }
 
 
-async def _feed(process: asyncio.subprocess.Process, receive: Receive, left: Callable[[], None]) -> None:
+async def _feed(process: Program, receive: Receive, left: Callable[[], None]) -> None:
     """The request's body into git; then waits for the client to leave."""
     assert process.stdin is not None, "it was opened as a pipe"
     more = True
@@ -78,14 +75,15 @@ async def _feed(process: asyncio.subprocess.Process, receive: Receive, left: Cal
         if not more:
             continue
         with suppress(BrokenPipeError, ConnectionResetError):  # git has heard enough; its answer says why
-            process.stdin.write(message.get("body", b""))
-            await process.stdin.drain()
+            if not process.stdin.is_closing():
+                process.stdin.write(message.get("body", b""))
+                await process.stdin.drain()
         more = message.get("more_body", False)
         if not more:
             process.stdin.close()
 
 
-async def _answer(process: asyncio.subprocess.Process, send: Send) -> None:
+async def _answer(process: Program, send: Send) -> None:
     assert process.stdout is not None, "it was opened as a pipe"
     try:
         head = await process.stdout.readuntil(b"\r\n\r\n")
@@ -112,7 +110,7 @@ def _head(head: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
     return status, headers
 
 
-async def _complaints(process: asyncio.subprocess.Process) -> None:
+async def _complaints(process: Program) -> None:
     """What git says on its standard error, for the operator."""
     assert process.stderr is not None, "it was opened as a pipe"
     while line := await process.stderr.readline():

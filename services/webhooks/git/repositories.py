@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
+from shared.subprocesses import spawn
+
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 GIT_S = 60.0
 """How long a git command on a local repository may take."""
@@ -119,15 +121,7 @@ class Repositories:
 
     async def git_with(self, settings: Mapping[str, str], folder: Path, *arguments: str) -> str:
         """As `git`, with more settings (`http.<url>.extraHeader`, …), which no list of processes shows."""
-        process = await asyncio.create_subprocess_exec(
-            "git",
-            *arguments,
-            cwd=folder,
-            env=self.environment(settings=settings),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        process = await spawn("git", *arguments, cwd=folder, env=self.environment(settings=settings))
         try:
             async with asyncio.timeout(GIT_S):
                 told, errors = await process.communicate()
@@ -135,6 +129,7 @@ class Repositories:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+            process.close()
             raise
         if process.returncode != 0:
             raise GitError(f"git {arguments[0]}: {errors.decode(errors='replace').strip()}")

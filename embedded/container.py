@@ -36,7 +36,7 @@ class Container:
         """Equal for containers that are to be made alike."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
-    def configuration(self) -> dict[str, object]:
+    def configuration(self, restart: str = "unless-stopped") -> dict[str, object]:
         """As the Engine API's `POST /containers/create` wants it."""
         return {
             "Labels": {**dict(self.labels), FINGERPRINT: self.fingerprint()},
@@ -45,7 +45,7 @@ class Container:
             "User": self.user,
             "HostConfig": {
                 "NetworkMode": "host",
-                "RestartPolicy": {"Name": "unless-stopped"},
+                "RestartPolicy": {"Name": restart},
                 "ReadonlyRootfs": True,
                 "CapDrop": ["ALL"],
                 "CapAdd": list(self.capabilities),

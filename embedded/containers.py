@@ -1,5 +1,6 @@
 """Makes a container of the data plane run: it outlives the control plane, and is touched only if it is not as it shall be."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import cast
 
@@ -45,6 +46,32 @@ async def remove(docker: Docker, name: str) -> bool:
             raise
         return False
     return True
+
+
+async def stop(docker: Docker, name: str) -> None:
+    """Stop it, if there is one that runs."""
+    try:
+        await docker.containers.container(name).stop(t=_STOP_SECONDS)
+    except DockerError as error:
+        if error.status not in (304, 404):
+            raise
+
+
+async def run_once(docker: Docker, container: Container, limit_s: float) -> str | None:
+    """Run it to its end and remove it; None where it ended well, else its last words. After `limit_s` it is killed."""
+    await remove(docker, container.name)
+    configuration = container.configuration(restart="no")
+    made = await docker.containers.create(config=cast("JSONObject", configuration), name=container.name)
+    try:
+        await made.start()
+        ended = await asyncio.wait_for(made.wait(), limit_s)
+        if ended["StatusCode"] == 0:
+            return None
+        return await last_words(docker, container.name) or f"it ended with status {ended['StatusCode']}"
+    except TimeoutError:
+        return f"it did not end within {limit_s:.0f} s"
+    finally:
+        await made.delete(force=True)
 
 
 async def last_words(docker: Docker, name: str, lines: int = 5) -> str:

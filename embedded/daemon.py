@@ -83,7 +83,7 @@ class Daemon:
         found = engine.ensure(self._settings.engine)
         self._teller.say("engine", "done", f"Docker {found.version}")
         authority.prepare(self._home, tuple(service.name for service in self._stack.services))
-        wiring, preparation = self._wire(found.host)
+        wiring, preparation = self._wire(found)
         self._tend_children()
         preparing = self._fork_preparation(preparation)
         for module in (*self._stack.preloaded, *_modules_of(shared)):
@@ -98,9 +98,9 @@ class Daemon:
         gc.freeze()
         self._services = [self._service(service, wiring) for service in self._stack.services]
 
-    def _wire(self, docker_host: str) -> tuple[Wiring, Preparation]:
+    def _wire(self, found: engine.Engine) -> tuple[Wiring, Preparation]:
         """Choose ports, make servers, users and passwords; what services and preparation need is put together."""
-        chosen = self._choose_ports(docker_host)
+        chosen = self._choose_ports(found.host)
         stateful = [service.name for service in self._stack.services if service.stateful]
         bus = servers.bus(self._settings, self._home)
         database = servers.database(self._settings, self._home, stateful, chosen["postgres"])
@@ -108,7 +108,7 @@ class Daemon:
         data_plane = DataPlane(
             self._settings,
             self._home,
-            docker_host,
+            found.host,
             registry_port=chosen["registry"],
             traefik_api_port=chosen["traefik-api"],
             webhooks=f"127.0.0.1:{chosen['webhooks-http']}",
@@ -124,7 +124,7 @@ class Daemon:
             data_plane=data_plane if self._stack.data_plane else None,
             bootstrap=self._stack.bootstrap,
         )
-        wiring = Wiring(self._settings, self._home, chosen, docker_host, bus.url, bus.passwords, database.dsns)
+        wiring = Wiring(self._settings, self._home, chosen, found.host, bus.url, bus.passwords, database.dsns, found.ours)
         return wiring, preparation
 
     def _choose_ports(self, docker_host: str) -> dict[str, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiodocker import Docker
 
 from embedded import containers, registry, traefik
+from embedded.container import Container
 from embedded.home import Home
 from embedded.images import handover, substitutes
 from embedded.images.packages import PackageUnavailableError
@@ -15,6 +16,7 @@ from embedded.images.provision import load
 from embedded.settings import Settings
 
 _ANSWER_LIMIT = 20.0
+_SWEEP_LIMIT = 300.0
 _STARTED = "started"
 _LEFT_ALONE = "runs already"
 Say = Callable[[str, str], None]
@@ -44,10 +46,22 @@ class DataPlane:
     async def _registry(self, docker: Docker, say: Say) -> None:
         image = await asyncio.to_thread(load, "registry", engine=self.docker_host)
         container = registry.prepare(self.home, self.registry_port, image)
+        swept = await self._sweep(docker, container)
         changed = await containers.ensure(docker, container)
         await _until_it_answers(docker, container.name, self.registry_port, "/v2/")
-        say("registry", _STARTED if changed else _LEFT_ALONE)
+        say("registry", swept or (_STARTED if changed else _LEFT_ALONE))
         await self._substitutes(docker, say)
+
+    async def _sweep(self, docker: Docker, container: Container) -> str:
+        """Frees what deleted images took, with the registry stopped: nobody pushes or pulls before the services run."""
+        if not self.home.deleted_images.exists():
+            return ""
+        await containers.stop(docker, container.name)
+        reason = await containers.run_once(docker, registry.sweep(container), _SWEEP_LIMIT)
+        if reason is not None:
+            return f"started; the space of deleted images was not freed: {reason}"
+        self.home.deleted_images.unlink(missing_ok=True)
+        return "started; the space of deleted images is free"
 
     async def _substitutes(self, docker: Docker, say: Say) -> None:
         """Where no public image can be pulled, images from packages; without them too, only builds and databases fail."""

@@ -84,6 +84,11 @@ class Home:
         """The image registry's configuration and data."""
         return self.path / "registry"
 
+    @property
+    def deleted_images(self) -> Path:
+        """There once the builder has deleted images, whose data the registry frees when it is swept."""
+        return self.path / "builder" / "deleted-images"
+
     def prepare(self) -> None:
         """Create what is missing, private to the user; the instance's name is chosen once and kept.
 

@@ -1,6 +1,7 @@
 """The embedded image registry: Debian's docker-registry in a container, on 127.0.0.1 only."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -38,6 +39,14 @@ def prepare(home: Home, port: int, image: str) -> Container:
         labels=(("slipway.instance", home.instance), ("slipway.role", "registry")),
         content=text,
     )
+
+
+def sweep(container: Container) -> Container:
+    """What frees the data of deleted images. Only while the registry is stopped: it would free what is being pushed.
+
+    Images stay as long as a manifest names them, with a tag or without: releases run by digest.
+    """
+    return replace(container, name=f"{container.name}-sweep", command=("garbage-collect", "/etc/registry.yml"))
 
 
 def outsider(*folders: Path) -> str:

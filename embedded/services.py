@@ -82,6 +82,8 @@ class Wiring:
     nats_url: str
     nats_passwords: Mapping[str, str]
     database_dsns: Mapping[str, str]
+    engine_is_ours: bool = False
+    """We started the container engine, for ourselves."""
 
     def address(self, port_name: str) -> str:
         """host:port of a chosen port."""
@@ -90,7 +92,11 @@ class Wiring:
     def environment(self, service: Service) -> dict[str, str]:
         """The whole environment of a service's process; only its own secrets are in it."""
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-        return kept(self.home.substitutes) | inherited | self._shared() | self._own(service)
+        return kept(self.home.substitutes) | self._usual(service) | inherited | self._shared() | self._own(service)
+
+    def _usual(self, service: Service) -> dict[str, str]:
+        """What the user may set otherwise. BuildKit's cache belongs to all who use the engine, so it is pruned in our own only."""
+        return {"SLIPWAY_PRUNE_BUILD_CACHE": "true"} if service.name == "builder" and self.engine_is_ours else {}
 
     def _shared(self) -> dict[str, str]:
         keys = self.home.keys

@@ -10,6 +10,15 @@ class Ledger:
 
     root: Path
 
+    @property
+    def deleted(self) -> Path:
+        """There as long as the registry holds the data of images that were deleted; who sweeps the registry removes it."""
+        return self.root.parent / "deleted-images"
+
+    def note_deleted(self) -> None:
+        """The registry has something to sweep."""
+        self.deleted.touch()
+
     def touch(self, repository: str, tag: str) -> None:
         """The image is wanted now."""
         path = self.root / repository / tag

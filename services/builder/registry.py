@@ -17,6 +17,8 @@ _MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
 )
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_PARTS = 3
+"""Of a service's repository: organization, project, service."""
 _PAGE = 1000
 
 
@@ -189,7 +191,7 @@ class Registry:
         return _Tags.model_validate_json(answer.content).tags or ()
 
     async def repositories(self) -> list[str]:
-        """Every repository below our prefix."""
+        """Every service's repository, as `repository` names them. Base images (`slipway/node`) and what else lies there are none."""
         found: list[str] = []
         path = f"_catalog?n={_PAGE}"
         while path:
@@ -198,7 +200,7 @@ class Registry:
             found += _Catalogue.model_validate_json(answer.content).repositories or ()
             path = answer.links.get("next", {}).get("url", "").removeprefix("/v2/")
         below = f"{self.prefix}/" if self.prefix else ""
-        return [name for name in found if name.startswith(below)]
+        return [name for name in found if name.startswith(below) and name.removeprefix(below).count("/") == _PARTS - 1]
 
     async def _request(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> httpx.Response:
         try:

@@ -4,6 +4,8 @@ Kept of each service, whatever its age: the newest images by when they were last
 and every image that any container of the engine uses, running or stopped. What was wanted within a day is kept too: a
 deployment may be on its way with it. So `keep_images` must not be less than the releases that people may return to.
 Removed is only what carries this instance's label, in the registry and in the engine; a copied ready image carries none.
+Base images lie in repositories that are no service's, and are not looked at. The registry frees the space of what was
+deleted only while it is stopped: `Ledger.note_deleted` has it swept at the next start of the platform.
 """
 
 import asyncio
@@ -89,6 +91,7 @@ class Retention:
                 continue
             if await self.registry.delete(repository, image.digest):
                 gone += 1
+                self.ledger.note_deleted()
                 log.info("image removed", repository=repository, tag=image.tag, digest=image.digest)
             await self.engine.remove(f"{self.registry.host}/{repository}:{image.tag}")
             self.ledger.forget(repository, image.tag)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 from services.builder.handlers import ledger_of
 from services.builder.registry import ImageName
@@ -38,7 +39,9 @@ async def test_old_images_go_and_needed_ones_stay(builder: Builder, repository: 
     stopped = await build(builder, repository, "used", 20)
     await build(builder, repository, "newest", 3)
     container = engine.docker("create", "--network=none", stopped).strip()
+    assert not ledger_of(builder.settings).deleted.exists()
     assert await retention_of(builder).prune() == 1
+    assert ledger_of(builder.settings).deleted.exists(), "the registry has something to sweep"
     registry = builder.outside.registry
     assert await registry.find(REPOSITORY, "old") is None
     assert await registry.find(REPOSITORY, "used") is not None
@@ -65,6 +68,21 @@ async def test_images_of_others_are_not_touched(builder: Builder, repository: Re
     digest = ImageName.of(old).digest or ""
     assert await builder.outside.registry.find(REPOSITORY, digest) is not None
     assert await builder.outside.registry.find("base/busybox", ImageName.of(base).tag or "") is not None
+
+
+async def test_base_images_are_never_looked_at(builder: Builder, engine: TestEngine, tmp_path: Path) -> None:
+    """However old, and even with our own label: a repository that is no service's is not pruned."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nARG N\nLABEL number=${N}\n")
+    registry, label = builder.outside.registry, f"slipway.instance={builder.settings.instance}"
+    for number in ("1", "2"):
+        name = f"{registry.host}/slipway/node:{number}"
+        engine.docker("build", "--quiet", "--label", label, f"--build-arg=N={number}", "--tag", name, ".", folder=tmp_path)
+        engine.docker("push", "--quiet", name)
+        ledger_of(builder.settings).touch("slipway/node", number)
+        os.utime(builder.settings.state / "images" / "slipway/node" / number, (int(number), int(number)))
+    assert await retention_of(builder).prune() == 0
+    assert sorted(await registry.tags("slipway/node")) == ["1", "2"]
+    assert "slipway/node" not in await registry.repositories()
 
 
 async def test_an_unknown_image_counts_from_when_it_was_first_seen(builder: Builder, repository: Repository) -> None:

@@ -4,9 +4,11 @@ import http.client
 import json
 import ssl
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from aiodocker import Docker
 from cryptography import x509
@@ -14,6 +16,7 @@ from cryptography import x509
 from embedded import authority, registry, traefik
 from embedded.data_plane import DataPlane
 from embedded.home import Home
+from embedded.images.image import MANIFEST_TYPE
 from embedded.settings import Settings
 from shared.traefik import (
     Buffering,
@@ -183,6 +186,70 @@ async def test_the_registry_keeps_and_deletes(plane: tuple[DataPlane, Web]) -> N
     assert ask("GET", "/v2/x/manifests/1", headers={"Accept": kind}).status == 200
     assert ask("DELETE", f"/v2/x/manifests/{put.headers['Docker-Content-Digest']}").status == 202
     connection.close()
+
+
+class Pushing:
+    """Pushes and deletes images of one blob."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{plane.registry_port}/v2/", timeout=10)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._client.close()
+
+    def blob(self, repository: str, content: bytes) -> str:
+        """Uploads; its digest."""
+        digest = f"sha256:{sha256(content).hexdigest()}"
+        place = httpx.URL(self._client.post(f"{repository}/blobs/uploads/").headers["Location"])
+        answer = self._client.put(place.copy_merge_params({"digest": digest}), content=content)
+        assert answer.status_code == 201, answer.text
+        return digest
+
+    def image(self, repository: str, content: bytes) -> tuple[str, str]:
+        """Pushes under the tag `1`; the digests of manifest and blob."""
+        digest = self.blob(repository, content)
+        config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(content), "digest": digest}
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": []}
+        answer = self._client.put(f"{repository}/manifests/1", json=manifest, headers={"Content-Type": MANIFEST_TYPE})
+        assert answer.status_code == 201, answer.text
+        return answer.headers["Docker-Content-Digest"], digest
+
+    def there(self, repository: str, reference: str) -> bool:
+        """Whether a manifest can be had."""
+        return self._client.get(f"{repository}/manifests/{reference}", headers={"Accept": MANIFEST_TYPE}).status_code == 200
+
+    def delete(self, repository: str, digest: str) -> None:
+        """Deletes a manifest."""
+        assert self._client.delete(f"{repository}/manifests/{digest}").status_code == 202
+
+
+async def test_the_space_of_deleted_images_is_freed_at_the_next_start(plane: tuple[DataPlane, Web], home: Home) -> None:
+    """Once the builder says that it deleted some; what is there stays, and what was freed can be pushed again."""
+    made, _ = plane
+    pushing = Pushing(made)
+    kept, _ = pushing.image("slipway/node", b"kept")
+    gone, blob = pushing.image("main/shop/web", b"deleted")
+    pushing.delete("main/shop/web", gone)
+    data = home.registry / "data/docker/registry/v2/blobs/sha256" / blob[7:9] / blob[7:] / "data"
+    told: dict[str, str] = {}
+    await made.ensure(told.__setitem__)
+    assert data.exists()
+    assert told["registry"] == "runs already"
+    home.deleted_images.parent.mkdir(exist_ok=True)
+    home.deleted_images.touch()
+    await made.ensure(told.__setitem__)
+    assert told["registry"] == "started; the space of deleted images is free"
+    assert not data.exists()
+    assert not home.deleted_images.exists()
+    assert pushing.there("slipway/node", kept)
+    assert pushing.there("slipway/node", "1")
+    pushing.image("main/shop/web", b"deleted")
+    assert pushing.there("main/shop/web", gone)
+    pushing.close()
+    async with Docker(made.docker_host) as docker:
+        names = [name for container in await docker.containers.list(all=True) for name in container["Names"]]
+    assert f"/{registry.name(home.instance)}-sweep" not in names
 
 
 async def test_every_kind_of_model_is_understood(plane: tuple[DataPlane, Web], home: Home, settings: Settings) -> None:

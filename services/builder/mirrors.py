@@ -156,7 +156,7 @@ class Mirrors:
             raise unreadable(remote.repository, finished, self.limit_bytes)
         kept = await self.gits.plain(f"--git-dir={path}", "update-ref", f"refs/slipway/{commit}", commit)
         if kept.status != 0:
-            message = f"commit {commit[:12]} is not in {remote.repository} any more; it was probably replaced by a forced push. Push again"
+            message = f"commit {commit[:12]} is not in {remote.repository}: it was never pushed there, or a forced push replaced it"
             raise StepFailure("commit_missing", message, details=finished.err)
 
     async def _fetch_commit(self, remote: Remote, path: Path, commit: str, depth: str) -> bool:

@@ -199,7 +199,7 @@ async def test_a_commit_that_is_gone(builder: Builder, repository: Repository) -
         with running_forge(repository.folder.parent, modern=modern) as forge:
             url = forge.url("repository/.git")
             failure = (await refused(builder, repository.inspect("12" * 20, clone_url=url), "commit_missing")).failure
-            assert "commit 121212121212 is not in slipway/todo any more" in failure.message
+            assert "commit 121212121212 is not in slipway/todo: it was never pushed there" in failure.message
 
 
 async def test_what_is_no_commit(builder: Builder, repository: Repository) -> None:

@@ -15,6 +15,8 @@ from shared.telemetry import trace_id
 REPEAT_S = 60.0
 """How often a library may say the same again."""
 
+_FIRST = ("timestamp", "level", "service", "event", "deployment", "step")
+
 
 def configure(service: str, level: str) -> None:
     """Sets up this process's logs; those of libraries (the `logging` module) from WARNING on, in the same form."""
@@ -30,6 +32,7 @@ def configure(service: str, level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _in_order,
     )
     as_json = structlog.processors.JSONRenderer(ensure_ascii=False, sort_keys=False)
     structlog.configure(
@@ -64,6 +67,11 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     if found is not None:
         event["trace_id"] = found
     return event
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What every line has comes first, in the same places; then where it belongs."""
+    return {name: event[name] for name in _FIRST if name in event} | {name: value for name, value in event.items() if name not in _FIRST}
 
 
 class _NotAgain(logging.Filter):

@@ -122,8 +122,8 @@ def well_formed(text: str | None) -> str | None:
 
 @contextmanager
 def span(name: str, headers: Mapping[str, str] | None = None, kind: SpanKind = SpanKind.CONSUMER, **attributes: str) -> Iterator[Span]:
-    """A span that goes on with the trace in the headers of a received message; without headers, with the current one."""
-    token = context.attach(propagate.extract(dict(headers))) if headers else None
+    """A span that goes on with the trace in the headers of a received message, or begins one; without headers, with the current one."""
+    token = None if headers is None else context.attach(propagate.extract(dict(headers), context.Context()))
     try:
         with _begun(name, kind, attributes) as current:
             yield current

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from prometheus_client import Gauge
 
 from shared.participant import StepFailure, Work
 
 _MIB = 2**20
+WAITING = Gauge("slipway_builds_waiting_for_room", "Builds that wait until disk and memory are left for them")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Admission:
 
     async def wait(self, work: Work) -> None:
         """Returns once there is room; raises `StepFailure` (`no_space`) when there was none for too long."""
+        with WAITING.track_inprogress():
+            await self._wait(work)
+
+    async def _wait(self, work: Work) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.wait_s
         said = ""

@@ -1,10 +1,13 @@
 """BuildImage: one service's image, built from exactly one commit and exported to the registry by digest."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from prometheus_client import Counter, Histogram
 
 from services.builder.admission import Admission
 from services.builder.checkout import Checkouts
@@ -25,6 +28,11 @@ from shared.contracts.facts import ImageBuilt
 from shared.contracts.releases import Sealed
 from shared.participant import StepFailure, Unavailable, Work
 
+BUILDS = Counter("slipway_builds_total", "Images asked for, by what became of it", ["outcome"])
+BUILD_SECONDS = Histogram(
+    "slipway_build_seconds", "From the wait for room to the image in the registry", ["outcome"],
+    buckets=(0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800),
+)  # fmt: skip
 _AWAY = (
     "cannot connect to the docker daemon",
     "error during connect",
@@ -61,10 +69,25 @@ class ImageBuilding:
         stored = await self.registry.find(repository, tag_of(command.key))
         reused = stored is not None
         if stored is None:
-            stored = await self._make(command, name, work)
+            stored = await self._timed(command, name, work)
+        else:
+            BUILDS.labels("reused").inc()
         self.ledger.touch(repository, tag_of(command.key))
         by_digest = ImageName(self.registry.host, repository, digest=stored.digest)
         return ImageBuilt(service=command.service, image=str(by_digest), size_bytes=stored.size_bytes, reused=reused)
+
+    async def _timed(self, command: BuildImage, name: ImageName, work: Work) -> Stored:
+        begin, outcome = time.monotonic(), "interrupted"
+        try:
+            stored = await self._make(command, name, work)
+            outcome = "built"
+        except StepFailure:
+            outcome = "failed"
+            raise
+        finally:
+            BUILDS.labels(outcome).inc()
+            BUILD_SECONDS.labels(outcome).observe(time.monotonic() - begin)
+        return stored
 
     async def _make(self, command: BuildImage, name: ImageName, work: Work) -> Stored:
         await self.admission.wait(work)

@@ -65,13 +65,17 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Arrival:
-    """Pushes that arrived together. `expected`: the arrival number that the sweep saw before it looked at the refs."""
+    """Pushes that arrived together. `expected`: the arrival number that the sweep saw before it looked at the refs.
+
+    `trace` is the span of what brought them (W3C traceparent); where several came together, each begins a trace of its own.
+    """
 
     origin: Origin
     found_by: FoundBy
     pushes: tuple[Push, ...]
     delivery: Delivery | None = None
     expected: int | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from hashlib import sha256
 from multiprocessing import get_context
 
 import structlog
-from prometheus_client import Counter
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Histogram
 from starlette.types import Receive, Scope, Send
 
 from services.webhooks.batches import BatchWriter, CannotStore
@@ -23,6 +25,7 @@ from shared.contracts.changes import FoundBy
 from shared.messages import new_id
 from shared.postgres import UNAVAILABLE
 from shared.problems import Problem
+from shared.telemetry import span, traceparent
 
 log = structlog.get_logger()
 
@@ -31,6 +34,7 @@ PATIENCE_S = 8.0
 LARGE = 256 * 1024
 """From this size on a body is read elsewhere: the JSON reader holds the interpreter until it is done."""
 DELIVERIES = Counter("slipway_deliveries_total", "Webhook deliveries by what became of them", ["forge", "outcome"])
+DELIVERY_SECONDS = Histogram("slipway_delivery_seconds", "From a delivery's headers to its answer", ["forge"])
 
 
 class Intake:
@@ -61,14 +65,21 @@ class Intake:
         if connection is None or forge is None:
             raise Problem(404, "unknown-connection", "No connection of this name takes deliveries. Look at the hook's address.")
         headers = headers_of(scope)
-        try:
-            body = await read_body(receive, headers, self._room)
-        except ClientLeft:
-            return
-        connection = await self._verified(connection, forge, headers, body)
-        status, content = await self._take(connection, forge, headers, body)
-        DELIVERIES.labels(connection.forge, content["status"]).inc()
-        await answer(scope, receive, send, status, content)
+        outcome = "failed"
+        with DELIVERY_SECONDS.labels(connection.forge).time():
+            try:
+                body = await read_body(receive, headers, self._room)
+                connection = await self._verified(connection, forge, headers, body)
+                status, content = await self._take(connection, forge, headers, body)
+                outcome = str(content["status"])
+                await answer(scope, receive, send, status, content)
+            except ClientLeft:
+                outcome = "left"
+            except Problem as problem:
+                outcome = problem.type.replace("-", "_")
+                raise
+            finally:
+                DELIVERIES.labels(connection.forge, outcome).inc()
 
     async def _verified(self, connection: Connection, forge: Forge, headers: Headers, body: bytes) -> Connection:
         """The connection, whose secrets may just have been rotated: a signature that does not fit is tried with what api says now."""
@@ -77,7 +88,6 @@ class Intake:
         now = await self._connections.ask(connection.name)
         if now is not None and now.secrets != connection.secrets and await _verify(forge, headers, body, now.secrets):
             return now
-        DELIVERIES.labels(connection.forge, "bad signature").inc()
         raise Problem(401, "bad-signature", "The signature does not fit the body and this connection's secret. Compare the secrets.")
 
     async def _take(self, connection: Connection, forge: Forge, headers: Headers, body: bytes) -> tuple[int, dict[str, object]]:
@@ -89,11 +99,16 @@ class Intake:
             reason = clean(reading.ignored)
             log.info("delivery ignored", connection=connection.name, reason=reason)
             return 200, {"status": "ignored", "reason": reason}
-        try:
-            recorded = await self._writer.put(_arrival(connection, forge, headers, body, reading))
-        except CannotStore as error:
-            log.warning("delivery not stored", connection=connection.name, reason=str(error))
-            raise busy("The delivery could not be stored.") from error
+        arrival = _arrival(connection, forge, headers, body, reading)
+        with span("take delivery", kind=SpanKind.SERVER) as taking:
+            taking.set_attributes({"slipway.connection": connection.name, "vcs.provider.name": connection.forge})
+            try:
+                recorded = await self._writer.put(replace(arrival, trace=traceparent()))
+            except CannotStore as error:
+                log.warning("delivery not stored", connection=connection.name, reason=str(error))
+                raise busy("The delivery could not be stored.") from error
+            changes = [change.id for change in recorded.changes]
+            log.info("delivery taken", connection=connection.name, delivery=recorded.delivery, known=recorded.redelivered, changes=changes)
         return _say(recorded)
 
 

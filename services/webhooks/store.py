@@ -174,7 +174,10 @@ class _Recording:
         heads = await self._heads(fresh)
         numbers = iter(await self._numbers(sum(len(arrival.pushes) for arrival in fresh)))
         recorded = {id(arrival): _judge(arrival, heads, numbers) for arrival in fresh}
-        await self._write([recorded[id(arrival)] for arrival in fresh], heads)
+        traces = {
+            change.id: arrival.trace if len(arrival.pushes) == 1 else None for arrival in fresh for change in recorded[id(arrival)].changes
+        }
+        await self._write([recorded[id(arrival)] for arrival in fresh], heads, traces)
         return [recorded.get(id(arrival)) or await self._redelivered(arrival) for arrival in arrivals]
 
     async def _deliveries(self, arrivals: Sequence[Arrival]) -> set[str]:
@@ -206,7 +209,7 @@ class _Recording:
     async def _numbers(self, count: int) -> list[int]:
         return [row["number"] for row in await self._connection.fetch(_NUMBERS, count)] if count else []
 
-    async def _write(self, recorded: Sequence[Recorded], heads: Mapping[_Place, Head | None]) -> None:
+    async def _write(self, recorded: Sequence[Recorded], heads: Mapping[_Place, Head | None], traces: Mapping[str, str | None]) -> None:
         changes = [change for one in recorded for change in one.changes]
         if changes:
             await self._connection.execute(
@@ -229,16 +232,18 @@ class _Recording:
                 [head.arrival for _, head in moved],
                 [head.change for _, head in moved],
             )
-            await self._send(changes)
+            await self._send(changes, traces)
         reasons = [(one.delivery, "; ".join(known.reason for known in one.known)) for one in recorded if one.delivery and one.known]
         if reasons:
             await self._connection.execute(_REASONS, [delivery for delivery, _ in reasons], [reason for _, reason in reasons])
 
-    async def _send(self, changes: Sequence[ChangePushed]) -> None:
-        """Each change begins a trace of its own, which its deployments go on with."""
+    async def _send(self, changes: Sequence[ChangePushed], traces: Mapping[str, str | None]) -> None:
+        """Each change goes on with the trace of what brought it, and its deployments with the change's."""
         rows: list[tuple[object, ...]] = []
         for change in changes:
-            with span("push received", kind=SpanKind.PRODUCER, repository=change.repository, commit=change.commit):
+            trace = traces[change.id]
+            with span("push received", {"traceparent": trace} if trace else {}, SpanKind.PRODUCER) as received:
+                received.set_attributes(_about(change))
                 rows += zip(*self._outbox.columns([change]), strict=True)
         await self._connection.execute(_OUTBOX, *(list(column) for column in zip(*rows, strict=True)))
 
@@ -246,6 +251,17 @@ class _Recording:
         assert arrival.delivery is not None, "only deliveries come again"
         identity = (arrival.origin.connection, arrival.delivery.hook, arrival.delivery.key)
         return Recorded(await self._connection.fetchval(_FORMER, *identity), redelivered=True)
+
+
+def _about(change: ChangePushed) -> dict[str, str]:
+    return {
+        "vcs.repository.url.full": change.clone_url,
+        "vcs.ref.head.name": change.ref.removeprefix("refs/heads/").removeprefix("refs/tags/"),
+        "vcs.ref.head.revision": change.commit,
+        "vcs.provider.name": change.pusher.forge,
+        "slipway.change": change.id,
+        "slipway.found_by": change.found_by,
+    }
 
 
 def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: Iterator[int]) -> Recorded:

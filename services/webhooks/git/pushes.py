@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 
 import psutil
 import structlog
+from opentelemetry.trace import SpanKind
 
 from services.webhooks.domain import OWN_CONNECTION, Arrival, Origin, Push, follows, is_zeros, short
 from services.webhooks.git.access import Visitor
@@ -23,6 +24,7 @@ from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import ChangePushed, FoundBy, Pusher
 from shared.postgres import UNAVAILABLE
 from shared.printable import printable
+from shared.telemetry import span, traceparent
 
 log = structlog.get_logger()
 
@@ -169,11 +171,14 @@ class Pushes:
         pushes = [await self._push(session, update) for update in updates]
         repository = session.repository
         origin = own_origin(repository, self._clone_url)
-        try:
-            recorded = (await self._store.record([Arrival(origin, FoundBy.PUSH, tuple(pushes))]))[0]
-        except UNAVAILABLE as error:
-            log.warning("push not recorded", repository=repository.identity, reason=str(error))
-            return None
+        with span("take git push", kind=SpanKind.SERVER) as taking:
+            taking.set_attribute("slipway.repository", repository.identity)
+            try:
+                recorded = (await self._store.record([Arrival(origin, FoundBy.PUSH, tuple(pushes), trace=traceparent())]))[0]
+            except UNAVAILABLE as error:
+                log.warning("push not recorded", repository=repository.identity, reason=str(error))
+                return None
+            log.info("push taken", repository=repository.identity, changes=[change.id for change in recorded.changes])
         earlier = [known.change for known in recorded.known if known.change]
         return recorded, [*recorded.changes, *await self._store.changes(earlier)]
 

@@ -142,7 +142,8 @@ _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
         "slipway.cmd.>",
         "slipway.evt.>",
         "slipway.cancel.>",
-        "$JS.API.STREAM.PURGE.COMMANDS",
+        "$JS.API.STREAM.MSG.GET.COMMANDS",
+        "$JS.API.STREAM.MSG.DELETE.COMMANDS",
     ),
     "builder": (
         "slipway.res.{target}.builder.>",

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from services.coordinator.catalogue import Catalogue
 from services.coordinator.inputs import CancelWork
@@ -50,6 +52,23 @@ class Coordinator:
     async def _cancel(self, cancel: CancelWork) -> None:
         """Best effort: where it is lost, the step's own time ends it."""
         with suppress(*UNAVAILABLE, NatsError):
-            await self.bus.js.purge_stream("COMMANDS", subject=cancel.subject)
+            await take_off_the_queue(self.bus.js, cancel.subject)
+        with suppress(*UNAVAILABLE, NatsError):
             message = Cancel(direction=Direction(cancel.direction), reason=cancel.reason)
             await self.bus.nc.publish(f"slipway.cancel.{cancel.target}.{cancel.step_key}", message.encode())
+
+
+async def take_off_the_queue(js: JetStreamContext, attempts: str) -> None:
+    """Removes commands by their subject, one message after the other by its number.
+
+    Not by a purge: while a message is in flight, a purge of its subject moves the consumer's acknowledgement floor past others
+    that were given back, which are then never delivered again (nats-server 2.15.1; its issue 5727).
+    """
+    while True:
+        try:
+            found = await js.get_last_msg("COMMANDS", attempts)
+        except NotFoundError:
+            return
+        if found.seq is None:
+            return
+        await js.delete_msg("COMMANDS", found.seq)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.answers import Json
-from cli.session import command, session
+from cli.session import command, listing, session
 
 Name = Annotated[str, typer.Argument(help="Its name.")]
 Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
@@ -14,9 +14,10 @@ Organization = Annotated[str | None, typer.Option("--organization", "-o", help="
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    group = typer.Typer(help="Whom to tell what: webhooks, chat and mail, statuses on a forge.", no_args_is_help=True)
+    group = typer.Typer(help="Whom to tell what: webhooks, chat and mail, statuses on a forge.")
     app.add_typer(group, name="channels")
-    for name, function in (("list", list_channels), ("add", add), ("attempts", attempts), ("remove", remove)):
+    listing(group, list_channels)
+    for name, function in (("add", add), ("attempts", attempts), ("remove", remove)):
         command(group, name)(function)
 
 

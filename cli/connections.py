@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.answers import Json
-from cli.session import command, session
+from cli.session import command, listing, session
 from cli.where import Project, place_of
 
 Name = Annotated[str, typer.Argument(help="Its name: deliveries arrive at /hooks/<name>.")]
@@ -15,10 +15,10 @@ Organization = Annotated[str | None, typer.Option("--organization", "-o", help="
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    group = typer.Typer(help="Forges that tell of pushes.", no_args_is_help=True)
+    group = typer.Typer(help="Forges that tell of pushes.")
     app.add_typer(group, name="connections")
+    listing(group, list_connections)
     for name, function in (
-        ("list", list_connections),
         ("add", add),
         ("rotate", rotate),
         ("finish-rotation", finish),

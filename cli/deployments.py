@@ -8,21 +8,22 @@ from rich.text import Text
 
 from cli.answers import Json
 from cli.requesting import finish, request, run, settled
-from cli.session import command, session
+from cli.session import command, listing, session
 from cli.where import Environment, Project, environment_path, git, newest_deployment, place_of
 from shared.printable import printable
 
 Id = Annotated[str, typer.Argument(help="A deployment's id.")]
 Detach = Annotated[bool, typer.Option("--detach", "-d", help="Do not wait for its end.")]
-Which = Annotated[str | None, typer.Argument(help="A deployment's id; without it, the newest of the environment.")]
+Which = Annotated[str | None, typer.Argument(help="A deployment's id; without it, the newest of the project.")]
+Within = Annotated[str | None, typer.Option("--environment", "-e", help="The newest of this environment.")]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    listing = typer.Typer(help="Look at deployments.", no_args_is_help=True)
-    app.add_typer(listing, name="deployments")
-    command(listing, "list")(list_deployments)
-    command(listing, "show")(show)
+    group = typer.Typer(help="Look at deployments.")
+    app.add_typer(group, name="deployments")
+    listing(group, list_deployments)
+    command(group, "show")(show)
     for name, function in (
         ("deploy", deploy),
         ("rollback", rollback),
@@ -88,7 +89,7 @@ def _shown(item: Json) -> Json:
     return {**item, **more}
 
 
-def show(deployment: Which = None, project: Project = None, environment: Environment = "production") -> None:
+def show(deployment: Which = None, project: Project = None, environment: Within = None) -> None:
     """Show a deployment with its steps."""
     current = session()
     found = deployment or newest_deployment(place_of(project), environment)
@@ -159,12 +160,12 @@ def accept(deployment: Id) -> None:
 def logs(
     deployment: Which = None,
     project: Project = None,
-    environment: Environment = "production",
+    environment: Within = None,
     step: Annotated[str, typer.Option(help="Of one step only.")] = "",
     follow_it: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the deployment ends.")] = False,
     tail: Annotated[int, typer.Option("--tail", "-n", min=1, max=5000, help="The last lines.")] = 500,
 ) -> None:
-    """Print what a deployment's steps printed; with -f, the whole pipeline live."""
+    """Print what a deployment's steps printed; with -f, the whole pipeline live, of the newest deployment where none is named."""
     from cli.live import follow, sent
 
     current = session()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.session import command, session
+from cli.session import command, listing, session
 
 Person = Annotated[str, typer.Argument(help="A person's id: slipway people list")]
 Resource = Annotated[str, typer.Argument(help="organization/ORG, project/ORG/PROJECT or environment/ORG/PROJECT/ENVIRONMENT")]
@@ -15,10 +15,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    people = typer.Typer(help="People, their forge accounts and roles.", no_args_is_help=True)
+    people = typer.Typer(help="People, their forge accounts and roles.")
     app.add_typer(people, name="people")
+    listing(people, list_people)
     for name, function in (
-        ("list", list_people),
         ("add", add),
         ("remove", remove),
         ("grant", grant),
@@ -27,9 +27,9 @@ def register(app: typer.Typer) -> None:
         ("unlink", unlink),
     ):
         command(people, name)(function)
-    token = typer.Typer(help="Tokens: shown once.", no_args_is_help=True)
+    token = typer.Typer(help="Tokens: shown once.")
     app.add_typer(token, name="token")
-    command(token, "list")(list_tokens)
+    listing(token, list_tokens)
     command(token, "create")(create_token)
     command(token, "revoke")(revoke_token)
     command(app, "whoami")(who_am_i)

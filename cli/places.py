@@ -1,4 +1,4 @@
-"""`slipway project` and `slipway environment`: what there is."""
+"""`slipway organization`, `slipway project` and `slipway environment`: what there is."""
 
 from typing import Annotated
 
@@ -6,9 +6,10 @@ import typer
 
 from cli.answers import Json
 from cli.requesting import request, run
-from cli.session import command, session
+from cli.session import command, listing, session
 from cli.where import Project, environment_path, place_of
 
+Organization = Annotated[str, typer.Argument(help="The organization.")]
 Name = Annotated[str, typer.Argument(help="[ORGANIZATION/]PROJECT")]
 Slug = Annotated[str, typer.Argument(help="The environment.")]
 Ref = Annotated[str | None, typer.Option(help="The branch or ref that it follows; * matches any part.")]
@@ -16,17 +17,41 @@ Ref = Annotated[str | None, typer.Option(help="The branch or ref that it follows
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    projects = typer.Typer(help="Projects.", no_args_is_help=True)
+    organizations = typer.Typer(help="Organizations.")
+    app.add_typer(organizations, name="organization")
+    listing(organizations, list_organizations)
+    command(organizations, "create")(create_organization)
+    command(organizations, "delete")(delete_organization)
+    projects = typer.Typer(help="Projects.")
     app.add_typer(projects, name="project")
-    command(projects, "list")(list_projects)
+    listing(projects, list_projects)
     command(projects, "create")(create_project)
     command(projects, "delete")(delete_project)
-    environments = typer.Typer(help="Environments.", no_args_is_help=True)
+    environments = typer.Typer(help="Environments.")
     app.add_typer(environments, name="environment")
-    command(environments, "list")(list_environments)
+    listing(environments, list_environments)
     command(environments, "create")(create_environment)
     command(environments, "change")(change_environment)
     command(environments, "remove")(remove_environment)
+
+
+def list_organizations() -> None:
+    """List organizations in which you have a role."""
+    session().rows(session().api.items("/organizations"), {"Organization": "slug", "Name": "name"}, "No organizations.")
+
+
+def create_organization(
+    organization: Organization, display: Annotated[str | None, typer.Option("--name", help="Any display name.")] = None
+) -> None:
+    """Make an organization; you are its admin."""
+    made = session().api.post("/organizations", {"slug": organization, "name": display})
+    session().show(made, f"{organization} is there, and you are its admin.")
+
+
+def delete_organization(organization: Organization) -> None:
+    """Delete an organization without projects and channels; all roles in it end with it."""
+    session().api.delete(f"/organizations/{organization}")
+    session().show({"deleted": organization}, f"{organization} is gone.")
 
 
 def list_projects(

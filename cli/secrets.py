@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.failures import Failed
-from cli.session import command, session
+from cli.session import command, listing, session
 from cli.where import Environment, Project, environment_path, place_of
 
 Name = Annotated[str, typer.Argument(help="Its name, which is the variable's that a container gets.")]
@@ -15,9 +15,10 @@ Whole = Annotated[bool, typer.Option("--whole-project", help="For all environmen
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    group = typer.Typer(help="Secrets of a project and its environments.", no_args_is_help=True)
+    group = typer.Typer(help="Secrets of a project and its environments.")
     app.add_typer(group, name="secret")
-    for name, function in (("set", set_secret), ("list", list_secrets), ("reveal", reveal), ("unset", unset)):
+    listing(group, list_secrets)
+    for name, function in (("set", set_secret), ("reveal", reveal), ("unset", unset)):
         command(group, name)(function)
 
 

@@ -115,34 +115,66 @@ def command(
     """Registers a command with `--json`; its failures are said on standard error, and end with status 1."""
 
     def register(function: Callable[P, None]) -> Callable[P, None]:
-        @wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> None:
-            current = Session(as_json=bool(kwargs.pop("json", False)))
-            token = _current.set(current)
-            try:
-                function(*args, **kwargs)
-            except Failed as failed:
-                _say(current, failed)
-                raise typer.Exit(1) from failed
-            except KeyboardInterrupt as interrupted:
-                raise typer.Exit(130) from interrupted
-            finally:
-                current.close()
-                _current.reset(token)
-
-        if json_option:
-            _add_json(run, function)
+        run = _in_session(function)
+        _sign(run, function, after=(_JSON,) if json_option else ())
         group.command(name, hidden=hidden)(run)
         return function
 
     return register
 
 
-def _add_json(run: Callable[..., None], function: Callable[..., None]) -> None:
+def listing(group: typer.Typer, function: Callable[..., None]) -> None:
+    """Registers what a group of commands does without another word, and as `list`. A group has one."""
+    command(group, "list")(function)
+    show = _in_session(function)
+
+    def bare(ctx: typer.Context, **options: object) -> None:
+        if ctx.invoked_subcommand is None:
+            show(**options)
+            return
+        for parameter in ctx.command.params:
+            source = ctx.get_parameter_source(parameter.name or "")
+            if source is not None and source.name == "COMMANDLINE":
+                word, option = ctx.invoked_subcommand, parameter.opts[0]
+                raise typer.BadParameter(f"write {option} after `{word}`: {ctx.command_path} {word} {option} …")
+
+    _sign(bare, function, before=(_CONTEXT,), after=(_JSON,))
+    group.callback(invoke_without_command=True)(bare)
+
+
+def _in_session(function: Callable[..., None]) -> Callable[..., None]:
+    @wraps(function)
+    def run(*args: object, **kwargs: object) -> None:
+        current = Session(as_json=bool(kwargs.pop("json", False)))
+        token = _current.set(current)
+        try:
+            function(*args, **kwargs)
+        except Failed as failed:
+            _say(current, failed)
+            raise typer.Exit(1) from failed
+        except KeyboardInterrupt as interrupted:
+            raise typer.Exit(130) from interrupted
+        finally:
+            current.close()
+            _current.reset(token)
+
+    return run
+
+
+_CONTEXT = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+_JSON = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson)
+
+
+def _sign(
+    run: Callable[..., None],
+    function: Callable[..., None],
+    before: tuple[inspect.Parameter, ...] = (),
+    after: tuple[inspect.Parameter, ...] = (),
+) -> None:
+    """Gives `run` the parameters of `function`, which typer reads, and more."""
     signature = inspect.signature(function)
-    parameter = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson)
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), parameter])  # type: ignore[attr-defined]
-    run.__annotations__ = {**function.__annotations__, "json": AsJson}
+    run.__signature__ = signature.replace(parameters=[*before, *signature.parameters.values(), *after])  # type: ignore[attr-defined]
+    run.__annotations__ = {**function.__annotations__, **{each.name: each.annotation for each in (*before, *after)}}
 
 
 def _say(current: Session, failed: Failed) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.failures import Failed
-from cli.session import command, session
+from cli.session import command, listing, session
 from cli.where import Environment, Project, environment_path, place_of
 
 Service = Annotated[str | None, typer.Option("--service", "-s", help="Of one service; without it, of the whole environment.")]
@@ -16,9 +16,10 @@ HOLDS = "It holds from the next deployment on: slipway deploy --again"
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    group = typer.Typer(help="Variables of an environment and its services.", no_args_is_help=True)
+    group = typer.Typer(help="Variables of an environment and its services.")
     app.add_typer(group, name="env")
-    for name, function in (("list", list_variables), ("set", set_variables), ("unset", unset_variables), ("import", import_variables)):
+    listing(group, list_variables)
+    for name, function in (("set", set_variables), ("unset", unset_variables), ("import", import_variables)):
         command(group, name)(function)
 
 

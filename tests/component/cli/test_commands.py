@@ -167,6 +167,51 @@ async def test_lists_logs_and_pages_of_deployments(slipway: Slipway, api: Runnin
     assert "Live" in followed.output
 
 
+async def test_a_bare_command_lists(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
+    """With its own options and --json; what is meant for another command is not swallowed."""
+    await api.with_todo()
+    story = successful()
+    await told(api, nats_url, story)
+    listed = answer(await slipway("deployments", "-p", "todo", "--json"))["items"]
+    assert [item["id"] for item in listed] == [story.deployment]
+    assert story.deployment in (await slipway("deployments")).output
+    await slipway("env", "set", "A=1", "-p", "todo")
+    assert answer(await slipway("env", "-p", "todo", "--json"))["items"][0]["name"] == "A"
+    for group in ("project", "organization", "people", "token", "connections", "channels"):
+        assert answer(await slipway(group, "--json")) == answer(await slipway(group, "list", "--json"))
+    assert answer(await slipway("secret", "-p", "todo", "--json")) == {"items": []}
+    assert answer(await slipway("environment", "-p", "todo", "--json"))["items"][0]["slug"] == "production"
+    misplaced = await slipway("env", "-p", "todo", "set", "A=2")
+    assert misplaced.exit_code == 2
+    assert "write --project after `set`" in misplaced.stderr
+
+
+async def test_the_newest_deployment_is_followed_without_an_id(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
+    """Of all environments of the project, or of the one that is named."""
+    await api.with_todo()
+    older, newer = successful(), Story(environment="staging")
+    newer.created()
+    newer.until_the_check()
+    newer.rolls_back()
+    for story in (older, newer):
+        await told(api, nats_url, story)
+    followed = await slipway("logs", "-f", "-p", "todo")
+    assert newer.deployment in followed.stderr
+    assert "todo/staging" in followed.output
+    assert "Live" in (await slipway("logs", "-f", "-p", "todo", "-e", "production")).output
+
+
+async def test_organizations(slipway: Slipway) -> None:
+    """Made, used by whoever made it, and deleted."""
+    answer(await slipway("organization", "create", "acme", "--name", "Acme & Söhne", "--json"))
+    answer(await slipway("project", "create", "acme/shop", "--json"))
+    assert "Acme & Söhne" in (await slipway("organization")).output
+    full = await slipway("organization", "delete", "acme")
+    assert (full.exit_code, "still has projects" in full.stderr) == (1, True)
+    answer(await slipway("project", "delete", "acme/shop", "--json"))
+    answer(await slipway("organization", "delete", "acme", "--json"))
+
+
 async def test_cancel_waits_for_the_end(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
     """It ends with 0 when the deployment ended as cancelled."""
     from shared.contracts.events import DeploymentCancelled

@@ -7,6 +7,7 @@ from contextlib import suppress
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
 from nats.js.errors import ServiceUnavailableError
@@ -23,6 +24,10 @@ ALREADY_THERE = 10077
 
 UNAVAILABLE = (OSError, TimeoutError, asyncio.TimeoutError, NatsError)
 """Errors that say the bus is away."""
+
+
+class TooLarge(ValueError):
+    """The message is larger than the bus takes (`max_payload`, by default 1 MiB): sending it again does not help."""
 
 
 class ConnectionLost(RuntimeError):
@@ -84,9 +89,11 @@ class Bus:
         return await self.publish_raw(subject, message.encode(), headers)
 
     async def publish_raw(self, subject: str, body: bytes, headers: dict[str, str]) -> PubAck | None:
-        """As `publish`, for a message that is encoded already."""
+        """As `publish`, for a message that is encoded already. Raises `TooLarge`, or one of `UNAVAILABLE`."""
         try:
             return await self.js.publish(subject, body, headers=headers, timeout=5)
+        except MaxPayloadError as error:
+            raise TooLarge(f"a message of {len(body)} bytes is larger than the bus takes") from error
         except ServiceUnavailableError as error:
             if error.err_code == ALREADY_THERE:
                 return None

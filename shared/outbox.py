@@ -20,7 +20,7 @@ from nats.js.errors import NotFoundError
 
 from shared import bus as bus_module
 from shared import inbox, postgres
-from shared.bus import Bus
+from shared.bus import Bus, TooLarge
 from shared.contracts.changes import ChangePushed
 from shared.contracts.commands import Command
 from shared.contracts.events import Event
@@ -172,7 +172,9 @@ class Relay:
 
     async def _hold_and_publish(self) -> None:
         connection = await asyncpg.connect(
-            self._dsn, server_settings={"search_path": self._schema, "application_name": f"slipway-{self._schema}-relay"}
+            self._dsn,
+            command_timeout=30,  # a server that vanished without a word would keep the relay waiting, and its lock with it
+            server_settings={"search_path": self._schema, "application_name": f"slipway-{self._schema}-relay"},
         )
         try:
             lock = f"slipway:relay:{self._schema}"
@@ -215,7 +217,11 @@ class Relay:
             raise failure
 
     async def _publish_row(self, row: asyncpg.Record, before: Mapping[str, tuple[datetime, int]]) -> None:
-        ack = await self._bus.publish_raw(row["subject"], row["body"].encode(), json.loads(row["headers"]))
+        try:
+            ack = await self._bus.publish_raw(row["subject"], row["body"].encode(), json.loads(row["headers"]))
+        except TooLarge as error:  # it counts as sent: what cannot be sent must not keep the rest from being sent
+            await self._bury(row, error)
+            return
         PUBLISHED.labels(self._schema, row["stream"]).inc()
         if row["stream"] not in before:
             self._check = True  # its first message: note where it stands
@@ -226,6 +232,11 @@ class Relay:
         if ack.seq <= sequence:
             self._check = True  # the stream lost its end
         self._seen[row["stream"]] = (created, max(ack.seq, self._seen[row["stream"]][1]))
+
+    async def _bury(self, row: asyncpg.Record, error: TooLarge) -> None:
+        log.error("message too large", schema=self._schema, subject=row["subject"], error=str(error))
+        letter = {"slipway-subject": row["subject"], "slipway-error": type(error).__name__, "slipway-reason": str(error)}
+        await self._bus.publish_raw(f"slipway.dead.{self._bus.user}", b"", json.loads(row["headers"]) | letter)
 
     async def _remember(self, connection: Connection) -> None:
         """Notes that all is well until now, so that a later loss is told from what was safe before; and forgets what is old."""

@@ -6,8 +6,9 @@ step key, so a command that comes again is done again. Built on FastStream, one 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import Protocol, TypeVar
 
 import structlog
@@ -45,6 +46,8 @@ GIVEN_BACK_S = 1.0
 """When another worker gets what this one gives back because it stops."""
 FLUSH_S = 0.15
 LINES_AT_ONCE = 200
+_BYTES_AT_ONCE = 800_000
+"""Of lines in one message, each character counted as JSON may have to write it; the bus takes 1 MiB."""
 
 
 class StepFailure(Exception):
@@ -98,7 +101,8 @@ class Work:
     async def _flush_soon(self) -> None:
         await asyncio.sleep(FLUSH_S)
         while self._lines:
-            lines, self._lines = tuple(self._lines[:LINES_AT_ONCE]), self._lines[LINES_AT_ONCE:]
+            count = _fitting(self._lines)
+            lines, self._lines = tuple(self._lines[:count]), self._lines[count:]
             message = LogLines(
                 deployment=self.command.deployment,
                 step=self.command.step,
@@ -110,6 +114,12 @@ class Work:
             self._next += len(lines)
             with suppress(*bus_module.UNAVAILABLE):  # a line is worth less than the step
                 await self._bus.publish(self._subject, message)
+
+
+def _fitting(lines: Sequence[str]) -> int:
+    """How many of the lines one message holds; at least one."""
+    sizes = accumulate(6 * len(line) + 3 for line in lines[:LINES_AT_ONCE])
+    return max(1, sum(size <= _BYTES_AT_ONCE for size in sizes))
 
 
 C_contra = TypeVar("C_contra", bound=Command, contravariant=True)
@@ -306,7 +316,16 @@ class Participant:
         return said.model_copy(update={"target": self.target})
 
     async def _say(self, said: Answer) -> None:
-        """Publishes an answer until JetStream has it."""
+        """Publishes an answer until JetStream has it; one that is too large for the bus becomes a failure."""
+        try:
+            await self._publish(said)
+        except bus_module.TooLarge as error:
+            log.error("answer too large", step=said.step, error=str(error))
+            message = "what the step has to say is too large for the bus: describe less in slipway.yaml"
+            failure = Failure(code="answer_too_large", message=message, details=str(error))
+            await self._publish(said.model_copy(update={"outcome": Outcome.FAILED, "name": None, "data": {}, "failure": failure}))
+
+    async def _publish(self, said: Answer) -> None:
         subject = f"slipway.res.{self.target}.{self.name}.{said.deployment}-{said.step}"
         pause = 0.1
         while True:

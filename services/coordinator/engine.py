@@ -4,6 +4,8 @@ A message that answers nothing awaited changes nothing. What happens with the lo
 `compensation`; everything here is about the way forward.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from services.coordinator import compensation
@@ -26,6 +28,8 @@ from shared.contracts.events import (
 
 BEFORE_LOCK = frozenset({DeploymentState.AUTHORIZING, DeploymentState.WAITING, DeploymentState.BUILDING, DeploymentState.QUEUED})
 _LIMITS = Limits()
+LARGEST_COMMAND = 1000 * 1024
+"""In bytes; the bus takes 1 MiB, headers included."""
 
 
 def advance(saga: Saga, message: i.Input, now: datetime, limits: Limits = _LIMITS) -> tuple[Saga, tuple[Output, ...]]:
@@ -304,12 +308,17 @@ def _builds_planned(move: Move, planned: i.BuildsPlanned) -> None:
         return
     saga.wants = None
     saga.builds = dict(planned.builds)
+    steps: list[Step] = []
     for service, built in planned.builds.items():
         needed = "inspect"
         if built.build is not None:
             needed = f"build-{service}"
-            move.add([Step(needed, "build", service, ("inspect",))])
-        move.add([Step(f"push-{service}", "push", service, (needed,))])
+            steps.append(Step(needed, "build", service, ("inspect",)))
+        steps.append(Step(f"push-{service}", "push", service, (needed,)))
+    if (failure := _too_large(move, [step for step in steps if step.kind == "build"])) is not None:
+        move.end(DeploymentState.FAILED, reason=failure.message, failure=failure)
+        return
+    move.add(steps)
 
 
 def _environment_taken(move: Move, taken: i.EnvironmentTaken) -> None:
@@ -328,11 +337,27 @@ def _planned(move: Move, planned: i.Planned) -> None:
         return
     saga.wants = None
     saga.plan = planned.plan
+    if (failure := _too_large(move, planned.steps)) is not None:
+        move.end(DeploymentState.FAILED, reason=failure.message, failure=failure)
+        return
     steps = tuple(
         StepPlanned(step=step.name, title=step.row.title, stage=step.row.stage, depends_on=step.depends_on) for step in planned.steps
     )
     move.add(planned.steps)
     move.emit(DeploymentPlanned(steps=steps, notes=planned.plan.notes))
+
+
+def _too_large(move: Move, steps: Iterable[Step]) -> Failure | None:
+    """A command that the bus would not take: found before anything is touched."""
+    for step in steps:
+        size = len(command(move.saga, replace(step, attempt=1), Direction.DO, move.now).encode())
+        if size > LARGEST_COMMAND:
+            message = (
+                f"the variables and secrets of {step.item} are too large: with those of the release that runs they take {size // 1024} KiB, "
+                f"and {LARGEST_COMMAND // 1024} KiB are possible. Put large values into files of the image, or store them elsewhere."
+            )
+            return Failure(code="too_large", message=message)
+    return None
 
 
 def _refused(move: Move, refused: i.Refused) -> None:

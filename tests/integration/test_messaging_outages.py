@@ -12,12 +12,15 @@ from shared.consumer import Received, consume
 from shared.contracts.answers import Answer, Outcome, answer
 from shared.contracts.commands import Command, InspectSource, Source
 from shared.contracts.facts import Fact, SourceInspected
+from shared.contracts.logs import LogLines
 from shared.contracts.manifest import Manifest
 from shared.contracts.places import Place
+from shared.outbox import Outbox, Relay
 from shared.participant import Participant, Work
+from shared.postgres import database
 from shared.settings import ServiceSettings
 from tests.polling import eventually
-from tests.stack import nats_server, service_settings
+from tests.stack import migrated, nats_server, service_settings
 
 PLACE = Place(organization="main", project="todo", environment="production")
 SOURCE = Source(connection="c", repository="r", clone_url="file:///r", ref="refs/heads/main", commit="0" * 40)
@@ -118,4 +121,73 @@ async def test_a_worker_that_stops_gives_its_command_back(nats_url: str) -> None
     reading.cancel()
     with suppress(asyncio.CancelledError):
         await reading
+    await coordinator.close()
+
+
+async def test_an_answer_that_the_bus_does_not_take_is_a_failure(nats_url: str) -> None:
+    """The step fails with what to do about it; its worker is free for the next command."""
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    coordinator = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
+    bus = await Bus.connect(settings, "builder")
+    answers: list[Answer] = []
+
+    async def handle(_command: Command, work: Work) -> Fact:
+        for _ in range(200):
+            work.log("\x1b" * 8000)
+        return SourceInspected(manifest=Manifest(), trees={}, title="x" * 2 * 1024**2)
+
+    async def keep(batch: Sequence[Received[Answer]]) -> None:
+        answers.extend(item.message for item in batch)
+
+    reading = asyncio.create_task(
+        consume(coordinator, "RESULTS", "coordinator-results", lambda _subject, _headers, body: Answer.decode(body), keep)
+    )
+    working = asyncio.create_task(Participant("builder", settings, bus, {InspectSource: handle}).run())
+    await coordinator.publish("slipway.cmd.local.builder.effects.d1-inspect.do.1", inspect("d1"))
+
+    async def failed() -> bool:
+        return bool(answers) and answers[-1].outcome is Outcome.FAILED
+
+    await eventually(failed)
+    assert answers[-1].failure is not None
+    assert answers[-1].failure.code == "answer_too_large"
+    admin = await nats.connect(nats_url, user="admin", password="test")
+    said = await admin.jetstream().subscribe("slipway.log.>", ordered_consumer=True)
+    heard = 0
+    while heard < 200:
+        message = await said.next_msg(timeout=5)
+        heard += len(LogLines.decode(message.data).lines)
+    await admin.close()
+    for task in (working, reading):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    await bus.close()
+    await coordinator.close()
+
+
+async def test_a_message_that_the_bus_does_not_take_keeps_no_other_from_being_sent(nats_url: str, postgres_dsn: str) -> None:
+    """It is told to DEADLETTERS, without its body, and the relay goes on."""
+    await migrated(postgres_dsn, "coordinator")
+    coordinator = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
+    outbox = Outbox("coordinator")
+    async with database(postgres_dsn, "coordinator") as pool:
+        async with pool.acquire() as connection:
+            large = inspect("d1").model_copy(update={"source": SOURCE.model_copy(update={"ref": "x" * 2 * 1024**2})})
+            await outbox.add(connection, [large, inspect("d2")])
+        relaying = asyncio.create_task(Relay(coordinator, postgres_dsn, "coordinator", outbox).run())
+
+        async def sent() -> bool:
+            return bool(await pool.fetchval("SELECT bool_and(sent_at IS NOT NULL) FROM outbox"))
+
+        await eventually(sent)
+        relaying.cancel()
+        with suppress(asyncio.CancelledError):
+            await relaying
+    admin = await nats.connect(nats_url, user="admin", password="test")
+    js = admin.jetstream()
+    letter = await js.get_last_msg("DEADLETTERS", "slipway.dead.coordinator")
+    assert (letter.headers or {})["slipway-subject"] == "slipway.cmd.local.builder.effects.d1-inspect.do.1"
+    assert (await js.stream_info("COMMANDS")).state.messages == 1
+    await admin.close()
     await coordinator.close()

@@ -6,12 +6,13 @@ import pytest
 
 from services.coordinator import inputs as i
 from services.coordinator.saga import DeploymentState, Limits, StepState, is_after_pivot
-from services.coordinator.snapshot import Record
+from services.coordinator.snapshot import Record, Snapshot
 from shared.contracts import facts as f
 from shared.contracts.answers import Failure, Outcome
 from shared.contracts.commands import Command, Direction
 from shared.contracts.events import DeploymentRolledBack
 from shared.contracts.manifest import DatabaseManifest, Manifest, ServiceManifest
+from shared.contracts.releases import SecretRef
 from shared.contracts.steps import STEP_KINDS
 from tests.unit.coordinator.scenario import TODO, Scenario, Script, fails, origin
 
@@ -342,3 +343,14 @@ def test_the_table_is_whole() -> None:
             assert kind.undone is None
         elif kind.participant == "deployer" and not kind.name.startswith("check-"):
             assert kind.undone is not None
+
+
+def test_a_command_that_the_bus_would_not_take_is_found_before_anything_is_touched() -> None:
+    """The deployment fails with what to do about it."""
+    secrets = tuple(SecretRef(name=f"KEY_{number}", version=1) for number in range(12))
+    sealed = {(ref.name, ref.version): "x" * 90_000 for ref in secrets}
+    scenario = Scenario(snapshot=Snapshot(secrets=secrets, sealed=sealed)).run()
+    assert scenario.saga.state is DeploymentState.FAILED
+    assert scenario.saga.failure is not None
+    assert scenario.saga.failure.code == "too_large"
+    assert not [command for command in scenario.commands if command.epoch is not None]

@@ -13,8 +13,12 @@ from services.coordinator.saga import BuildInput, Plan, Saga
 from services.coordinator.snapshot import Record, ServiceSettings, Snapshot
 from shared.contracts.answers import Failure
 from shared.contracts.manifest import MIB, DatabaseManifest, HealthCheck, Manifest, Resources, ServiceManifest
+from shared.contracts.places import Place
 from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, JobSpec, Release, ReleaseKind
 from shared.messages import new_id
+
+_LABELS_OF_AN_ADDRESS = 5
+"""`<service>.<environment>.<project>.<organization>.localhost`."""
 
 
 class _NoWay(Exception):
@@ -91,6 +95,7 @@ def _from_manifest(saga: Saga, snapshot: Snapshot, record: Record) -> Plan:
     jobs = {} if unchanged and databases == record.databases else {name: _job(manifest, name, releases) for name in manifest.jobs}
     notes += [f"job {name} has no undo: what it writes stays after a roll-back" for name, job in jobs.items() if job.undo is None]
     _one_service_a_host(releases)
+    _no_address_of_another(saga.origin.place, releases)
     return Plan(releases=releases, databases=databases, jobs=jobs, notes=tuple(notes))
 
 
@@ -207,6 +212,17 @@ def _one_service_a_host(releases: dict[str, Release]) -> None:
                     "domain_taken", f"services {owners[host]} and {name} both have the domain {host}; a domain belongs to one service"
                 )
             owners[host] = name
+
+
+def _no_address_of_another(place: Place, releases: dict[str, Release]) -> None:
+    """What other environments' services are called by default is not to be had, also before those run."""
+    for name, release in releases.items():
+        for host in release.hosts:
+            labels = host.split(".")
+            if len(labels) == _LABELS_OF_AN_ADDRESS and labels[-1] == "localhost" and host != place.host(labels[0]):
+                raise _NoWay(
+                    "domain_taken", f"service {name} cannot have the domain {host}: it is kept for a service of another environment"
+                )
 
 
 def _settings(snapshot: Snapshot, service: str) -> ServiceSettings:

@@ -354,3 +354,18 @@ def test_a_command_that_the_bus_would_not_take_is_found_before_anything_is_touch
     assert scenario.saga.failure is not None
     assert scenario.saga.failure.code == "too_large"
     assert not [command for command in scenario.commands if command.epoch is not None]
+
+
+@pytest.mark.parametrize(
+    ("domain", "ends"),
+    [
+        ("web.production.shop.other.localhost", DeploymentState.FAILED),
+        ("web.staging.todo.main.localhost", DeploymentState.FAILED),
+        ("www.production.todo.main.localhost", DeploymentState.SUCCEEDED),
+        ("shop.localhost", DeploymentState.SUCCEEDED),
+    ],
+)
+def test_the_address_of_another_environment_cannot_be_taken(domain: str, ends: DeploymentState) -> None:
+    """Nobody can sit on the name that another organization's service will be called by."""
+    manifest = Manifest(services={"web": ServiceManifest(port=3000, domains=(domain,))})
+    assert Scenario(manifest=manifest).run().saga.state is ends

@@ -264,7 +264,10 @@ class Participant:
             await raw.nak(delay=GIVEN_BACK_S)
             return None
         except Exception as error:  # noqa: BLE001 -- the process edge: given back, or dead-lettered and answered
-            return await self._unexpected(command, raw, tries, durable, error)
+            unexpected = await self._unexpected(command, raw, tries, durable, error)
+            if unexpected is None or unexpected.failure is None:
+                return None
+            return unexpected.model_copy(update={"failure": _redacted(unexpected.failure, work.redactor)})
         finally:
             del self._working[command.step_key, command.direction]
             beats.cancel()
@@ -274,7 +277,7 @@ class Participant:
     async def _result(self, command: Command, work: Work, task: asyncio.Task[Fact]) -> Answer:
         try:
             async with asyncio.timeout(command.timeout_s):
-                return self._answer(command, Outcome.DONE, fact=await task)
+                return self._answer(command, Outcome.DONE, fact=_without_secrets(await task, work.redactor))
         except StepFailure as error:
             return self._answer(command, Outcome.FAILED, failure=_redacted(error.failure, work.redactor))
         except LowerEpoch as error:
@@ -370,6 +373,12 @@ def _about(participant: str, command: Command, durable: str) -> dict[str, str | 
         "messaging.system": "nats",
         "messaging.consumer.group.name": durable,
     }
+
+
+def _without_secrets(fact: Fact, redactor: Redactor) -> Fact:
+    """A fact whose last lines of a program's log show no secrets. The rest is Slipway's own words, of which none may be lost."""
+    tail: tuple[str, ...] | None = getattr(fact, "log_tail", None)
+    return fact if tail is None else fact.model_copy(update={"log_tail": tuple(redactor(line) for line in tail)})
 
 
 def _redacted(failure: Failure, redactor: Redactor) -> Failure:

@@ -12,7 +12,7 @@ from shared.bus import Bus
 from shared.consumer import Received, consume
 from shared.contracts.answers import Answer, Outcome
 from shared.contracts.commands import BuildImage, Command, InspectSource, Source
-from shared.contracts.facts import Fact, ImageBuilt, SourceInspected
+from shared.contracts.facts import Fact, ImageBuilt, JobSucceeded, SourceInspected
 from shared.contracts.manifest import BuildSpec, Manifest
 from shared.contracts.places import Place
 from shared.outbox import Outbox, Relay
@@ -131,6 +131,27 @@ async def test_a_step_failure_is_an_answer_without_secrets(coordinator: Bus, nat
     failure = collected.answers[0].failure
     assert failure is not None
     assert failure.message == "line 3: ••• is no port"
+    await builder.close()
+
+
+async def test_the_last_lines_of_a_job_that_worked_show_no_secrets(coordinator: Bus, nats_url: str) -> None:
+    """They go into an event that is kept and told: registered secrets are taken out there too."""
+
+    async def handle(_command: Command, work: Work) -> Fact:
+        work.redact({"TOKEN": "hunter2hunter2"})
+        return JobSucceeded(job="migrate", seconds=1, log_tail=("logging in with hunter2hunter2",))
+
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    builder = await Bus.connect(settings, "builder")
+    collected = Collected()
+    async with running(Participant("builder", settings, builder, {InspectSource: handle}).run(), collect(coordinator, collected)):
+        await coordinator.publish("slipway.cmd.local.builder.effects.d2-inspect.do.1", inspect("d2"))
+
+        async def answered() -> bool:
+            return collected.outcomes() == [Outcome.DONE]
+
+        await eventually(answered)
+    assert collected.answers[0].data["log_tail"] == ["logging in with •••"]
     await builder.close()
 
 

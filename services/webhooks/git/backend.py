@@ -42,10 +42,10 @@ async def serve(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _cgi(path: str, scope: Scope) -> dict[str, str]:
+    """Without CONTENT_LENGTH: where a body ends early, git would read on for ever with all of a processor. Its end says enough."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     wanted = {
         "CONTENT_TYPE": "content-type",
-        "CONTENT_LENGTH": "content-length",
         "HTTP_CONTENT_ENCODING": "content-encoding",
         "HTTP_ACCEPT_ENCODING": "accept-encoding",
         "HTTP_USER_AGENT": "user-agent",

@@ -1,10 +1,12 @@
 """Pushing to Slipway's own remote with the real git client."""
 
 import asyncio
+import base64
 import os
 import signal
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,7 +20,7 @@ from shared.contracts.places import EnvironmentKind
 from shared.contracts.releases import ReleaseKind
 from shared.contracts.steps import CandidateFailed
 from tests.component.webhooks.conftest import Running, Webhooks
-from tests.component.webhooks.neighbours import READER, Coordinator
+from tests.component.webhooks.neighbours import READER, TOKEN, Coordinator
 from tests.component.webhooks.workingcopy import WorkingCopy
 from tests.polling import eventually
 
@@ -140,6 +142,34 @@ async def test_leaving_stops_nothing(webhooks: Webhooks, copy: WorkingCopy) -> N
     async def none_left() -> bool:
         return not _git_processes(webhooks.settings.repositories)
 
+    assert await eventually(none_left, within=20, every=0.2)
+
+
+async def test_a_push_that_breaks_off_leaves_no_git_behind(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """A connection that ends before its body has: git ends, too, instead of reading the missing rest for ever."""
+    first = asyncio.create_task(copy.git("push", webhooks.remote(), "main"))
+    await webhooks.coordinator.ignored(await webhooks.coordinator.take(), "nobody follows")
+    await first
+    address = urlsplit(webhooks.url)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    basic = base64.b64encode(f"git:{TOKEN}".encode()).decode()
+    head = [
+        "POST /git/main/todo.git/git-receive-pack HTTP/1.1",
+        f"Host: {address.netloc}",
+        f"Authorization: Basic {basic}",
+        "Content-Type: application/x-git-receive-pack-request",
+        "Content-Length: 1000",
+    ]
+    writer.write("\r\n".join(head).encode() + b"\r\n\r\n0094")
+
+    async def some() -> bool:
+        return bool(_git_processes(webhooks.settings.repositories))
+
+    async def none_left() -> bool:
+        return not _git_processes(webhooks.settings.repositories)
+
+    assert await eventually(some, every=0.01)
+    writer.close()
     assert await eventually(none_left, within=20, every=0.2)
 
 

@@ -6,7 +6,10 @@ Then it idles for a while, and the proportional set size (/proc/<pid>/smaps_roll
 is read, NATS and PostgreSQL with its workers among them. What the data plane adds stands apart: load balancer and
 registry in their containers, and the container engine, which other platforms on the machine share.
 
-Prints one JSON object on its last line: `ready_s` (at most 5), `pss_mb` (at most 450), `by_process`, `data_plane_mb`.
+Other platforms on the machine share libraries with this one, which makes its share smaller: `alone_mb` is what it would be
+without them (memory of its own, and every mapped file once).
+
+Prints one JSON object on its last line: `ready_s` (at most 5), `pss_mb` (at most 450), `alone_mb`, `by_process`, `data_plane_mb`.
 """
 
 import argparse
@@ -34,10 +37,16 @@ def starts(instance: Instance, times: int) -> list[float]:
     for _ in range(times):
         instance.slipway("down", limit_s=_END_LIMIT_S)
         since = time.perf_counter()
-        instance.slipway("up", "--detach")
+        told = instance.slipway("up", "--detach", "--json")
         found.append(time.perf_counter() - since)
-        print(f"ready after {found[-1]:.2f} s", file=sys.stderr)
+        print(f"ready after {found[-1]:.2f} s: {_parts(told)}", file=sys.stderr)
     return found
+
+
+def _parts(told: str) -> str:
+    """When each part was there, by the words of `slipway up --json`."""
+    lines = [json.loads(line) for line in told.splitlines()]
+    return ", ".join(f"{line['part']} {line['seconds']:.1f}" for line in lines if line.get("state") == "done")
 
 
 def pss_mb(process: psutil.Process) -> float:
@@ -62,6 +71,20 @@ def control_plane(instance: Instance) -> dict[str, float]:
     found = {child["name"]: family_mb(child["pid"]) for child in children}
     left = sum(pss_mb(member) for member in psutil.Process(supervisor).children(recursive=True)) - sum(found.values())
     return {"supervisor": pss_mb(psutil.Process(supervisor)), **found, "other": max(0.0, left)}
+
+
+def alone_mb(instance: Instance) -> float:
+    """MB of the control plane if nothing else on the machine mapped its files; an upper bound where processes map different parts."""
+    supervisor = psutil.Process(int((instance.home / "run" / "supervisor.pid").read_text()))
+    own, files = 0, dict[str, int]()
+    for process in (supervisor, *supervisor.children(recursive=True)):
+        for mapped in process.memory_maps(grouped=True):
+            if mapped.path.startswith("/") and not mapped.path.startswith(("/dev/", "/SYSV")):
+                own += min(mapped.anonymous, mapped.pss)
+                files[mapped.path] = max(files.get(mapped.path, 0), mapped.rss - mapped.anonymous)
+            else:
+                own += mapped.pss
+    return (own + sum(files.values())) / 1024**2
 
 
 def data_plane(instance: Instance) -> dict[str, float]:
@@ -89,13 +112,14 @@ def main() -> None:
     with new_instance() as instance:
         ready = starts(instance, options.starts)
         time.sleep(options.idle)
-        processes, beside = control_plane(instance), data_plane(instance)
+        processes, beside, alone = control_plane(instance), data_plane(instance), alone_mb(instance)
     print(
         json.dumps(
             {
                 "ready_s": round(statistics.median(ready), 2),
                 "ready_worst_s": round(max(ready), 2),
                 "pss_mb": round(sum(processes.values()), 1),
+                "alone_mb": round(alone, 1),
                 "by_process": {name: round(size, 1) for name, size in processes.items()},
                 "data_plane_mb": {name: round(size, 1) for name, size in beside.items()},
                 "starts": options.starts,

@@ -138,9 +138,9 @@ class Sender:
         about = await deployments.get(self._pool, event.deployment) if event.deployment else None
         try:
             return await provider.deliver(Notification(claimed.id, event, claimed.source, about), channel)
-        except UNAVAILABLE:
-            raise
-        except Exception as error:  # a defect in one provider must not keep the others from telling
+        except Exception as error:
+            # A defect in one provider must not keep the others from telling, and an OSError of its own is no outage of the
+            # database: where that is away, the attempt cannot be written either, and the notification is sent again.
             log.exception("a provider failed unexpectedly", channel=channel.name, kind=channel.kind)
             return Verdict(Outcome.RETRY, error=f"internal error: {type(error).__name__}")
 
@@ -186,4 +186,5 @@ def _told(event: Event, channel: Channel, attempt: Attempt) -> Event:
 
 
 def _text(error: str) -> str:
-    return error.replace("\0", "\ufffd")[:1000]
+    """As the database takes it: without NUL and halves of surrogate pairs."""
+    return error.encode("utf-8", "replace").decode().replace("\0", "\ufffd")[:1000]

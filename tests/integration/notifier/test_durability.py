@@ -2,8 +2,13 @@
 
 from datetime import timedelta
 
-from shared.contracts.events import CatalogueChanged, DeploymentSucceeded, Event
+import pytest
+
+from services.notifier.providers.chat import ChatProvider
+from services.notifier.providers.contract import Outcome, Verdict
+from shared.contracts.events import CatalogueChanged, DeploymentSucceeded, Event, NotificationAttempted
 from shared.messages import new_id, utc_now
+from shared.proto import catalogue_pb2 as pb
 from tests.integration.notifier.conftest import World, webhook
 from tests.integration.notifier.receivers import receiver
 from tests.polling import eventually
@@ -37,6 +42,31 @@ async def test_what_was_not_told_is_told_after_a_restart(world: World, signing_s
         async with world.start():
             await world.becomes("delivered")
     assert len({call.headers["webhook-id"] for call in hook.calls}) == 1
+
+
+async def test_a_provider_s_own_failure_is_an_attempt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that could be the database's (a broken connection), with words that no column takes, does not go on for ever unseen."""
+
+    async def deliver(*_: object) -> Verdict:
+        raise ConnectionResetError("gone")
+
+    async def says(*_: object) -> Verdict:
+        return Verdict(Outcome.HOPELESS, error="\0 and \ud800")
+
+    monkeypatch.setattr(ChatProvider, "deliver", deliver)
+    async with world.start():
+        await world.channels(pb.Channel(organization="main", name="chat", kind="chat", url="slack://x", version=1))
+        await world.happens(DeploymentSucceeded(), deployment="d1")
+
+        async def attempted() -> list[NotificationAttempted]:
+            return await world.attempted()
+
+        failed = await eventually(attempted)
+        assert failed
+        assert failed[0].error == "internal error: ConnectionResetError"
+        monkeypatch.setattr(ChatProvider, "deliver", says)
+        await world.becomes("dead")
+    assert (await world.attempted())[-1].error == "\ufffd and ?"
 
 
 async def test_two_replicas_tell_everything_once(world: World, signing_secret: str) -> None:

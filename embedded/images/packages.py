@@ -38,7 +38,7 @@ def debian(folder: Path, names: Iterable[str]) -> dict[str, Path]:
         if failed.returncode != 0:
             reason = failed.stderr.strip().splitlines()[-1:] or ["no reason given"]
             raise PackageUnavailableError(f"apt-get download {' '.join(wanted)}: {reason[0]}")
-    return {name: next(folder.glob(f"{name}_*.deb")) for name in wanted}
+    return {name: min(folder.glob(f"{name}_*.deb")) for name in wanted}
 
 
 def unpack(tree: Tree, package: Path, *, keep: Iterable[str], skip: Iterable[str] = ()) -> None:

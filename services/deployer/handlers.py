@@ -47,20 +47,20 @@ async def check_database(target: Target, claim: Claim, command: c.CheckDatabase,
 
 async def run_job(target: Target, claim: Claim, command: c.RunJob, journal: Journal) -> f.Fact:
     """Runs once."""
-    journal.redact(target.secret_values(command.secrets))
+    journal.redact(target.secret_values(command.secrets, command.place, command.job.container))
     ran = await target.jobs.run(claim, command.job, command.secrets, journal)
     return f.JobSucceeded(job=command.job.name, seconds=ran.seconds, log_tail=ran.log_tail)
 
 
 async def undo_job(target: Target, claim: Claim, command: c.RunJob, journal: Journal) -> f.Fact:
     """Ended, and undone by its own command."""
-    journal.redact(target.secret_values(command.secrets))
+    journal.redact(target.secret_values(command.secrets, command.place, command.job.container))
     return f.JobUndone(job=command.job.name, ran_undo=await target.jobs.undo(claim, command.job, command.secrets, journal))
 
 
 async def deploy_container(target: Target, claim: Claim, command: c.DeployContainer, journal: Journal) -> f.Fact:
     """The candidate beside the former release."""
-    journal.redact(target.secret_values(command.secrets))
+    journal.redact(target.secret_values(command.secrets, command.place, command.release.container))
     done = await target.workloads.deploy(claim, command.release, command.secrets)
     return f.ContainerDeployed(service=command.release.service, container=done.container, already_running=done.already_running)
 
@@ -121,7 +121,7 @@ async def restore_certificate(target: Target, claim: Claim, command: c.IssueCert
 
 async def check_candidate(target: Target, claim: Claim, command: c.CheckCandidate, journal: Journal) -> f.Fact:
     """Ready, and reached through load balancer and TLS."""
-    journal.redact(target.secret_values(command.secrets))
+    journal.redact(target.secret_values(command.secrets, command.place, command.release.container))
     since = time.monotonic()
     await target.checks.candidate(claim, command.release, journal)
     return f.CandidateHealthy(service=command.release.service, seconds=round(time.monotonic() - since, 3))
@@ -129,7 +129,7 @@ async def check_candidate(target: Target, claim: Claim, command: c.CheckCandidat
 
 async def switch_traffic(target: Target, claim: Claim, command: c.SwitchTraffic, journal: Journal) -> f.Fact:
     """The release takes the traffic."""
-    journal.redact(target.secret_values(command.secrets))
+    journal.redact(target.secret_values(command.secrets, command.place, command.release.container))
     since = time.monotonic()
     await target.routes.switch(claim, command.release, command.secrets, journal)
     return f.TrafficSwitched(service=command.release.service, seconds=round(time.monotonic() - since, 3))
@@ -137,14 +137,14 @@ async def switch_traffic(target: Target, claim: Claim, command: c.SwitchTraffic,
 
 async def restore_traffic(target: Target, claim: Claim, command: c.SwitchTraffic, journal: Journal) -> f.Fact:
     """The former release takes it again."""
-    journal.redact(target.secret_values(command.former_secrets))
+    journal.redact(target.secret_values(command.former_secrets, command.place, (command.former or command.release).container))
     await target.routes.switch_back(claim, command.release, command.former, command.former_secrets)
     return f.TrafficRestored(service=command.release.service)
 
 
 async def check_endpoint(target: Target, claim: Claim, command: c.CheckEndpoint, journal: Journal) -> f.Fact:
     """The public address answers from the new release."""
-    journal.redact(target.secret_values(command.secrets))
+    journal.redact(target.secret_values(command.secrets, command.place, command.release.container))
     reached = await target.checks.endpoint(claim, command.release, journal)
     return f.EndpointHealthy(service=command.release.service, url=reached.url, status=reached.status)
 

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from services.deployer.fence import Claim
 from shared.contracts.commands import Command
-from shared.contracts.releases import DatabaseSpec, JobSpec, Release, Sealed
+from shared.contracts.places import Place
+from shared.contracts.releases import ContainerSpec, DatabaseSpec, JobSpec, Release, Sealed
 
 
 class Journal(Protocol):
@@ -201,6 +202,6 @@ class Target(Protocol):
     def checks(self) -> Checks: ...  # noqa: D102
     @property
     def sweep(self) -> Sweep: ...  # noqa: D102
-    def secret_values(self, sealed: Sealed) -> Mapping[str, str]:
-        """What the sealed values are, to be redacted."""
+    def secret_values(self, sealed: Sealed, place: Place, container: ContainerSpec) -> Mapping[str, str]:
+        """What a container gets that nobody may read in a log: the sealed values, and its databases' passwords."""
         ...

@@ -8,7 +8,7 @@ import pytest
 from services.deployer.targets.local import links
 from shared.contracts import commands as c
 from shared.contracts import facts as f
-from shared.contracts.releases import DatabaseLink, DatabaseSpec
+from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, Sealed
 from shared.participant import LowerEpoch, StepFailure
 from tests.integration.deployer.rig import MIB, Deployment, Site
 
@@ -182,3 +182,10 @@ async def test_detached_when_the_environment_no_longer_has_it(here: Site) -> Non
     assert fact.detached_volume is not None
     assert (await here.target.state.describe(here.place)).containers == {}
     await second.do(c.RemoveDatabase, "remove-database-main", f.DatabaseDetached, former=spec)
+
+
+async def test_a_databases_password_is_taken_out_of_logs(here: Site) -> None:
+    """A container that prints its DATABASE_URL shows no password: it is among what is redacted, as secrets are."""
+    container = ContainerSpec(image="x@sha256:0", databases=(DatabaseLink(database="main", variable="DATABASE_URL"),))
+    values = here.target.secret_values(Sealed(), here.place, container)
+    assert here.target.key.password(here.place, "main") in values.values()

@@ -26,7 +26,8 @@ from services.deployer.targets.local.secrets import TargetKey
 from services.deployer.targets.local.state import StateReader
 from services.deployer.targets.local.sweep import Sweep
 from services.deployer.targets.local.workloads import Workloads
-from shared.contracts.releases import Sealed
+from shared.contracts.places import Place
+from shared.contracts.releases import ContainerSpec, Sealed
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,10 @@ class LocalTarget:
     balancer: LoadBalancer
     key: TargetKey
 
-    def secret_values(self, sealed: Sealed) -> Mapping[str, str]:
-        """What the sealed values are."""
-        return self.key.open(sealed)
+    def secret_values(self, sealed: Sealed, place: Place, container: ContainerSpec) -> Mapping[str, str]:
+        """What a container gets that nobody may read in a log: the sealed values, and its databases' passwords."""
+        passwords = {link.variable: self.key.password(place, link.database) for link in container.databases}
+        return self.key.open(sealed) | passwords
 
 
 def assemble(settings: Settings, docker: Docker, balancer: LoadBalancer) -> LocalTarget:

@@ -165,7 +165,7 @@ async def test_a_signal_ends_an_attached_start_in_order(settings: Settings) -> N
         running.send_signal(signal.SIGINT)
         output.read()
         assert running.wait(20) == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60, "hangs"
     assert alive(pids) == []
 
 

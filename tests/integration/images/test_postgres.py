@@ -55,7 +55,7 @@ async def test_from_nothing_to_data_that_stay(engine: Scratch, images: dict[str,
     started = time.monotonic()
     first = _start(engine, images[major], volume, **env)
     assert str(await _query(engine, first, "SHOW server_version")).startswith(f"{major}.")
-    assert time.monotonic() - started < 10  # 0.8 to 1.1 s on an idle machine
+    assert time.monotonic() - started < 60, "hangs"
     await _query(engine, first, "CREATE TABLE kept AS SELECT 42 AS x")
     engine.docker("stop", "--time", "20", first)
     assert engine.wait(first) == 0

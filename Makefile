@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check fix bench docs lock proto
+.PHONY: help install demo up test faults check fix bench docs lock proto
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
@@ -24,7 +24,11 @@ up: install ## start the platform for daily use
 
 test: install check ## every check and every test
 	$(BIN)/python -m embedded.engine ensure
-	$(BIN)/pytest -n 4 --dist loadfile
+	$(BIN)/pytest -n 4 --dist loadfile -k "not sleeps"
+
+faults: install ## every fault at every step of a deployment, also workers that wake up late
+	$(BIN)/python -m embedded.engine ensure
+	$(BIN)/pytest tests/faults
 
 check: install ## verify style, types and layers
 	$(BIN)/ruff check .

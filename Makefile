@@ -24,7 +24,7 @@ up: install ## start the platform for daily use
 
 test: install check ## every check and every test
 	$(BIN)/python -m embedded.engine ensure
-	$(BIN)/pytest -n 4 --dist loadfile -k "not sleeps"
+	$(BIN)/pytest -n 4 --dist loadfile --ignore=tests/faults
 
 faults: install ## every fault at every step of a deployment, also workers that wake up late
 	$(BIN)/python -m embedded.engine ensure

@@ -179,10 +179,10 @@ class Environment:
                     said, _ = pushing.communicate(timeout=PUSH_LIMIT_S)
                 finally:
                     pushing.kill()
-            # Where the telling breaks off after the ref was taken, the deployment goes on: its end is asked of the API.
-            taken = pushing.returncode == 0 or _BROKEN_OFF in said
-            assert taken or "error: 503" in said, f"{said}\n{self.platform.log('webhooks')}"
-            return said if taken else None
+            # A push whose connection broke is pushed again, as its person would: where the ref was taken, git says that all is up to date.
+            again = "error: 503" in said or _BROKEN_OFF in said
+            assert pushing.returncode == 0 or again, f"{said}\n{self.platform.log('webhooks')}"
+            return said if pushing.returncode == 0 else None
 
         return until(sent, within=AWAY_LIMIT_S, every=0.2, what="a push")
 

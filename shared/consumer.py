@@ -173,8 +173,7 @@ class _Reader(Generic[T]):
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether it says that infrastructure is away. asyncpg's `DataError`, for a value that no column takes, is an
-    `InterfaceError` by class and the message's own fault by meaning."""
+    """Whether it says that infrastructure is away. A `ValueError` never does: it is the message's own fault, whatever else it is by class."""
     return isinstance(error, UNAVAILABLE) and not isinstance(error, ValueError)
 
 

@@ -51,15 +51,19 @@ def rows(events: Sequence[Event]) -> list[Row]:
     nodes: dict[str, _Node] = {}
     home: dict[str, _Node] = {}
     roots: list[_Node] = []
+    wished: _Node | None = None
+    """Where a person's decision belongs, whose cause is their wish: under what the deployment itself had come to."""
     for event in ordered:
         fact = _fact(event)
         key = _key(event, fact)
         node = nodes.get(key)
         if node is None:
             node = nodes[key] = _Node(key, Row(_words(event, key), _since(start, event.time), step=event.step), event)
-            parent = home.get(event.cause or "")
+            parent = home.get(event.cause or "") or wished
             (roots if parent is None else parent.children).append(node)
         home[event.id] = node
+        if event.step is None or isinstance(fact, f.ApprovalRequested):
+            wished = node
         _tell(node, event, fact)
     return list(_flat(roots, 0))
 

@@ -1,6 +1,7 @@
 """Deploying, looking at deployments, and what people may do to them."""
 
 import json
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -72,7 +73,7 @@ def list_deployments(
     }
     found = [_shown(item) for item in session().api.items("/deployments", query, most=limit)]
     columns = {
-        "Id": "id", "State": "state", "Where": "place", "Commit": "short", "Title": "title", "By": "pusher", "Took": "took",
+        "Id": "id", "State": "said", "Where": "place", "Took": "took", "Commit": "short", "Title": "title", "By": "pusher",
     }  # fmt: skip
     session().rows(found, columns, "No deployments.")
 
@@ -82,6 +83,7 @@ def _shown(item: Json) -> Json:
 
     more = {
         "place": f"{item['project']}/{item['environment']}",
+        "said": item["state"].replace("_", " "),
         "short": (item["commit"] or "")[:8],
         "took": "" if item["seconds"] is None else duration(item["seconds"]),
         "title": printable(item["title"])[:60],
@@ -99,12 +101,23 @@ def show(deployment: Which = None, project: Project = None, environment: Within 
         return
     top = page["deployment"]
     current.out.print(Text(f"{top['project']}/{top['environment']}  {top['id']}: {top['state'].replace('_', ' ')}", style="bold"))
+    if top["waiting_for"]:
+        current.out.print(Text(f"waits for: {printable(top['waiting_for'])}", style="yellow"))
     if top["reason"]:
         current.out.print(Text(printable(top["reason"]), style="red"))
     for url in top["urls"]:
         current.out.print(Text(url))
-    columns = {"Stage": "stage", "Step": "title", "State": "state", "Attempt": "attempt"}
-    current.rows(page["steps"], columns, "No steps yet.")
+    columns = {"Stage": "stage", "Step": "title", "State": "said", "Took": "took", "Attempts": "attempts"}
+    current.rows([_shown_step(step) for step in page["steps"]], columns, "No steps yet.")
+
+
+def _shown_step(step: Json) -> Json:
+    from shared.plain import duration
+
+    took = ""
+    if step["started_at"] and step["ended_at"]:
+        took = duration((datetime.fromisoformat(step["ended_at"]) - datetime.fromisoformat(step["started_at"])).total_seconds())
+    return {**step, "said": step["state"].replace("_", " "), "took": took, "attempts": step["attempt"] if step["attempt"] > 1 else ""}
 
 
 def rollback(

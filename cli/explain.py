@@ -1,5 +1,6 @@
 """`slipway explain`: why a deployment went as it did."""
 
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,6 +59,7 @@ def draw(console: Console, deployment: Json, tree: "list[Row]") -> None:
         console.print(line)
         margin = " " * 11 + indent + "  "
         for detail in row.details:
-            console.print(Text(margin + printable(detail), style="red" if row.state == "failed" else "dim"))
+            for part in textwrap.wrap(printable(detail), max(console.width - len(margin), 40), break_on_hyphens=False) or [""]:
+                console.print(Text(margin + part, style="red" if row.state == "failed" else "dim"))
         for tail in row.log_tail:
             console.print(Text(f"{margin}│ {printable(tail)}", style="dim"))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.answers import Json
 from cli.session import command, listing, session
 
 Person = Annotated[str, typer.Argument(help="A person's id: slipway people list")]
@@ -147,6 +148,18 @@ def audit(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
 ) -> None:
     """List who did, or was denied, what: the newest first."""
-    items = session().api.items(f"/audit/{_organization(organization)}", most=limit)
-    columns = {"Time": "time", "Who": "subject", "What": "action", "On": "resource", "Allowed": "allowed", "Details": "details"}
-    session().rows(items, columns, "Nothing yet.")
+    current, name = session(), _organization(organization)
+    items = list(current.api.items(f"/audit/{name}", most=limit))
+    if not current.as_json:
+        people = {person["id"]: person["name"] for person in current.api.items("/people", {"organization": name})}
+        items = [_named(item, people) for item in items]
+    columns = {"Time": "time", "Who": "who", "What": "action", "Allowed": "allowed", "On": "resource", "Details": "said"}
+    current.rows(items, columns, "Nothing yet.")
+
+
+def _named(item: Json, people: dict[str, str]) -> Json:
+    """People by their names; of a denial the rule."""
+    said = item["details"] if item["allowed"] else item["rule"]
+    for person, name in people.items():
+        said = said.replace(person, name)
+    return {**item, "who": people.get(item["subject"], item["subject"]), "said": said}

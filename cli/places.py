@@ -116,7 +116,8 @@ def change_environment(
     if not body:
         raise typer.BadParameter("say what shall change: --ref, --approval or --no-approval")
     changed = session().api.patch(environment_path(place_of(project), environment), body)
-    session().show(changed, f"{environment} follows {changed['ref']}.")
+    waits = " Its deployments wait for approval by an admin." if changed["needs_approval"] else ""
+    session().show(changed, f"{environment} follows {changed['ref']}.{waits}")
 
 
 def remove_environment(

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from cli.failures import Failed
 from cli.settings import Settings
+from cli.table import cell, lines
 
 if TYPE_CHECKING:
     from cli.client import Api
@@ -60,20 +61,15 @@ class Session:
             self.out.print(text)
 
     def rows(self, items: Iterable[dict[str, Any]], columns: dict[str, str], empty: str) -> None:
-        """A list: title of each column → key of the item."""
+        """A list: title of each column → key of the item. The important ones first: what does not fit goes to lines below."""
         rows = list(items)
         if self.as_json:
             self.show({"items": rows})
-            return
-        if not rows:
-            self.out.print(f"[dim]{escape(empty)}[/]")
-            return
-        table = Table(box=None, header_style="dim", pad_edge=False)
-        for title in columns:
-            table.add_column(title, no_wrap=title == "Id")
-        for row in rows:
-            table.add_row(*(escape(_cell(row.get(key))) for key in columns.values()))
-        self.out.print(table)
+        elif not rows:
+            self.out.print(Text(empty, style="dim"))
+        else:
+            for line in lines(list(columns), [[cell(row.get(key)) for key in columns.values()] for row in rows], self.out.width):
+                self.out.print(line)
 
     def note(self, text: str) -> None:
         """What a person should know beside the result."""
@@ -87,18 +83,6 @@ def _console(*, stderr: bool) -> Console:
     if not console.is_terminal:
         console.width = _UNBOUNDED
     return console
-
-
-def _cell(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case list():
-            return ", ".join(map(str, value))
-        case _:
-            return str(value)
 
 
 _current: ContextVar[Session] = ContextVar("session")

@@ -1,4 +1,7 @@
-"""Generates docs/asyncapi.json: every message on the bus, by stream, with its schema (AsyncAPI 3.0). Run by `make docs`."""
+"""Generates docs/asyncapi.json (every message on the bus, by stream, with its schema: AsyncAPI 3.0) and docs/metrics.md.
+
+Run by `make docs`.
+"""
 
 import json
 import sys
@@ -7,6 +10,7 @@ from pathlib import Path
 from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
 
+from docs import metrics
 from shared.contracts import events  # noqa: F401 -- every fact registers itself when its module is imported
 from shared.contracts.answers import Answer
 from shared.contracts.changes import ChangePushed
@@ -61,13 +65,12 @@ def _event_of(name: str, fact: type[Message] | type[object]) -> type[Event]:
 
 
 def main() -> None:
-    """Writes the document; with --check only says whether it is current."""
-    text = document()
-    if "--check" in sys.argv:
-        if not TARGET.exists() or TARGET.read_text() != text:
-            sys.exit(f"{TARGET.name} is not current: run `make docs`")
-        return
-    TARGET.write_text(text)
+    """Writes the documents; with --check only says whether they are current."""
+    for target, text in ((TARGET, document()), (metrics.TARGET, metrics.document())):
+        if "--check" not in sys.argv:
+            target.write_text(text)
+        elif not target.exists() or target.read_text() != text:
+            sys.exit(f"{target.name} is not current: run `make docs`")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType, ModuleType
 
+import structlog
+
 import shared
 from embedded import authority, engine, health, lock, ports, processes, registry, servers, traefik
 from embedded.children import Child, as_json
@@ -28,6 +30,8 @@ from embedded.preparation import Preparation
 from embedded.progress import WHOLE, Teller
 from embedded.services import PRELOADED, SERVICES, Service, Wiring
 from embedded.settings import Settings
+
+log = structlog.get_logger()
 
 _SERVICES_END = 10.0
 _SERVERS_END = 15.0
@@ -180,6 +184,7 @@ class Daemon:
 
     def _tend(self) -> None:
         """Tend all children until SIGTERM; says once that everything is ready."""
+        importlib.import_module("shared.logs").configure("supervisor", "INFO")
         was_ready = False
         probe_at = 0.0
         while not self._alarm.stopping:
@@ -206,9 +211,12 @@ class Daemon:
                 continue
             changed = True
             if child.pid is None:
-                self._teller.say(child.name, "failed", f"{happened}\n{child.last_words()}")
+                words = child.last_words()
+                self._teller.say(child.name, "failed", f"{happened}\n{words}")
+                log.warning("process ended", process=child.name, how=happened, last_words=words, restarts=child.restarts)
             else:
                 self._teller.say(child.name, "working", happened)
+                log.info("process started", process=child.name, pid=child.pid)
         if changed:
             self._keep_on(self._write_state)
         return changed
@@ -232,6 +240,7 @@ class Daemon:
             child.ready = answer and child.pid is not None
             if child.ready and not was:
                 self._teller.say(child.name, "done")
+                log.info("process ready", process=child.name)
         if before != [child.ready for child in self._children]:
             self._keep_on(self._write_state)
         return all(child.ready for child in self._children)

@@ -122,4 +122,5 @@ class Bus:
         self.closed.set()
 
     async def _error(self, error: Exception) -> None:
-        log.error("bus error", user=self.user, error=str(error) or type(error).__name__)
+        say = log.error if self.connected else log.warning  # while it is away, every try to reconnect is one
+        say("bus error", user=self.user, error=str(error) or type(error).__name__)

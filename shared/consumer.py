@@ -74,8 +74,7 @@ async def consume(
             continue
         while True:
             try:
-                with HANDLING_SECONDS.labels(durable).time():
-                    await reader.take(messages)
+                await reader.take(messages)
                 pause = 0.1
                 break
             except UNAVAILABLE as error:
@@ -123,7 +122,8 @@ class _Reader(Generic[T]):
         if not received:
             return
         try:
-            await self._handle([item for _, item in received])
+            with HANDLING_SECONDS.labels(self._durable).time():
+                await self._handle([item for _, item in received])
         except Exception as error:  # the process edge: every message of the batch is tried on its own below
             if is_outage(error):
                 raise

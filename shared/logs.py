@@ -14,6 +14,8 @@ from shared.telemetry import trace_id
 
 REPEAT_S = 60.0
 """How often a library may say the same again."""
+AGAIN_S = 10.0
+_REMEMBERED = 1000
 
 _FIRST = ("timestamp", "level", "service", "event", "deployment", "step")
 
@@ -30,6 +32,7 @@ def configure(service: str, level: str) -> None:
         add_service,
         _add_trace,
         structlog.processors.add_log_level,
+        _Thinned(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         _in_order,
@@ -67,6 +70,32 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     if found is not None:
         event["trace_id"] = found
     return event
+
+
+class _Thinned:
+    """Of what is tried again and again while something is away, one line every ten seconds; it says how many were left out.
+
+    Only warnings that give a reason and belong to no deployment are thinned.
+    """
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, ...], tuple[float, int]] = {}
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        if event["level"] != "warning" or "deployment" in event or not (event.keys() & {"error", "reason"}):
+            return event
+        key = tuple(f"{name}={value}" for name, value in sorted(event.items()) if name not in {"error", "reason", "seconds", "trace_id"})
+        now = time.monotonic()
+        at, left_out = self._said.get(key, (-AGAIN_S, 0))
+        if now - at < AGAIN_S:
+            self._said[key] = (at, left_out + 1)
+            raise structlog.DropEvent
+        if len(self._said) > _REMEMBERED:
+            self._said.clear()
+        self._said[key] = (now, 0)
+        if left_out:
+            event["left_out"] = left_out
+        return event
 
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

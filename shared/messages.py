@@ -7,7 +7,7 @@ not know; a change that breaks readers is a new class with a higher version.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from secrets import token_bytes
+from secrets import randbits
 from time import time_ns
 from typing import Annotated, ClassVar, Self
 
@@ -23,8 +23,12 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id() -> str:
-    """A new identifier of 26 characters: sorts by creation time (ULID, lower case), safe in a subject or a label."""
-    value = (time_ns() // 1_000_000 << 80) | int.from_bytes(token_bytes(10))
+    """A new identifier of 26 characters: sorts by creation time to the nanosecond (ULID, lower case), safe in a subject or a label.
+
+    A ULID has 48 bits of milliseconds and 80 of chance: the upper 20 of these tell the time within the millisecond.
+    """
+    milliseconds, nanoseconds = divmod(time_ns(), 1_000_000)
+    value = milliseconds << 80 | nanoseconds << 60 | randbits(60)
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 

@@ -29,6 +29,7 @@ from services.api.resources import (
     tokens,
     variables,
 )
+from services.api.tracing import Traced
 from shared.health import Check, health_app
 from shared.postgres import UNAVAILABLE
 from shared.problems import Problem, answer_problem
@@ -86,6 +87,7 @@ def build(parts: Parts, checks: dict[str, Check] | None = None) -> FastAPI:
     app.include_router(pages.router)
     app.mount("/static", pages.static_files())
     app.add_middleware(Hardened)
+    app.add_middleware(Traced)
     for route in health_app(checks or {}).routes:
         app.router.routes.append(route)
     return app

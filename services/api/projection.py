@@ -149,11 +149,13 @@ def _step_after(step: Step, event: Event, fact: Fact) -> Step:  # noqa: PLR0911 
         case e.CompensationFailed():
             return replace(step, state="undo_failed", undo_ended_at=event.time, failure=fact.failure)
         case e.StepFailed():
-            return replace(step, state="failed", started_at=step.started_at or _began(event), ended_at=event.time, failure=fact.failure)
+            attempt, began = max(step.attempt, 1), _began(event, step)
+            return replace(step, state="failed", attempt=attempt, started_at=began, ended_at=event.time, failure=fact.failure)
         case _ if step.state in ("undoing", "undo_failed") or event.outcome == "undone":
             return replace(step, state="undone", undo_started_at=step.undo_started_at or _began(event), undo_ended_at=event.time)
         case _ if event.outcome in ("done", None):
-            return replace(step, state="done", started_at=step.started_at or _began(event), ended_at=event.time)
+            attempt, began = max(step.attempt, 1), _began(event, step)
+            return replace(step, state="done", attempt=attempt, started_at=began, ended_at=event.time)
         case _ if event.outcome in ("skipped", "cancelled"):
             return replace(step, state="skipped", ended_at=event.time)
         case _:
@@ -288,6 +290,8 @@ def _planned(pages: Pages, _event: Event, fact: Fact) -> Pages:
 _RULES[e.DeploymentPlanned] = _planned
 
 
-def _began(event: Event) -> datetime:
-    """When a step began whose start was not told apart: quick ones are answered at once."""
+def _began(event: Event, step: Step | None = None) -> datetime:
+    """When its worker began, by the worker's own clock; quick ones are answered at once, without a word of their start."""
+    if event.seconds is None and step is not None and step.started_at is not None:
+        return step.started_at
     return event.time - timedelta(seconds=event.seconds or 0)

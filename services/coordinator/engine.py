@@ -270,6 +270,7 @@ def _approved(move: Move, decision: i.Approved) -> None:
         return
     if decision.approved:
         move.emit(f.DeploymentApproved(by=decision.by, reason=decision.reason), cause=decision.cause)
+        move.saga.steps["authorise"].event = move.saga.event  # what comes next comes of this
         _authorised(move)
     else:
         move.saga.failure = Failure(code="not approved", message=decision.reason or f"{decision.by} said no")

@@ -84,7 +84,10 @@ class Daemon:
 
     def _start(self) -> None:
         self._teller.say("engine", "working")
-        found = engine.ensure(self._settings.engine)
+        found = engine.find(self._settings.engine)
+        if found is None:
+            found = engine.ensure(self._settings.engine)
+            self._home.engine.write_text(str(found.pid))
         self._teller.say("engine", "done", f"Docker {found.version}")
         authority.prepare(self._home, tuple(service.name for service in self._stack.services))
         wiring, preparation = self._wire(found)

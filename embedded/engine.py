@@ -40,7 +40,13 @@ class Engine:
     host: str
     version: str
     api_version: str
-    ours: bool
+    pid: int | None
+    """Its process, where it was started with our configuration; None for an engine of somebody else's."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether Slipway started it, from this home or another one."""
+        return self.pid is not None
 
     @property
     def too_old(self) -> bool:
@@ -95,8 +101,8 @@ def find(settings: EngineSettings) -> Engine | None:
         version = ask(host, "/version")
     except (OSError, http.client.HTTPException, ValueError):
         return None
-    ours = not settings.is_somebody_elses and _our_process(settings) is not None
-    return Engine(host, str(version["Version"]), str(version["ApiVersion"]), ours)
+    process = None if settings.is_somebody_elses else _our_process(settings)
+    return Engine(host, str(version["Version"]), str(version["ApiVersion"]), process.pid if process else None)
 
 
 def ensure(settings: EngineSettings) -> Engine:

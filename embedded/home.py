@@ -65,6 +65,11 @@ class Home:
         return self.path / "logs"
 
     @property
+    def engine(self) -> Path:
+        """The process of the container engine that was started for this home; without it the engine is others'."""
+        return self.run / "engine.pid"
+
+    @property
     def substitutes(self) -> Path:
         """Settings for images that stand in for public ones (`embedded.images.substitutes`)."""
         return self.run / "substitutes.json"

@@ -104,8 +104,8 @@ def up(
 def down(settings: Settings, *, everything: bool = False, volumes: bool = False) -> Ended:
     """End the control plane and wait for it; applications go on. Raises EndFailed after 45 s.
 
-    With `everything` the containers and networks of this instance go, too, and the engine if we started it and
-    nobody else's container runs on it; volumes stay, and with them the data, unless `volumes` says otherwise.
+    With `everything` the containers and networks of this instance go, too, and the engine if it was started for this
+    home and nobody else's container runs on it; volumes stay, and with them the data, unless `volumes` says otherwise.
     """
     home = Home.at(settings.home)
     running = lock.running_supervisor(home)
@@ -120,8 +120,12 @@ def down(settings: Settings, *, everything: bool = False, volumes: bool = False)
     if not everything or found is None or not home.instance_file.exists():
         return Ended(running is not None)
     removed = removal.remove_instance(found.host, home.instance, volumes=volumes)
-    stopped = found.ours and not engine.running_names(found.host) and engine.stop(settings.engine)
+    stopped = _started_for(home, found) and not engine.running_names(found.host) and engine.stop(settings.engine)
     return Ended(running is not None, removed.containers, removed.networks, removed.volumes, stopped)
+
+
+def _started_for(home: Home, found: engine.Engine) -> bool:
+    return home.engine.exists() and home.engine.read_text() == str(found.pid)
 
 
 def _spawn(settings: Settings, home: Home, command: Sequence[str]) -> tuple["subprocess.Popen[bytes]", int]:

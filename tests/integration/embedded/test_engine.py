@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import pytest
 
 from embedded import engine
 from embedded.engine import EngineError
-from embedded.settings import EngineSettings
+from embedded.settings import EngineSettings, Settings
+from embedded.supervisor import down, up
 from tests.polling import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -106,3 +108,18 @@ def test_an_address_that_does_not_answer_is_not_replaced(folder: Path) -> None:
     with pytest.raises(EngineError, match="No container engine answers at"):
         engine.ensure(settings)
     assert not (folder / "own.sock").exists()
+
+
+def test_down_ends_the_engine_that_was_started_for_its_home(own: EngineSettings, settings: Settings) -> None:
+    """With `--all`. One that ran before it came stays."""
+    chosen = settings.model_copy(update={"engine": own})
+    command = (sys.executable, "-m", "tests.integration.embedded.bare_stack")
+    before = engine.ensure(own)
+    up(chosen, detach=True, command=command)
+    assert not down(chosen, everything=True).engine_stopped
+    assert engine.find(own) == before
+    engine.stop(own)
+    up(chosen, detach=True, command=command)
+    assert engine.find(own) is not None
+    assert down(chosen, everything=True).engine_stopped
+    assert engine.find(own) is None

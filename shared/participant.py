@@ -59,7 +59,11 @@ class StepFailure(Exception):
 
 
 class LowerEpoch(Exception):
-    """The target has seen a higher epoch; becomes the answer `refused`. Nothing was touched."""
+    """The target has seen a higher epoch, `seen`; becomes the answer `refused`. Nothing was touched."""
+
+    def __init__(self, message: str, seen: int) -> None:
+        super().__init__(message)
+        self.seen = seen
 
 
 class GivenBack(Exception):
@@ -281,7 +285,8 @@ class Participant:
         except StepFailure as error:
             return self._answer(command, Outcome.FAILED, failure=_redacted(error.failure, work.redactor))
         except LowerEpoch as error:
-            return self._answer(command, Outcome.REFUSED, failure=Failure(code="lower_epoch", message=str(error)))
+            refused = self._answer(command, Outcome.REFUSED, failure=Failure(code="lower_epoch", message=str(error)))
+            return refused.model_copy(update={"seen_epoch": error.seen})
         except TimeoutError:
             message = f"the step did not end within {command.timeout_s:g} s"
             return self._answer(command, Outcome.FAILED, failure=Failure(code="timed_out", message=message))

@@ -4,7 +4,7 @@ An undo starts when its step has answered or its time has passed, and when all t
 step is undone. The epoch grows first, so that a worker that wakes up late is refused.
 """
 
-from services.coordinator.commands import command, epoch_of, is_of_its_participant
+from services.coordinator.commands import command, is_of_its_participant
 from services.coordinator.inputs import Accepted, Retried, Tick
 from services.coordinator.move import Move
 from services.coordinator.saga import DeploymentState, Saga, Step, StepState
@@ -81,7 +81,7 @@ def undo_answered(move: Move, answer: Answer) -> None:
     step = saga.steps.get(answer.step or "")
     if step is None or step.state is not StepState.UNDOING or not is_of_its_participant(saga, step, answer):
         return
-    if answer.epoch != epoch_of(saga, step):
+    if answer.epoch != step.epoch:
         return
     awaited = answer.attempt == step.undo_attempt
     if answer.outcome is Outcome.DONE and answer.attempt <= step.undo_attempt:
@@ -90,6 +90,7 @@ def undo_answered(move: Move, answer: Answer) -> None:
         move.accepted(step, command(saga, step, Direction.UNDO, move.now).timeout_s)
         move.emit(UndoStarted(attempt=step.undo_attempt, title=step.row.title), step=step, outcome="undoing", cause=step.cause)
     elif answer.outcome in {Outcome.FAILED, Outcome.REFUSED} and awaited:
+        move.follow(answer)
         _undo_failed(move, step, answer.failure or Failure(code="unknown", message="the participant gave no reason"))
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from services.coordinator import compensation
 from services.coordinator import inputs as i
-from services.coordinator.commands import command, epoch_of, is_of_its_participant
+from services.coordinator.commands import command, is_of_its_participant
 from services.coordinator.move import Move, Output, working_copy
 from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState, Want, is_after_pivot
 from shared.contracts import facts as f
@@ -128,6 +128,7 @@ def _answered(move: Move, answer: Answer) -> None:
         case Outcome.DONE:
             _done(move, step, answer)
         case Outcome.FAILED | Outcome.REFUSED:
+            move.follow(answer)
             failure = answer.failure or Failure(code="unknown", message="the participant gave no reason")
             _failed_attempt(move, step, failure, answer.seconds)
 
@@ -136,10 +137,7 @@ def _awaited(saga: Saga, step: Step, answer: Answer) -> bool:
     """It counts if its attempt is the awaited one, or if it is a success of an earlier one."""
     if step.state not in {StepState.SENT, StepState.ACCEPTED} or not is_of_its_participant(saga, step, answer):
         return False
-    compensating = saga.state in {DeploymentState.COMPENSATING, DeploymentState.STUCK}
-    epoch = epoch_of(saga, step)
-    expected = epoch - 1 if compensating and epoch is not None else epoch
-    if answer.epoch != expected:
+    if answer.epoch != step.epoch:
         return False
     return answer.attempt == step.attempt or (answer.outcome is Outcome.DONE and answer.attempt < step.attempt)
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from services.coordinator.commands import command
+from services.coordinator.commands import command, epoch_of
 from services.coordinator.inputs import CancelWork, CloseCommands
 from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState
-from shared.contracts.answers import Failure
+from shared.contracts.answers import Answer, Failure
 from shared.contracts.commands import Command, Direction
 from shared.contracts.events import (
     DeploymentCancelled,
@@ -79,6 +79,7 @@ class Move:
             step.attempt += 1
             step.state = StepState.SENT
         step.accepted = False
+        step.epoch = epoch_of(self.saga, step)
         step.beat_at = step.retry_at = None
         step.give_up_at = self.now + self.limits.queue
         self.outputs.append(command(self.saga, step, direction, self.now))
@@ -94,6 +95,11 @@ class Move:
         step.accepted = True
         step.beat_at = self.now
         step.give_up_at = self.now + timedelta(seconds=timeout_s) + self.limits.slack
+
+    def follow(self, answer: Answer) -> None:
+        """A target that has seen higher epochs than this one's refuses it: the database was restored from an older backup. Goes above them."""
+        if self.saga.epoch is not None and (answer.seen_epoch or 0) > self.saga.epoch:
+            self.saga.epoch = (answer.seen_epoch or 0) + 1
 
     def close(self, step: Step, direction: Direction) -> None:
         """The step has been answered: its commands need not be sent again."""

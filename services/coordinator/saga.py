@@ -106,6 +106,8 @@ class Step:
     """Workers that went silent."""
     accepted: bool = False
     """A worker has taken the attempt that is awaited."""
+    epoch: int | None = None
+    """What the command of that attempt carried: an answer has to name it."""
     give_up_at: datetime | None = None
     """The end of the queue limit, then of the step's own time."""
     beat_at: datetime | None = None

@@ -103,7 +103,11 @@ class Fence:
     def _see(self, place: Place, epoch: int) -> None:
         highest = self.highest(place)
         if epoch < highest:
-            raise LowerEpoch(f"{place} has seen epoch {highest}, this command has {epoch}")
+            message = (
+                f"{place} has seen epoch {highest}, this command has {epoch}: a later deployment has had it since. "
+                "Where the platform was restored from a backup, deploy again: the next deployment counts on from there"
+            )
+            raise LowerEpoch(message, highest)
         if epoch > highest:
             write_durably(self._epochs / place.subject, str(epoch))
 

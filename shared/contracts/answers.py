@@ -42,6 +42,7 @@ class Answer(Message):
     attempt: int
     epoch: int | None = None
     outcome: Outcome
+    seen_epoch: int | None = Field(default=None, ge=0, lt=2**53, description="Of a refusal: the highest epoch that the target has seen")
     name: str | None = Field(default=None, description="Class of the fact")
     data: dict[str, JsonValue] = {}
     failure: Failure | None = None

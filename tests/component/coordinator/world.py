@@ -1,7 +1,7 @@
 """The real coordinator on real PostgreSQL and NATS, with participants that answer by script and a catalogue in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -112,9 +112,14 @@ class World:
         return undone_for(command) if command.direction is Direction.UNDO else fact_for(command, self.manifest)
 
 
+Handle = Callable[[Command, Work], Awaitable[Fact]]
+
+
 @asynccontextmanager
-async def world(nats_url: str, dsn: str, **limits: object) -> AsyncIterator[World]:
-    """Everything running."""
+async def world(
+    nats_url: str, dsn: str, *, handle: Callable[[World], Handle] = lambda made: made.handle, **limits: object
+) -> AsyncIterator[World]:
+    """Everything running; every participant handles commands with `handle`."""
     await migrated(dsn, "coordinator")
     settings = service_settings(Settings, "coordinator", nats_url, postgres_dsn=SecretStr(dsn), **limits)
     admin = await Bus.connect(service_settings(ServiceSettings, "admin", nats_url), "admin")
@@ -123,18 +128,18 @@ async def world(nats_url: str, dsn: str, **limits: object) -> AsyncIterator[Worl
         built = await app.build(process, settings, catalogue)  # type: ignore[arg-type]
         made = World(nats_url, built, admin, catalogue)
         tasks = [asyncio.create_task(process.until_stopped()), asyncio.create_task(_follow(made))]
-        buses = [await _participant(name, made, tasks) for name in ("auth", "builder", "deployer")]
+        buses = [await _participant(name, made, handle(made), tasks) for name in ("auth", "builder", "deployer")]
         try:
             yield made
         finally:
             await _stop(process, tasks, [*buses, admin])
 
 
-async def _participant(name: str, made: World, tasks: list["asyncio.Task[None]"]) -> Bus:
+async def _participant(name: str, made: World, handle: Handle, tasks: list["asyncio.Task[None]"]) -> Bus:
     settings = service_settings(ServiceSettings, name, made.nats_url)
     bus = await Bus.connect(settings, name)
     mine = [kind.command for kind in STEP_KINDS.values() if kind.participant == name]
-    handlers = dict.fromkeys(mine, made.handle)
+    handlers = dict.fromkeys(mine, handle)
     tasks.append(asyncio.create_task(Participant(name, settings, bus, handlers, handlers).run()))
     return bus
 

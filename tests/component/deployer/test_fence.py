@@ -29,8 +29,9 @@ async def test_lower_epochs_are_refused(tmp_path: Path) -> None:
     await Fence(tmp_path).admit(command(5))
     other = Fence(tmp_path)
     for epoch in (4, None):
-        with pytest.raises(LowerEpoch):
+        with pytest.raises(LowerEpoch) as refused:
             await other.admit(command(epoch))
+        assert refused.value.seen == 5
     await other.admit(command(5))
     await other.admit(command(6))
     assert Fence(tmp_path).highest(PLACE) == 6

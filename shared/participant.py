@@ -22,17 +22,17 @@ from structlog.contextvars import bound_contextvars
 
 from shared import bus as bus_module
 from shared.bus import Bus
-from shared.consumer import bury
 from shared.contracts.answers import Answer, Failure, Outcome, answer
 from shared.contracts.commands import Command, Direction
 from shared.contracts.facts import Fact
 from shared.contracts.logs import Beat, Cancel, LogLines
 from shared.contracts.steps import COMMANDS, pools_of
+from shared.letters import Delivered, as_it_came, bury, delivered
 from shared.messages import type_of
 from shared.process import worker_name
 from shared.redaction import Redactor
 from shared.settings import ServiceSettings
-from shared.telemetry import DEAD, HANDLED, HANDLING_SECONDS, REDELIVERED, span
+from shared.telemetry import HANDLED, HANDLING_SECONDS, REDELIVERED, span
 from shared.topology import WORKERS, command_durable, inbox_of
 
 log = structlog.get_logger()
@@ -45,6 +45,7 @@ TRIES = 3
 GIVEN_BACK_S = 1.0
 """When another worker gets what this one gives back because it stops."""
 FLUSH_S = 0.15
+"""How long lines are collected for one message."""
 LINES_AT_ONCE = 200
 _BYTES_AT_ONCE = 800_000
 """Of lines in one message, each character counted as JSON may have to write it; the bus takes 1 MiB."""
@@ -86,6 +87,7 @@ class Work:
         self._lines: list[str] = []
         self._next = 1
         self._flusher: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
 
     def redact(self, values: Mapping[str, str]) -> None:
         """Registers secret values: no line and no answer shows them from here on."""
@@ -98,12 +100,15 @@ class Work:
             self._flusher = asyncio.create_task(self._flush_soon())
 
     async def flush(self) -> None:
-        """Sends what is left."""
+        """Sends what is left, at once: the step's answer waits for it."""
+        self._ending.set()
         if self._flusher is not None:
             await self._flusher
 
     async def _flush_soon(self) -> None:
-        await asyncio.sleep(FLUSH_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                await self._ending.wait()
         while self._lines:
             count = _fitting(self._lines)
             lines, self._lines = tuple(self._lines[:count]), self._lines[count:]
@@ -223,15 +228,16 @@ class Participant:
         if self._stopping:
             await raw.nak(delay=GIVEN_BACK_S)
             return
-        headers = dict(raw.headers or {})
         tries = raw.metadata.num_delivered
         if tries > 1:
             REDELIVERED.labels(durable).inc()
+            log.info("command came again", durable=durable, subject=raw.subject, tries=tries)
+        came = as_it_came(durable, raw)
         try:
-            command = COMMANDS[type_of(headers) or ""].decode(raw.data)
-        except (KeyError, ValidationError) as error:
-            DEAD.labels(durable).inc()
-            await bury(self._bus, durable, raw.subject, headers, raw.data, error)
+            came = delivered(self._bus, durable, raw)
+            command = COMMANDS[type_of(came.headers) or ""].decode(raw.data)
+        except (KeyError, ValueError) as error:
+            await bury(self._bus, came, error)
             await raw.term()
             return
         if (command.step_key, command.direction) in self._working:
@@ -240,9 +246,9 @@ class Participant:
         where = {"deployment": command.deployment, "step": command.step, "direction": command.direction, "attempt": command.attempt}
         begin = time.monotonic()
         title = f"{type(command).__name__} {command.direction}"
-        with bound_contextvars(**where), span(title, headers) as now, HANDLING_SECONDS.labels(durable).time():
+        with bound_contextvars(**where), span(title, came.headers) as now, HANDLING_SECONDS.labels(durable).time():
             now.set_attributes(_about(self.name, command, durable))
-            said = await self._work(command, raw, tries, durable)
+            said = await self._work(command, raw, tries, came)
             if said is None:
                 return
             if said.failure is not None:
@@ -256,7 +262,7 @@ class Participant:
                 log.warning("command not done", command=title, seconds=said.seconds, outcome=said.outcome, code=said.failure.code)
         HANDLED.labels(durable, said.outcome).inc()
 
-    async def _work(self, command: Command, raw: Msg, tries: int, durable: str) -> Answer | None:
+    async def _work(self, command: Command, raw: Msg, tries: int, came: Delivered) -> Answer | None:
         """Runs the handler and forms the answer; None where the command was given back."""
         work = Work(command, self._bus, self.target)
         beats = asyncio.create_task(self._beat(command, raw))
@@ -268,7 +274,7 @@ class Participant:
             await raw.nak(delay=GIVEN_BACK_S)
             return None
         except Exception as error:  # noqa: BLE001 -- the process edge: given back, or dead-lettered and answered
-            unexpected = await self._unexpected(command, raw, tries, durable, error)
+            unexpected = await self._unexpected(command, raw, tries, came, error, work.redactor)
             if unexpected is None or unexpected.failure is None:
                 return None
             return unexpected.model_copy(update={"failure": _redacted(unexpected.failure, work.redactor)})
@@ -309,13 +315,14 @@ class Participant:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
-    async def _unexpected(self, command: Command, raw: Msg, tries: int, durable: str, error: Exception) -> Answer | None:
+    async def _unexpected(
+        self, command: Command, raw: Msg, tries: int, came: Delivered, error: Exception, redactor: Redactor
+    ) -> Answer | None:
         log.error("command failed unexpectedly", exc_info=error, step=command.step_key, direction=command.direction, tries=tries)
         if tries < TRIES:
             await raw.nak(delay=float(tries))
             return None
-        DEAD.labels(durable).inc()
-        await bury(self._bus, durable, raw.subject, dict(raw.headers or {}), raw.data, error)
+        await bury(self._bus, came, error, redactor(str(error)))
         message = f"{self.name} failed unexpectedly {tries} times; this is a defect of Slipway or of its surroundings"
         return self._answer(command, Outcome.FAILED, failure=Failure(code="internal_error", message=message, details=repr(error)))
 

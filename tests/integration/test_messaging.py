@@ -5,14 +5,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from nats.aio.msg import Msg
 from pydantic import SecretStr
 
 from shared import inbox
+from shared import participant as participant_module
 from shared.bus import Bus
 from shared.consumer import Received, consume
 from shared.contracts.answers import Answer, Outcome
 from shared.contracts.commands import BuildImage, Command, InspectSource, Source
 from shared.contracts.facts import Fact, ImageBuilt, JobSucceeded, SourceInspected
+from shared.contracts.logs import LogLines
 from shared.contracts.manifest import BuildSpec, Manifest
 from shared.contracts.places import Place
 from shared.outbox import Outbox, Relay
@@ -152,6 +155,32 @@ async def test_the_last_lines_of_a_job_that_worked_show_no_secrets(coordinator: 
 
         await eventually(answered)
     assert collected.answers[0].data["log_tail"] == ["logging in with •••"]
+    await builder.close()
+
+
+async def test_the_answer_does_not_wait_for_more_lines(coordinator: Bus, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step printed last is sent before its answer, at once, however long lines are collected otherwise."""
+    monkeypatch.setattr(participant_module, "FLUSH_S", 3600.0)
+    lines: list[str] = []
+
+    async def handle(_command: Command, work: Work) -> Fact:
+        work.log("the last word")
+        return JobSucceeded(job="migrate", seconds=1)
+
+    async def hear(message: Msg) -> None:
+        lines.extend(LogLines.decode(message.data).lines)
+
+    await coordinator.nc.subscribe("slipway.log.>", cb=hear)
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    builder = await Bus.connect(settings, "builder")
+    collected = Collected()
+    async with running(Participant("builder", settings, builder, {InspectSource: handle}).run(), collect(coordinator, collected)):
+        await coordinator.publish("slipway.cmd.local.builder.effects.d2-inspect.do.1", inspect("d2"))
+
+        async def answered() -> bool:
+            return collected.outcomes() == [Outcome.DONE] and lines == ["the last word"]
+
+        await eventually(answered)
     await builder.close()
 
 

@@ -60,7 +60,7 @@ class NewConnection(BaseModel):
 
 
 class ConnectionChange(BaseModel):
-    """What shall change; `token: null` forgets the token."""
+    """What shall change; `token: null` forgets the token. An address on another host needs the token anew (or forgotten)."""
 
     clone_url: Url | None = None
     repository: str | None = Field(default=None, max_length=500)
@@ -176,12 +176,16 @@ async def get_connection(organization: Slug, name: Slug, caller: Asking, using: 
 
 @router.patch("/{name}")
 async def change_connection(organization: Slug, name: Slug, wanted: ConnectionChange, caller: Asking, unit: Within) -> Connection:
-    """Changes what is named."""
+    """Changes what is named. The stored token goes to no other host than it was given for: a change of host needs it again."""
     former = await _permitted(organization, name, caller, unit)
     said = wanted.model_dump(exclude_unset=True)
     token = said.pop("token", None)
     changes = {key: value for key, value in said.items() if value is not None}
     sealed = former.sealed_token
+    if sealed is not None and "token" not in wanted.model_fields_set:
+        for field, url in changes.items():
+            if field.endswith("_url") and _origin(url) != _origin(getattr(former, field)):
+                raise _token_needed(field, former)
     if "token" in wanted.model_fields_set:
         place = connections.token_of(name)
         sealed = None if token is None else await _seal(unit, organization, former.project, place, token)
@@ -228,6 +232,23 @@ async def _permitted(organization: str, name: str, caller: Asking, unit: Unit) -
     if found is None:
         raise not_found("connection", name)
     return found
+
+
+_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Where a request with the token goes: scheme, host and port (RFC 6454)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+
+
+def _token_needed(field: str, former: StoredConnection) -> Problem:
+    detail = (
+        f"{field} leads to another host than {getattr(former, field) or 'the one before'}, and the stored token is not sent there: "
+        "give the token anew with the address, or null to forget it."
+    )
+    return Problem(422, "token-needed", detail)
 
 
 async def _update(wanted: StoredConnection, caller: Asking, unit: Unit) -> Connection:

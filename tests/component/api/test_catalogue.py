@@ -191,6 +191,33 @@ async def test_a_connection_s_secret_is_shown_once_and_rotated(api: RunningApi) 
     assert not finished["rotating"]
 
 
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"clone_url": "https://evil.example/acme/todo.git"},
+        {"api_url": "https://evil.example"},
+        {"clone_url": "http://github.com/acme/todo.git"},
+        {"clone_url": "https://github.com:8443/acme/todo.git"},
+        {"clone_url": "https://github.com.evil.example/acme/todo.git", "api_url": "https://api.github.com"},
+    ],
+)
+async def test_a_connection_s_token_goes_to_no_other_host(api: RunningApi, moved: dict[str, str]) -> None:
+    """Whoever changes where a connection leads has to know its token: the stored one is not sent there."""
+    await api.with_todo()
+    clone_url = "https://github.com/acme/todo.git"
+    await api.made("/connections/main", name="hub", project="todo", forge="github", clone_url=clone_url, token="canary")
+    refused = await api.client.patch("/connections/main/hub", json=moved)
+    assert refused.status_code == 422
+    assert "token" in refused.json()["detail"]
+    kept = (await api.client.get("/connections/main/hub")).json()
+    assert (kept["clone_url"], kept["api_url"], kept["has_token"]) == (clone_url, "https://api.github.com", True)
+    same_host = await api.client.patch("/connections/main/hub", json={"clone_url": "https://GitHub.com:443/acme/other.git"})
+    assert same_host.json()["has_token"]
+    assert (await api.client.patch("/connections/main/hub", json=moved | {"token": None})).json()["has_token"] is False
+    assert (await api.client.patch("/connections/main/hub", json={"clone_url": clone_url})).status_code == 200
+    assert (await api.client.patch("/connections/main/hub", json=moved | {"token": "another"})).json()["has_token"]
+
+
 async def test_a_domain_belongs_to_one_service(api: RunningApi) -> None:
     """A second service is refused it, in any spelling; when the first gives it up it is free."""
     await api.with_todo()

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
-from services.api.access import Asking, caller_with, token_of
+from services.api.access import Asking, Caller, caller_with, token_of
 from services.api.dependencies import Parts, Using
 from services.api.live import news
 from services.api.projection import FINAL
@@ -17,14 +17,15 @@ from services.api.store import archive, logs
 from services.api.store.archive import Archived
 from services.api.store.logs import LogLine
 from shared.messages import Slug
+from shared.problems import Problem
 
 router = APIRouter(tags=["live"])
 
 PAGE = 500
 LAST_LINES_S = 0.4
 """How long the stream of an ended deployment waits for lines that come after its last event."""
-RECHECK_S = 60.0
-"""How often a long stream looks whether its token still holds."""
+RECHECK_S = 10.0
+"""How often a long stream looks whether its token and its reader's roles still hold."""
 
 LastEventId = Annotated[str, Header(description="Where to go on", max_length=60)]
 
@@ -57,11 +58,11 @@ class End(BaseModel):
 
 @router.get("/deployments/{deployment}/stream", response_class=EventSourceResponse)  # noqa: FAST003 -- Visible reads it
 async def stream_deployment(
-    visible: Visible, request: Request, using: Using, last_event_id: LastEventId = ""
+    visible: Visible, request: Request, caller: Asking, using: Using, last_event_id: LastEventId = ""
 ) -> AsyncIterator[ServerSentEvent]:
     """Its events (`event`) and log lines (`log`) from the start, or from Last-Event-ID; closes with `end`."""
     event_at, line_at = _positions(last_event_id)
-    tenure = _Tenure(request, using)
+    tenure = _Tenure(request, caller, using, visible)
     ended_since: float | None = None
     while await tenure.holds():
         ticket = using.wakeups.ticket()
@@ -102,12 +103,12 @@ async def stream_events(
 ) -> AsyncIterator[ServerSentEvent]:
     """Events of what you may see, from now on or from Last-Event-ID (a position of the archive; 0 is its start)."""
     at = int(last_event_id) if last_event_id.isdecimal() else await archive.newest_position(using.pool)
-    tenure = _Tenure(request, using)
+    tenure = _Tenure(request, caller, using)
     while await tenure.holds():
         ticket = using.wakeups.ticket()
         rows = await archive.events(
             using.pool,
-            scopes_of(caller),
+            scopes_of(tenure.caller),
             at,
             PAGE,
             organization=organization or "",
@@ -123,20 +124,34 @@ async def stream_events(
 
 
 class _Tenure:
-    """Whether the stream's token still holds: looked at now and then."""
+    """Whether the stream's reader may still read it: looked at now and then, since tokens end and roles are taken away."""
 
-    def __init__(self, request: Request, parts: Parts) -> None:
+    def __init__(self, request: Request, caller: Caller, parts: Parts, deployment: str | None = None) -> None:
+        self.caller = caller
+        """With the roles that they had when it was looked at last."""
         self._token = token_of(request)
         self._parts = parts
+        self._deployment = deployment
         self._checked = asyncio.get_running_loop().time()
 
     async def holds(self) -> bool:
-        """False once the token was revoked or has expired."""
+        """False once the token was revoked or has expired, or the right to see the stream's deployment (or anything at all) has gone."""
         now = asyncio.get_running_loop().time()
         if now - self._checked < RECHECK_S:
             return True
         self._checked = now
-        return await caller_with(self._token, self._parts) is not None
+        caller = await caller_with(self._token, self._parts)
+        if caller is None or not caller.resources:
+            return False
+        self.caller = caller
+        return self._deployment is None or await self._may_see(self._deployment)
+
+    async def _may_see(self, deployment: str) -> bool:
+        try:
+            await permitted(self.caller, "event.read", self._parts.pool, deployment)
+        except Problem:
+            return False
+        return True
 
 
 def _positions(last_event_id: str) -> tuple[int, int]:

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import httpx
+import pytest
 
+from services.api.resources import streams
 from shared.contracts.logs import LogLines
 from tests.component.api.running import RunningApi, published, service_bus
-from tests.component.api.story import rolled_back, successful
+from tests.component.api.story import Story, rolled_back, successful
 from tests.polling import eventually
 
 
@@ -103,3 +105,67 @@ async def test_the_stream_of_all_events_is_filtered(api: RunningApi, nats_url: s
 async def test_a_stream_of_nothing_known_is_404(api: RunningApi) -> None:
     """No stream is opened for a deployment that is not there."""
     assert (await api.client.get("/deployments/nothing/stream")).status_code == 404
+
+
+async def test_a_deployment_s_stream_ends_with_the_right_to_see_it(api: RunningApi, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role that is taken away is taken from streams that are open too, though the token still holds."""
+    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
+    story = successful()
+    await published(nats_url, *story.events[:6])
+    token = await api.person("viewer", "project/main/todo")
+
+    async def known() -> bool:
+        return (await api.client.get(f"/deployments/{story.deployment}")).status_code == 200
+
+    await eventually(known)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with api.client.stream("GET", f"/deployments/{story.deployment}/stream", headers=headers) as response:
+        events = read(response)
+        for _ in range(6):
+            await anext(events)
+        await _revoke(api, headers, "project/main/todo")
+        async with asyncio.timeout(10):
+            assert [sent async for sent in events] == []
+    assert (await api.client.get("/me", headers=headers)).status_code == 200
+
+
+async def test_the_stream_of_all_events_follows_the_roles_of_its_reader(
+    api: RunningApi, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a role has gone, what happens there is not told any more; what happens where another holds is. Without any it ends."""
+    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
+    headers = {"Authorization": f"Bearer {await api.person('viewer', 'project/main/todo')}"}
+    await _grant(api, headers, "project/main/other")
+    async with api.client.stream("GET", "/events/stream", headers=headers) as response:
+        events = read(response)
+
+        async def told_of_a_round() -> list[str]:
+            here, there = Story(project="todo"), Story(project="other")
+            here.created()
+            there.created()
+            publishing = asyncio.create_task(published(nats_url, *here.events, *there.events))
+            told = [json.loads((await anext(events)).data)["deployment"]]
+            while told[-1] != there.deployment:
+                told.append(json.loads((await anext(events)).data)["deployment"])
+            await publishing
+            return ["other" if deployment == there.deployment else "todo" for deployment in told]
+
+        async with asyncio.timeout(15):
+            assert await told_of_a_round() == ["todo", "other"]
+            await _revoke(api, headers, "project/main/todo")
+            while "todo" in await told_of_a_round():
+                pass
+            await _revoke(api, headers, "project/main/other")
+            assert [sent async for sent in events] == []
+
+
+async def _grant(api: RunningApi, headers: dict[str, str], resource: str) -> None:
+    person = (await api.client.get("/me", headers=headers)).json()["id"]
+    granted = await api.client.put(f"/people/{person}/roles", json={"role": "viewer", "resource": resource})
+    assert granted.status_code == 200, granted.text
+
+
+async def _revoke(api: RunningApi, headers: dict[str, str], resource: str) -> None:
+    person = (await api.client.get("/me", headers=headers)).json()["id"]
+    revoked = await api.client.delete(f"/people/{person}/roles", params={"resource": resource})
+    assert revoked.status_code < 300, revoked.text

@@ -32,6 +32,13 @@ async def create(pool: Pool, person: str, name: str, lasts: timedelta | None, by
     return token, plain
 
 
+async def list_tokens(pool: Pool, person: str, after: str, limit: int, by: str) -> list[Token]:
+    """A page of somebody's tokens, by id; revoked ones too. For oneself, or for whoever may make tokens for them."""
+    async with pool.acquire() as connection, connection.transaction():
+        _may(await acting(connection, by), "token.create", await existing(connection, person))
+        return await tokens.page(connection, person, after, limit)
+
+
 async def issue(connection: Connection, person: str, name: str, lasts: timedelta | None = None) -> tuple[Token, str]:
     """Makes a token in the caller's transaction, without asking whether somebody may."""
     plain = form.mint()

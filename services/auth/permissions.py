@@ -146,6 +146,8 @@ PERMISSIONS: dict[str, Permission] = {
     "log.read": _everywhere("read logs of {}", _V),
     "event.read": _everywhere("follow events of {}", _V),
     "deadletter.read": _everywhere("see dead letters of {}", _A),
+    "deadletter.retry": _everywhere("have dead letters of {} sent again", _A),
+    "deadletter.drop": _everywhere("drop dead letters of {}", _A),
     "repository.read": _everywhere("fetch the repository of {}", _V),
     "repository.push": _everywhere("push to the repository of {}", _D),
     "person.read": _everywhere("see people of {}", _V),

@@ -14,7 +14,7 @@ from grpc import aio
 from services.auth import accounts, credentials, decisions, errors, roles, wire
 from services.auth.credentials import Gate
 from services.auth.permissions import Grant, Resource, Role
-from services.auth.store import audit, tokens
+from services.auth.store import audit
 from services.auth.store.audit import Happening
 from shared.contracts.places import EnvironmentKind
 from shared.postgres import UNAVAILABLE, Pool
@@ -138,7 +138,7 @@ class Servicer(AuthServicer):
     @_answering
     async def ListTokens(self, request: pb.ListTokensRequest) -> pb.Tokens:
         limit = wire.page_size(request.limit)
-        found = await tokens.page(self._pool, request.person, request.after, limit + 1)
+        found = await credentials.list_tokens(self._pool, request.person, request.after, limit + 1, request.by)
         page, more = found[:limit], len(found) > limit
         return pb.Tokens(tokens=map(wire.token, page), next=page[-1].id if more else "")
 

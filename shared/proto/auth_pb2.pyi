@@ -448,19 +448,22 @@ class ListTokensRequest(_message.Message):
     PERSON_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
     person: _builtins.str
     after: _builtins.str
     limit: _builtins.int
+    by: _builtins.str
     def __init__(
         self,
         *,
         person: _builtins.str = ...,
         after: _builtins.str = ...,
         limit: _builtins.int = ...,
+        by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "person", b"person"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "by", b"by", "limit", b"limit", "person", b"person"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

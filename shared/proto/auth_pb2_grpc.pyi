@@ -49,6 +49,7 @@ class AuthStub:
     CreateToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateTokenRequest, _auth_pb2.CreatedToken]
     """The plain token is in this answer only."""
     ListTokens: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListTokensRequest, _auth_pb2.Tokens]
+    """`by` may see whose tokens they may make: their own, or as an admin in every organization that the person is in."""
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeTokenRequest, _auth_pb2.Empty]
     ListAudit: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListAuditRequest, _auth_pb2.AuditPage]
     Audit: _grpc.UnaryUnaryMultiCallable[_auth_pb2.AuditEntry, _auth_pb2.Empty]
@@ -75,6 +76,7 @@ class AuthAsyncStub(AuthStub):
     CreateToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateTokenRequest, _auth_pb2.CreatedToken]  # type: ignore[assignment]
     """The plain token is in this answer only."""
     ListTokens: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListTokensRequest, _auth_pb2.Tokens]  # type: ignore[assignment]
+    """`by` may see whose tokens they may make: their own, or as an admin in every organization that the person is in."""
     RevokeToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeTokenRequest, _auth_pb2.Empty]  # type: ignore[assignment]
     ListAudit: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListAuditRequest, _auth_pb2.AuditPage]  # type: ignore[assignment]
     Audit: _aio.UnaryUnaryMultiCallable[_auth_pb2.AuditEntry, _auth_pb2.Empty]  # type: ignore[assignment]
@@ -169,7 +171,8 @@ class AuthServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _auth_pb2.ListTokensRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_auth_pb2.Tokens, _abc.Awaitable[_auth_pb2.Tokens]]: ...
+    ) -> _typing.Union[_auth_pb2.Tokens, _abc.Awaitable[_auth_pb2.Tokens]]:
+        """`by` may see whose tokens they may make: their own, or as an admin in every organization that the person is in."""
 
     @_abc_1.abstractmethod
     def RevokeToken(

@@ -34,7 +34,7 @@ SELECT token.id AS token, person.id, person.name FROM tokens AS token JOIN peopl
 WHERE digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND removed_at IS NULL
 """
 _BY_ID = f"SELECT {_COLUMNS} FROM tokens WHERE id = $1"
-_PAGE = f"SELECT {_COLUMNS} FROM tokens WHERE ($1 = '' OR person = $1) AND id > $2 ORDER BY id LIMIT $3"
+_PAGE = f"SELECT {_COLUMNS} FROM tokens WHERE person = $1 AND id > $2 ORDER BY id LIMIT $3"
 _REVOKE = "UPDATE tokens SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL"
 _REVOKE_ALL = "UPDATE tokens SET revoked_at = now() WHERE person = $1 AND revoked_at IS NULL"
 _USED = """
@@ -85,7 +85,7 @@ async def by_id(connection: Reader, token: str) -> Token | None:
 
 
 async def page(connection: Reader, person: str, after: str, limit: int) -> list[Token]:
-    """The tokens of a person (empty: of everybody), by id from after `after`; revoked ones too."""
+    """The tokens of a person, by id from after `after`; revoked ones too."""
     return [Token(**row) for row in await connection.fetch(_PAGE, person, after, limit)]
 
 

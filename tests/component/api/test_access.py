@@ -64,6 +64,23 @@ async def test_somebody_with_a_role_in_one_environment_sees_that_one_only(api: R
     assert (production.status_code, nowhere.status_code) == (403, 403)
 
 
+async def test_an_admin_sees_tokens_only_of_people_who_are_theirs_to_manage(api: RunningApi) -> None:
+    """An admin of one organization learns nothing of the tokens of another's people: the rule is that of making tokens."""
+    await api.with_todo()
+    await api.made("/organizations", slug="other")
+    theirs = await api.person("admin", "organization/other")
+    async with as_(api, theirs) as admin:
+        own = (await admin.get("/me")).json()["id"]
+        mains = (await api.client.get("/me")).json()["id"]
+        assert len((await admin.get("/tokens")).json()["items"]) == 1
+        assert len((await admin.get("/tokens", params={"person": own})).json()["items"]) == 1
+        denied = await admin.get("/tokens", params={"person": mains})
+        assert denied.status_code == 403
+        assert "admin" in denied.json()["detail"]
+        assert (await admin.get("/tokens", params={"person": "nobody"})).status_code == 404
+    assert len((await api.client.get("/tokens", params={"person": own})).json()["items"]) == 1
+
+
 async def test_production_s_secrets_ask_for_more(api: RunningApi) -> None:
     """A deployer reveals those of staging, and neither production's nor the project's."""
     await api.with_todo()

@@ -33,7 +33,7 @@ async def test_a_token_is_its_persons_until_it_is_revoked(auth: RunningAuth) -> 
     subject = await auth.stub.Authenticate(pb.AuthenticateRequest(token=made.plain))
     assert (subject.id, subject.name, subject.token_id) == (ada, "Ada", made.token.id)
     assert [(grant.role, grant.resource) for grant in subject.grants] == [("deployer", "project/main/todo")]
-    listed = (await auth.stub.ListTokens(pb.ListTokensRequest(person=ada))).tokens
+    listed = (await auth.stub.ListTokens(pb.ListTokensRequest(person=ada, by=ada))).tokens
     assert [(token.name, token.prefix) for token in listed] == [("laptop", made.plain[:8])]
     assert made.plain not in str(listed)
     await auth.stub.RevokeToken(pb.RevokeTokenRequest(id=made.token.id, by=auth.admin.id))
@@ -64,11 +64,23 @@ async def test_nobody_makes_tokens_for_others_without_the_right(auth: RunningAut
     assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_nobody_sees_tokens_of_others_without_the_right(auth: RunningAuth) -> None:
+    """Neither a deployer nor who says nothing of themselves learns which tokens the admin has; the admin sees those of both."""
+    eve = await auth.person("Eve", ("deployer", "organization/main"))
+    for by, code in ((eve, grpc.StatusCode.PERMISSION_DENIED), ("", grpc.StatusCode.INVALID_ARGUMENT)):
+        with pytest.raises(aio.AioRpcError) as error:
+            await auth.stub.ListTokens(pb.ListTokensRequest(person=auth.admin.id, by=by))
+        assert error.value.code() is code
+    await auth.stub.CreateToken(pb.CreateTokenRequest(person=eve, name="x", by=eve))
+    listed = await auth.stub.ListTokens(pb.ListTokensRequest(person=eve, by=auth.admin.id))
+    assert [token.name for token in listed.tokens] == ["x"]
+
+
 async def test_last_use_is_written_a_little_later(auth: RunningAuth) -> None:
     """The list shows when a token was used last."""
 
     async def used() -> bool:
-        tokens = (await auth.stub.ListTokens(pb.ListTokensRequest(person=auth.admin.id))).tokens
+        tokens = (await auth.stub.ListTokens(pb.ListTokensRequest(person=auth.admin.id, by=auth.admin.id))).tokens
         return bool(tokens[0].last_used_at)
 
     await eventually(used, within=WRITE_USED_S + 5)

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from prometheus_client.metrics import MetricWrapperBase
 
+from services.api import telling as api_telling
 from services.builder import admission, building
 from services.coordinator import telling
 from services.notifier import sender
@@ -21,6 +22,7 @@ _MODULES: tuple[tuple[str, ModuleType], ...] = (
     ("builder", admission),
     ("builder", building),
     ("notifier", sender),
+    ("api", api_telling),
 )
 _HEAD = """# Metrics
 

@@ -1,6 +1,7 @@
 """The connection to NATS: JetStream for what must not be lost, core NATS for beats and cancels, where a loss is harmless."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -37,10 +38,12 @@ class ConnectionLost(RuntimeError):
 class Bus:
     """One service's connection. Reconnects without limit; `closed` is set when nats-py gave up all the same."""
 
-    def __init__(self, client: Client, user: str) -> None:
+    def __init__(self, client: Client, user: str, secret: bytes = b"") -> None:
         self.nc = client
         self.js: JetStreamContext = client.jetstream(timeout=5)
         self.user = user
+        self.secret = secret
+        """Known to this service alone, and the same in all its replicas."""
         self.closed = asyncio.Event()
         self.disconnected_at: float | None = None
         self._closing = False
@@ -50,7 +53,7 @@ class Bus:
     async def connect(cls, settings: ServiceSettings, user: str) -> "Bus":
         """Connects as the service's user; raises `OSError` or `nats.errors.Error` where the server is away or says no."""
         client = Client()
-        bus = cls(client, user)
+        bus = cls(client, user, hashlib.sha256(b"slipway " + settings.nats_password.get_secret_value().encode()).digest())
         await client.connect(
             settings.nats_url,
             name=f"slipway-{user}",

@@ -13,13 +13,12 @@ import structlog
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.errors import FetchTimeoutError
-from pydantic import ValidationError
 
 from shared import bus as bus_module
 from shared import postgres
 from shared.bus import Bus
-from shared.contracts.facts import UnknownFact
-from shared.telemetry import DEAD, HANDLED, HANDLING_SECONDS, REDELIVERED
+from shared.letters import Delivered, as_it_came, bury, delivered
+from shared.telemetry import HANDLED, HANDLING_SECONDS, REDELIVERED
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -141,7 +140,7 @@ class _Reader(Generic[T]):
                 raise
             if item.tries >= TRIES:
                 log.exception("message given up", durable=self._durable, subject=item.subject)
-                await self._bury(message, error)
+                await self._bury(message, delivered(self._bus, self._durable, message), error)
             else:
                 log.exception("message failed", durable=self._durable, subject=item.subject, tries=item.tries)
                 HANDLED.labels(self._durable, "failed").inc()
@@ -159,32 +158,20 @@ class _Reader(Generic[T]):
         tries = message.metadata.num_delivered
         if tries > 1:
             REDELIVERED.labels(self._durable).inc()
-        headers = dict(message.headers or {})
+            log.info("message came again", durable=self._durable, subject=message.subject, tries=tries)
+        came = as_it_came(self._durable, message)
         try:
-            return Received(self._decode(message.subject, headers, message.data), headers, message.subject, tries)
-        except (ValidationError, UnknownFact, ValueError) as error:
-            await self._bury(message, error)
+            came = delivered(self._bus, self._durable, message)
+            return Received(self._decode(came.subject, dict(came.headers), message.data), dict(came.headers), came.subject, tries)
+        except ValueError as error:
+            await self._bury(message, came, error)
             return None
 
-    async def _bury(self, message: Msg, error: Exception) -> None:
-        await bury(self._bus, self._durable, message.subject, dict(message.headers or {}), message.data, error)
+    async def _bury(self, message: Msg, came: Delivered, error: Exception) -> None:
+        await bury(self._bus, came, error)
         await message.term()
-        DEAD.labels(self._durable).inc()
 
 
 def is_outage(error: Exception) -> bool:
     """Whether it says that infrastructure is away. A `ValueError` never does: it is the message's own fault, whatever else it is by class."""
     return isinstance(error, UNAVAILABLE) and not isinstance(error, ValueError)
-
-
-async def bury(bus: Bus, durable: str, subject: str, headers: dict[str, str], body: bytes, error: BaseException) -> None:
-    """Publishes a message to DEADLETTERS with where it came from and why it was given up."""
-    kept = {name: value for name, value in headers.items() if not name.startswith("Nats-")}
-    letter = kept | {
-        "slipway-subject": subject,
-        "slipway-durable": durable,
-        "slipway-error": type(error).__name__,
-        "slipway-reason": " ".join(str(error).split())[:500].encode("ascii", "backslashreplace").decode(),
-    }
-    await bus.publish_raw(f"slipway.dead.{bus.user}", body, letter)
-    log.error("dead letter", durable=durable, subject=subject, error=repr(error))

@@ -28,7 +28,7 @@ from shared.contracts.requests import Request
 from shared.contracts.steps import STEP_KINDS, command_subject
 from shared.messages import Message
 from shared.postgres import Connection
-from shared.telemetry import PUBLISHED, UNSENT, UNSENT_AGE, trace_headers
+from shared.telemetry import DEAD, PUBLISHED, UNSENT, UNSENT_AGE, trace_headers
 
 log = structlog.get_logger()
 
@@ -237,6 +237,7 @@ class Relay:
         log.error("message too large", schema=self._schema, subject=row["subject"], error=str(error))
         letter = {"slipway-subject": row["subject"], "slipway-error": type(error).__name__, "slipway-reason": str(error)}
         await self._bus.publish_raw(f"slipway.dead.{self._bus.user}", b"", json.loads(row["headers"]) | letter)
+        DEAD.labels(f"{self._schema}-outbox").inc()
 
     async def _remember(self, connection: Connection) -> None:
         """Notes that all is well until now, so that a later loss is told from what was safe before; and forgets what is old."""

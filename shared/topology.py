@@ -25,8 +25,33 @@ ACK_WAIT_S = 15.0
 """A worker says `in_progress` well within this; after it a command is given to another."""
 
 
+AGAIN = "slipway.again"
+"""Where dead letters come again: `slipway.again.<stream>.<durable>.<letter>`, in the stream, for that durable alone."""
+
+
+def again_subject(stream: str, durable: str, letter: str) -> str:
+    """The subject of a dead letter that comes again. One a letter: COMMANDS holds one message a subject."""
+    return f"{AGAIN}.{stream}.{durable}.{letter}"
+
+
+def is_again(subject: str) -> bool:
+    """Whether a message on this subject is a dead letter that comes again."""
+    return subject.startswith(f"{AGAIN}.")
+
+
 def streams() -> tuple[StreamConfig, ...]:
-    """Every stream, as DESIGN's table has it."""
+    """Every stream, as DESIGN's table has it; those that a service reads also take what it gave up and is to take again."""
+    return tuple(_with_again(stream) if stream.name in _COMES_AGAIN else stream for stream in _streams())
+
+
+_COMES_AGAIN = ("CHANGES", "REQUESTS", "COMMANDS", "RESULTS", "EVENTS", "LOGS")
+
+
+def _with_again(stream: StreamConfig) -> StreamConfig:
+    return stream.evolve(subjects=[*(stream.subjects or ()), f"{AGAIN}.{stream.name}.>"])
+
+
+def _streams() -> tuple[StreamConfig, ...]:
     work_queue = RetentionPolicy.WORK_QUEUE
     return (
         StreamConfig(name="CHANGES", subjects=["slipway.chg.>"], retention=work_queue),
@@ -70,7 +95,7 @@ class Durable:
             ack_wait=ACK_WAIT_S,
             max_deliver=-1,
             max_ack_pending=self.max_ack_pending,
-            filter_subjects=list(self.filters),
+            filter_subjects=[*self.filters, *((again_subject(self.stream, self.name, ">"),) if self.stream in _COMES_AGAIN else ())],
         )
 
 
@@ -159,6 +184,7 @@ _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
     "api": (
         "slipway.req.>",
         "slipway.evt.>",
+        f"{AGAIN}.>",  # worth nothing without the seal of the service that gave it up
         "$JS.API.CONSUMER.CREATE.EVENTS.>",
         "$JS.API.CONSUMER.CREATE.LOGS.>",
     ),
@@ -176,7 +202,7 @@ _STREAMS_PUBLISHED: dict[str, tuple[str, ...]] = {
     "builder": ("RESULTS", "LOGS"),
     "deployer": ("RESULTS", "LOGS"),
     "notifier": ("CDEVENTS", "EVENTS"),
-    "api": ("REQUESTS", "EVENTS", "LOGS"),
+    "api": _COMES_AGAIN,
 }
 
 

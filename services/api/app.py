@@ -1,6 +1,7 @@
 """The process of api: HTTP, the gRPC service Catalogue, and the readers of events, logs and dead letters."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from services.api import background, first_start
 from services.api.adapters.auth import Auth
@@ -11,6 +12,7 @@ from services.api.http import build
 from services.api.live import Wakeups
 from services.api.safe import Safe
 from services.api.settings import Settings
+from services.api.telling import measure_letters
 from shared import clone_credentials
 from shared.consumer import consume
 from shared.health import serve
@@ -64,7 +66,8 @@ async def parts_for(settings: Settings, process: Process) -> Parts:
 def start_readers(process: Process, parts: Parts) -> None:
     """The relay of the outbox, and one reader a durable."""
     bus, dsn = process.bus, parts.settings.postgres_dsn.get_secret_value()
-    archive = Archive(parts.pool, parts.outbox, parts.wakeups)
+    archive = Archive(parts.pool, parts.outbox, parts.wakeups, parts.settings.organization)
+    process.measure(partial(measure_letters, parts.pool))
     process.spawn("relay", Relay(bus, dsn, "api", parts.outbox).run())
     process.spawn("events", consume(bus, "EVENTS", "api-events", decode_event, archive.take_events, batch=200))
     process.spawn("logs", consume(bus, "LOGS", "api-logs", decode_lines, archive.take_lines, batch=200))

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from services.api.concealing import in_addresses
 from services.api.live import Wakeups
 from services.api.projection import fold
-from services.api.store import archive, forgotten, logs, places, requests
+from services.api.store import archive, forgotten, letters, logs, places, requests
 from shared.consumer import Received
 from shared.contracts.events import (
     CatalogueChanged,
@@ -14,7 +15,9 @@ from shared.contracts.events import (
     DeploymentSucceeded,
     DeploymentUnstuck,
     Event,
+    MessageGivenUp,
     RequestRefused,
+    fact_name_parts,
 )
 from shared.contracts.facts import DeploymentApproved, DeploymentDenied, UnknownFact
 from shared.contracts.logs import LogLines
@@ -46,9 +49,10 @@ def decode_letter(_subject: str, _headers: dict[str, str], body: bytes) -> str:
 class Archive:
     """Stores what comes; idempotent: an event, a line or a letter that is there already changes nothing."""
 
-    def __init__(self, pool: Pool, outbox: Outbox, wakeups: Wakeups) -> None:
+    def __init__(self, pool: Pool, outbox: Outbox, wakeups: Wakeups, organization: str) -> None:
         self._pool = pool
         self._outbox = outbox
+        self._organization = organization
         self._wakeups = wakeups
 
     async def take_events(self, received: Sequence[Received[Event]]) -> None:
@@ -71,10 +75,28 @@ class Archive:
         self._wakeups.wake()
 
     async def take_letters(self, received: Sequence[Received[str]]) -> None:
-        """Keeps dead letters."""
+        """Keeps dead letters, and tells the first organization of them."""
         async with self._pool.acquire() as connection, connection.transaction():
-            for item in received:
-                await logs.add_letter(connection, item.subject.rpartition(".")[2], item.headers, item.message)
+            told = [event for item in received if (event := await self._keep_letter(connection, item)) is not None]
+            await self._outbox.add(connection, told)
+        self._outbox.wake()
+
+    async def _keep_letter(self, connection: Connection, item: Received[str]) -> Event | None:
+        service = item.subject.rpartition(".")[2]
+        kept = await letters.add(connection, service, item.headers, item.message)
+        if kept is None or kept.state != "dead":
+            return None
+        letter = await letters.get(connection, kept.position)
+        assert letter is not None
+        # An event about one that was an event about a letter would be the next one, without end.
+        if letter.subject.endswith(f".{fact_name_parts(MessageGivenUp.__name__)}"):
+            return None
+        if not await letters.to_be_told(connection, letter.position, letter.durable):
+            return None
+        fact = MessageGivenUp(
+            letter=letter.position, service=service, reader=letter.durable, subject=letter.subject, reason=in_addresses(letter.reason)
+        )
+        return Event.of(fact, self._organization)
 
     async def _forget_removed(self, connection: Connection, fresh: Sequence[Event]) -> None:
         """The catalogue's entry of an environment goes when its removal has succeeded."""

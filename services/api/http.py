@@ -18,6 +18,7 @@ from services.api.resources import (
     deployments,
     environments,
     events,
+    letters,
     organizations,
     people,
     projects,
@@ -128,6 +129,7 @@ def _rest() -> APIRouter:
         people,
         tokens,
         audit,
+        letters,
     ):
         router.include_router(module.router)
     return router

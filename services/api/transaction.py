@@ -21,6 +21,7 @@ from services.api.store import audit, idempotency
 from services.api.store.idempotency import Answer
 from shared.contracts.events import CatalogueChanged, Event
 from shared.messages import Message, new_id
+from shared.outbox import Outgoing
 from shared.postgres import Connection, Pool
 from shared.problems import Problem
 
@@ -106,6 +107,10 @@ class Unit:
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         sealed = self.parts.safe.seal_answer(f"answer/{key.subject}", bytes(response.body))
         await idempotency.store(self.connection, key.subject, key.key, response.status_code, sealed, json.dumps(headers))
+
+    async def send_as(self, message: Outgoing) -> None:
+        """Publishes a message that says itself where it goes, when the transaction commits."""
+        await self.parts.outbox.add(self.connection, [message])
 
     async def send(self, *messages: Message) -> None:
         """Publishes the messages when the transaction commits."""

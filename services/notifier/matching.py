@@ -13,8 +13,9 @@ ENDS = (
     "deployment.cancelled",
     "deployment.superseded",
     "deployment.stuck",
+    "message.given_up",
 )
-"""What a channel hears of that names no events: how each deployment ended."""
+"""What a channel hears of that names no events: how each deployment ended, and what the platform itself gave up."""
 OWN = "notification"
 """Attempts to tell something are events too; telling of them would never end."""
 

@@ -74,6 +74,8 @@ def _told(event: Event) -> tuple[str, list[str], Tone]:  # noqa: C901, PLR0911 -
             return "was superseded by a newer one", [fact.reason], Tone.PLAIN
         case e.DeploymentStuck():
             return "is stuck: an undo keeps failing", [fact.failure.message, f"slipway explain {event.deployment}"], Tone.BAD
+        case e.MessageGivenUp():
+            return f"has a dead letter of {fact.service}", [fact.reason, f"slipway deadletters show {fact.letter}"], Tone.BAD
         case e.StepFailed():
             return f"{fact.title or _plain_name(event.name)} failed", _why(fact.failure), Tone.BAD
         case _:

@@ -301,3 +301,16 @@ class NotificationAttempted(Fact):
     status: int | None = None
     error: str = ""
     next_attempt_at: str | None = None
+
+
+# The platform's own
+
+
+class MessageGivenUp(Fact):
+    """A service gave a message up: a dead letter, which waits for a person (`slipway deadletters`)."""
+
+    letter: int
+    service: str
+    reader: str = Field(default="", description="The durable consumer whose reader gave it up; empty where it was never sent")
+    subject: str = Field(default="", description="Where the message came")
+    reason: str = ""

@@ -1,4 +1,4 @@
-"""The audit log (auth keeps it), and letters that no service could handle."""
+"""The audit log. Auth keeps it."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -6,8 +6,6 @@ from pydantic import BaseModel
 from services.api.access import Asking, of_organization
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
-from services.api.store import logs
-from services.api.store.logs import DeadLetter
 from shared.messages import Slug
 from shared.proto import auth_pb2 as pb
 from shared.rpc import CALL_S
@@ -48,11 +46,3 @@ async def list_audit(organization: Slug, window: Paged, caller: Asking, using: U
         for entry in found.entries
     ]
     return Page(items=entries, next=found.next or None)
-
-
-@router.get("/deadletters")
-async def list_dead_letters(window: Paged, caller: Asking, using: Using) -> Page[DeadLetter]:
-    """Messages that a service gave up, with the reason, the oldest first."""
-    await caller.may("deadletter.read", of_organization(using.settings.organization))
-    rows = await logs.letters(using.pool, window.position, window.fetch)
-    return Page.of(rows, window, lambda row: row.position)

@@ -1,7 +1,5 @@
-"""Log lines of steps, and letters that could not be delivered."""
+"""Log lines of steps."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,14 +30,6 @@ SELECT * FROM (
 ) tail ORDER BY position
 """
 _PRUNE = "DELETE FROM log_lines WHERE time < now() - make_interval(days => $1)"
-_ADD_LETTER = """
-INSERT INTO dead_letters (fingerprint, service, subject, reason, headers, body) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT DO NOTHING
-"""
-_LETTERS = """
-SELECT position, service, subject, reason, headers, body, received_at FROM dead_letters
-WHERE position > $1 ORDER BY position LIMIT $2
-"""
 
 
 @dataclass(frozen=True)
@@ -53,19 +43,6 @@ class LogLine:
     number: int
     time: datetime
     text: str
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A message that a service gave up, with the reason."""
-
-    position: int
-    service: str
-    subject: str
-    reason: str
-    headers: dict[str, str]
-    body: str
-    received_at: datetime
 
 
 async def add(connection: Connection, batches: Sequence[LogLines]) -> None:
@@ -103,18 +80,3 @@ async def tail(reads: Reads, deployment: str, step: str, limit: int) -> Sequence
 async def prune(connection: Connection, days: int) -> None:
     """Forgets old lines."""
     await connection.execute(_PRUNE, days)
-
-
-async def add_letter(connection: Connection, service: str, headers: dict[str, str], body: str) -> None:
-    """Keeps a dead letter, once."""
-    subject = headers.get("slipway-subject", "")
-    reason = ": ".join(part for part in (headers.get("slipway-error"), headers.get("slipway-reason")) if part)
-    as_json = json.dumps(headers, sort_keys=True)
-    fingerprint = hashlib.sha256(f"{service}\n{as_json}\n{body}".encode()).hexdigest()
-    await connection.execute(_ADD_LETTER, fingerprint, service, subject, reason, as_json, body)
-
-
-async def letters(reads: Reads, after: int, limit: int) -> Sequence[DeadLetter]:
-    """Dead letters in the order in which they came."""
-    rows = await reads.fetch(_LETTERS, after, limit)
-    return [DeadLetter(**dict(row) | {"headers": json.loads(row["headers"])}) for row in rows]

@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from services.api.rebuild import rebuild
-from shared.consumer import bury
 from shared.contracts.events import (
     CompensationStarted,
     DeploymentCancelled,
@@ -19,6 +18,7 @@ from shared.contracts.facts import DeploymentApproved, DeploymentDenied, Fact
 from shared.contracts.logs import LogLines
 from shared.contracts.releases import ReleaseKind
 from shared.contracts.requests import DeployRequested
+from shared.letters import Delivered, bury
 from shared.messages import new_id
 from tests.component.api.running import RunningApi, fetched, published, service_bus
 from tests.component.api.story import COMMIT, Story, rolled_back, successful
@@ -210,7 +210,7 @@ async def test_attempts_and_dead_letters_are_shown(api: RunningApi, nats_url: st
     async with service_bus(nats_url, "notifier") as bus:
         event = Event.of(attempt, "main")
         await bus.publish(event.subject, event)
-        await bury(bus, "notifier-events", "slipway.evt.x", {}, b"\xff{", ValueError("not JSON"))
+        await bury(bus, Delivered("EVENTS", "notifier-events", "slipway.evt.x", {}, b"\xff{"), ValueError("not JSON"))
 
     async def shown() -> bool:
         attempts = (await api.client.get("/events/attempts/main", params={"channel": "chat"})).json()["items"]

@@ -72,7 +72,10 @@ class Issued:
 def prepare(home: Home, services: tuple[str, ...]) -> None:
     """All keys and certificates of a home: what is missing or nears its end is made, the rest is kept."""
     control_plane = _authority(home.tls / "ca.pem", home.tls / "ca.key", "Slipway control plane")
-    _authority(home.ca / "ca.pem", home.ca / "ca.key", f"Slipway local CA ({home.instance})")
+    local = _authority(home.ca / "ca.pem", home.ca / "ca.key", f"Slipway local CA ({home.instance})")
+    certificate, key = home.default_certificate
+    if not _is_good(certificate, key, local):
+        local.issue("no-such-application.localhost").write(certificate, key)
     for service in services:
         certificate, key = home.tls / f"{service}.pem", home.tls / f"{service}.key"
         if not _is_good(certificate, key, control_plane):

@@ -78,6 +78,7 @@ class DataPlane:
         image = await asyncio.to_thread(load, "traefik", engine=self.docker_host)
         doors = traefik.Doors(self.settings.http, self.settings.web_port, self.settings.https_port, self.traefik_api_port)
         container = traefik.prepare(self.home, doors, image)
+        traefik.place_default_certificate(self.home)
         traefik.route_platform(self.home.traefik / "dynamic", self.webhooks, self.api)
         changed = await containers.ensure(docker, container)
         await _until_it_answers(docker, container.name, self.traefik_api_port, "/api/http/services/platform-api@file", self.api)

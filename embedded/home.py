@@ -60,6 +60,11 @@ class Home:
         return self.path / "ca"
 
     @property
+    def default_certificate(self) -> tuple[Path, Path]:
+        """Certificate and key that answer for names which no application has."""
+        return self.ca / "default.pem", self.ca / "default.key"
+
+    @property
     def logs(self) -> Path:
         """One log a process, kept below 10 MB each."""
         return self.path / "logs"

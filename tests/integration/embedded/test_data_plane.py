@@ -324,6 +324,17 @@ async def test_a_placed_certificate_is_served(plane: tuple[DataPlane, Web], home
     assert folder.stat().st_mode & 0o007 == 0
 
 
+@pytest.mark.usefixtures("plane")
+async def test_names_that_no_application_has_are_answered_with_our_certificate(home: Home, settings: Settings) -> None:
+    """Traefik's own would be made anew, with its key, at every change of any route."""
+    ours = x509.load_pem_x509_certificate(home.default_certificate[0].read_bytes())
+
+    async def served() -> bool:
+        return await _served_certificate(settings.https_port, "nobody.localhost") == ours
+
+    await eventually(served)
+
+
 async def _served_certificate(port: int, name: str) -> x509.Certificate:
     import socket
 

@@ -7,7 +7,7 @@ import httpx
 
 from shared.participant import StepFailure, Unavailable
 
-_EVERY_S = 0.01
+_EVERY_S = 0.003
 _PATIENCE_S = 10.0
 
 

@@ -19,16 +19,20 @@ HEADERS_LIMIT = 32 * 1024
 
 @dataclass(frozen=True)
 class Call:
-    """One request to git: the path below the root, the environment, and what to do when the client leaves."""
+    """One request to git: the path below the root, the query, the environment, and what to do when the client leaves.
+
+    The query is ours: the client's own might mean another service to git than to whoever checked it.
+    """
 
     path: str
+    query: str
     environment: Mapping[str, str]
     left: Callable[[], None]
 
 
 async def serve(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers the request with what git says. A client that leaves stops nothing: what it has sent completely is carried out."""
-    process = await spawn("git", "http-backend", env={**call.environment, **_cgi(call.path, scope)}, stdin=PIPE, limit=CHUNK)
+    process = await spawn("git", "http-backend", env={**call.environment, **_cgi(call, scope)}, stdin=PIPE, limit=CHUNK)
     feeder = asyncio.create_task(_feed(process, receive, call.left))
     complaints = asyncio.create_task(_complaints(process))
     try:
@@ -41,7 +45,7 @@ async def serve(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
             process.close()
 
 
-def _cgi(path: str, scope: Scope) -> dict[str, str]:
+def _cgi(call: Call, scope: Scope) -> dict[str, str]:
     """Without CONTENT_LENGTH: where a body ends early, git would read on for ever with all of a processor. Its end says enough."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     wanted = {
@@ -55,8 +59,8 @@ def _cgi(path: str, scope: Scope) -> dict[str, str]:
     return {
         "GIT_HTTP_EXPORT_ALL": "1",
         "REQUEST_METHOD": scope["method"],
-        "PATH_INFO": path,
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "PATH_INFO": call.path,
+        "QUERY_STRING": call.query,
         "REMOTE_ADDR": (scope.get("client") or ("",))[0],
         **given,
     }

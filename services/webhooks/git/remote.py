@@ -16,6 +16,7 @@ from services.webhooks.requests import headers_of
 AT_ONCE = 24
 """Requests that git works on at the same time; a pusher who only listens to the pipeline counts too."""
 _PATH = re.compile(r"/git/(?P<org>[^/]+)/(?P<project>[^/]+?)(?:\.git)?/(?P<what>info/refs|git-upload-pack|git-receive-pack)")
+RECEIVE = "/git-receive-pack"
 _SERVICES = ("git-upload-pack", "git-receive-pack")
 
 
@@ -43,11 +44,11 @@ class Remote:
             )
             return
         async with self._slots:
-            if path == "/git-receive-pack":
+            if path == RECEIVE:
                 await self._push(repository, visitor, scope, receive, send)
             else:
                 environment = self._repositories.environment({"GIT_PROJECT_ROOT": str(repository.path)} | _remote_user(visitor))
-                await serve(Call(path, environment, left=lambda: None), scope, receive, send)
+                await serve(Call(path, _query(path, service), environment, left=lambda: None), scope, receive, send)
 
     def _asked(self, scope: Scope) -> tuple[Repository, str, str]:
         """Repository, service, and the path below the repository; raises `Refused`."""
@@ -56,7 +57,8 @@ class Remote:
             raise Refused(404, "The address of a repository here is /git/<organization>/<project>.git")
         what = match["what"]
         if what == "info/refs":
-            service, method = parse_qs(scope["query_string"].decode("latin-1")).get("service", [""])[0], "GET"
+            named = parse_qs(scope["query_string"].decode("latin-1")).get("service", [])
+            service, method = named[0] if len(named) == 1 else "", "GET"
         else:
             service, method = what, "POST"
         if service not in _SERVICES or scope["method"] != method:
@@ -69,8 +71,12 @@ class Remote:
     async def _push(self, repository: Repository, visitor: Visitor, scope: Scope, receive: Receive, send: Send) -> None:
         with self._pushes.session(repository, visitor) as session:
             more = {"GIT_PROJECT_ROOT": str(repository.path)} | self._pushes.environment(session)
-            call = Call("/git-receive-pack", self._repositories.environment(more), left=session.gone.set)
+            call = Call(RECEIVE, "", self._repositories.environment(more), left=session.gone.set)
             await serve(call, scope, receive, send)
+
+
+def _query(path: str, service: str) -> str:
+    return f"service={service}" if path == "/info/refs" else ""
 
 
 def _remote_user(visitor: Visitor) -> dict[str, str]:

@@ -278,6 +278,29 @@ async def test_only_gits_own_protocol_is_served(webhooks: Webhooks) -> None:
     assert (await webhooks.http.get("/git/main/todo.git/info/refs?service=git-upload-pack")).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "service=git-upload-pack&service=git-receive-pack",
+        "service=git-receive-pack&service=git-upload-pack",
+        "service=git-upload-pack&%73ervice=git-receive-pack",
+        "service=git-upload-pack;service=git-receive-pack",
+    ],
+)
+async def test_the_service_that_was_checked_is_the_one_that_runs(webhooks: Webhooks, query: str) -> None:
+    """A query that names two services is refused: git would take the last, and a reader is no pusher."""
+    answer = await webhooks.http.get(f"/git/main/todo.git/info/refs?{query}", auth=("git", READER))
+    assert answer.status_code == 403
+    assert "receive-pack" not in answer.headers.get("content-type", "")
+
+
+async def test_git_hears_nothing_of_a_query_but_the_service(webhooks: Webhooks) -> None:
+    """What else a client writes there is not passed on."""
+    query = "service=git-upload-pack&x=1&service%00=git-receive-pack"
+    answer = await webhooks.http.get(f"/git/main/todo.git/info/refs?{query}", auth=("git", READER))
+    assert answer.headers["content-type"] == "application/x-git-upload-pack-advertisement"
+
+
 async def test_a_restart_of_slipway_ends_the_telling_with_a_word(running: Running, copy: WorkingCopy) -> None:
     """The pusher hears that what was begun goes on, and git ends well."""
     async with running() as webhooks:

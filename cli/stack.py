@@ -129,6 +129,9 @@ def _draw(found: "Status") -> None:
         containers.add_row(mark, container.name, container.role, container.status)
     if found.containers:
         out.print(containers)
+    for seen in found.attention:
+        out.print(Text.assemble(("! ", "bold yellow"), seen.what))
+        out.print(Text(f"  → {seen.remedy}"))
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ import http.client
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 import psutil
 
 from embedded import engine, lock
+from embedded.attention import Attention, attention
 from embedded.home import Home
 from embedded.settings import Settings
 
@@ -55,6 +57,8 @@ class Status:
     engine: str | None
     processes: tuple[ProcessStatus, ...]
     containers: tuple[ContainerStatus, ...]
+    attention: tuple[Attention, ...]
+    """What a person should see to."""
 
 
 def status(settings: Settings) -> Status:
@@ -73,13 +77,13 @@ def status(settings: Settings) -> Status:
         engine=None if found is None else f"Docker {found.version} at {found.host}",
         processes=processes,
         containers=_containers(found.host, instance) if found is not None and instance else (),
+        attention=() if running is None else attention(_health_ports(_known(home))),
     )
 
 
 def _processes(home: Home, supervisor: int) -> tuple[ProcessStatus, ...]:
-    file = home.run / "processes.json"
-    known = json.loads(file.read_text()) if file.exists() else []
-    ready = _ready({child["name"]: child["health_port"] for child in known if child["health_port"]})
+    known = _known(home)
+    ready = _ready(_health_ports(known))
     own = ProcessStatus("supervisor", supervisor, "running", bool(known), 0, _memory_mb(supervisor, deep=False), "")
     children = [
         ProcessStatus(
@@ -94,6 +98,17 @@ def _processes(home: Home, supervisor: int) -> tuple[ProcessStatus, ...]:
         for child in known
     ]
     return (own, *children)
+
+
+def _known(home: Home) -> list[dict[str, Any]]:
+    """What the supervisor has written of its children."""
+    file = home.run / "processes.json"
+    found: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
+    return found
+
+
+def _health_ports(known: list[dict[str, Any]]) -> dict[str, int]:
+    return {child["name"]: child["health_port"] for child in known if child["health_port"]}
 
 
 def _ready(ports: dict[str, int]) -> dict[str, bool]:

@@ -10,12 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from services.api.access import COOKIE, Caller, caller_with
+from services.api.access import COOKIE, Caller, caller_with, of_organization
 from services.api.console import views
 from services.api.dependencies import Using, parts_of
 from services.api.projection import FINAL, Deployment
 from services.api.resources.deployments import permitted, scopes_of
-from services.api.store import archive, logs
+from services.api.store import archive, letters, logs
 from shared.messages import Slug
 from shared.problems import Problem
 
@@ -108,7 +108,9 @@ async def projects_page(caller: Reader, using: Using) -> Response:
     """Projects with their environments, and what runs there."""
     projects = await views.projects(using.pool, caller)
     recent = await archive.deployments(using.pool, scopes_of(caller), "", 8)
-    return _page("projects.html", caller=caller, projects=projects, recent=recent)
+    ours = of_organization(using.settings.organization) in caller.resources
+    waiting = await letters.waiting(using.pool) if ours else 0
+    return _page("projects.html", caller=caller, projects=projects, recent=recent, letters=waiting)
 
 
 @router.get("/deployments")

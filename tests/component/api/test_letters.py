@@ -248,6 +248,11 @@ async def test_people_are_told_once_of_many(api: RunningApi, nats_url: str) -> N
     await eventually(told)
     metrics = (await api.client.get(f"{api.url}/metrics")).text
     assert "slipway_dead_letters_waiting 5.0" in metrics
+    home = await api.client.get(f"{api.url}/", headers={"Cookie": f"slipway_token={api.token}"})
+    assert "5 messages were given up" in home.text
+    await api.with_todo()
+    viewer = await api.person("viewer", "project/main/todo")
+    assert "given up" not in (await api.client.get(f"{api.url}/", headers={"Cookie": f"slipway_token={viewer}"})).text
 
 
 async def test_a_letter_with_anything_in_it_is_kept(api: RunningApi, nats_url: str) -> None:

@@ -1,0 +1,66 @@
+"""What a timer means: the next attempt is due, nobody took a command, its worker went silent, or the step's time is over."""
+
+from services.coordinator import answers, compensation
+from services.coordinator.inputs import Tick
+from services.coordinator.move import Move
+from services.coordinator.saga import DeploymentState, Step, StepState
+from shared.contracts.answers import Failure
+from shared.contracts.commands import Direction
+
+
+def tick(move: Move, tick: Tick) -> None:
+    """Every timer of the deployment that is due."""
+    saga = move.saga
+    if saga.state is DeploymentState.WAITING and saga.waits_until is not None and saga.waits_until <= move.now:
+        saga.failure = Failure(code="approval timed out", message="nobody decided in time")
+        move.end(DeploymentState.DENIED, reason="nobody approved it in time")
+        return
+    for step in list(saga.steps.values()):
+        if saga.state.final:
+            return
+        _hear(step, tick)
+        due = step.due(move.limits.silence)
+        if due is not None and due <= move.now:
+            _time_is_over(move, step, tick)
+
+
+def _hear(step: Step, tick: Tick) -> None:
+    """Beats count, and silence only since the coordinator itself is connected."""
+    heard = tick.heard.get(step.name)
+    if step.accepted and step.beat_at is not None:
+        step.beat_at = max(step.beat_at, tick.connected_since, heard or step.beat_at)
+
+
+def _time_is_over(move: Move, step: Step, tick: Tick) -> None:
+    compensating = move.saga.state in {DeploymentState.COMPENSATING, DeploymentState.STUCK}
+    if step.state is StepState.UNDOING:
+        compensation.undo_time_is_over(move, step, tick)
+    elif step.retry_at is not None:
+        move.send_again(step, Direction.DO, step.failure.message if step.failure else "again")
+    elif compensating:
+        compensation.counts_as_unknown(move, step)
+    elif not step.accepted:
+        _queued_too_long(move, step, tick)
+    elif step.give_up_at is not None and step.give_up_at <= move.now:
+        move.cancel(step, "its time is over")
+        answers.fail(move, step, Failure(code="timed_out", message="no answer came within the step's time"))
+    else:
+        _silent(move, step)
+
+
+def _queued_too_long(move: Move, step: Step, tick: Tick) -> None:
+    end = tick.connected_since + move.limits.queue
+    if end > move.now:
+        step.give_up_at = end
+        return
+    move.cancel(step, "no worker took it in time")
+    message = f"no {step.row.participant} took the step within {move.limits.queue.total_seconds():g} s; is one running for this target?"
+    answers.fail(move, step, Failure(code="not_accepted", message=message))
+
+
+def _silent(move: Move, step: Step) -> None:
+    step.losses += 1
+    if step.losses > move.limits.losses:
+        answers.fail(move, step, Failure(code="worker_lost", message=f"workers went silent {step.losses} times at this step"))
+    else:
+        move.send_again(step, Direction.DO, "its worker went silent")

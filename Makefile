@@ -25,10 +25,13 @@ up: install ## start the platform for daily use
 test: install check ## every check and every test
 	$(BIN)/python -m embedded.engine ensure
 	$(BIN)/pytest -n 4 --dist loadfile --ignore=tests/faults
+	$(BIN)/pytest tests/faults/test_strikes.py
 
-faults: install ## every fault at every step of a deployment, also workers that wake up late
+faults: install ## every fault at every step, then STRIKES=300 strikes on a whole platform (SEED=1); goes on where it stopped
+	@test -e /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 || apt-get install --yes --quiet libfaketime
 	$(BIN)/python -m embedded.engine ensure
-	$(BIN)/pytest tests/faults
+	$(BIN)/pytest tests/faults/test_each_step.py
+	$(BIN)/python -m tests.faults.strikes --seed $(or $(SEED),1) --strikes $(or $(STRIKES),300) --report docs/faults.md
 
 check: install ## verify style, types and layers
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from shared.contracts.answers import Answer, Outcome
 from shared.contracts.commands import Command, Direction
 from shared.contracts.facts import DeploymentDenied, Fact
 from shared.contracts.places import Place
+from shared.letters import Delivered
 from shared.participant import AnyHandler, Participant, StepFailure, Work
 from shared.settings import ServiceSettings
 
@@ -178,9 +179,9 @@ class FaultyParticipant(Participant):
 
         return handle
 
-    async def _work(self, command: Command, raw: Msg, tries: int, durable: str) -> Answer | None:
+    async def _work(self, command: Command, raw: Msg, tries: int, came: Delivered) -> Answer | None:
         if self._faults.of(command) not in {Fault.SLEEPS, Fault.OVERSLEEPS} or command.attempt > 1:
-            return await super()._work(command, raw, tries, durable)
+            return await super()._work(command, raw, tries, came)
         if self._faults.first(command):
             await self._say(self._answer(command, Outcome.ACCEPTED))
             sleeper = asyncio.create_task(self._asleep(command))

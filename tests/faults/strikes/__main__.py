@@ -1,0 +1,89 @@
+"""`make faults`: strikes a real platform until as many strikes are done, over all kinds, and says what came of it.
+
+Goes on where it stopped: the state lies outside of the checkout. A platform that was found wrong is not used again.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.faults.strikes import box
+from tests.faults.strikes.kinds import KINDS
+from tests.faults.strikes.ledger import Ledger, plain, table
+from tests.faults.strikes.report import write
+from tests.faults.strikes.sitting import Plan, Sitting, plans
+
+STATE = Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / "slipway" / "faults"
+AGAIN = 75
+"""Exit status: the platform is spoilt, and there is more to do."""
+MODULE = "tests.faults.strikes"
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status: 0 where nothing was lost, endless or wrong."""
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--strikes", type=int, default=300, help="how many in all")
+    parser.add_argument("--kinds", help="only these, comma-separated")
+    parser.add_argument("--state", type=Path, default=STATE, help="the folder of the state file and of what was found wrong")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after this time")
+    parser.add_argument("--report", type=Path, help="write the table there")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--since", type=float, default=time.time(), help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if any(options.state.resolve().is_relative_to(folder) for folder in box.FRESH):
+        parser.error(f"{options.state} would end with the machine that is struck")
+    kinds = options.kinds.split(",") if options.kinds else list(KINDS)
+    ledger = Ledger.open(options.state / f"seed-{options.seed}.jsonl")
+    todo = [plan for plan in plans(options.seed, options.strikes, kinds) if plan.number not in ledger.done(options.since)]
+    if options.inside:
+        return _sit(options.seed, todo, ledger, options.state, time.monotonic() + options.seconds)
+    status = _all_sittings([*arguments, f"--since={options.since}"], todo=bool(todo))
+    ledger = Ledger.open(ledger.path)
+    rows = list(table(ledger.newest, list(KINDS)))
+    print(plain(rows))
+    if options.report:
+        write(options.report, options.seed, ledger.newest, rows)
+    return status or (0 if all(run.good for run in ledger.newest) else 1)
+
+
+def _all_sittings(arguments: list[str], *, todo: bool) -> int:
+    """As many machines as it takes, one after the other."""
+    if todo and (reason := box.why_not()) is not None:
+        print(f"The machine that is struck cannot be made: {reason}", file=sys.stderr)
+        return 2
+    status = AGAIN if todo else 0
+    while status == AGAIN:
+        status = box.run_inside(MODULE, [*arguments, "--inside"])
+    return status
+
+
+def _sit(seed: int, todo: Sequence[Plan], ledger: Ledger, state: Path, until: float) -> int:
+    """Runs on this machine, until all is done, time is over, or something is found."""
+    sitting = Sitting(seed)
+    began = time.monotonic()
+    sitting.begin()
+    print(
+        f"ready after {time.monotonic() - began:.0f} s; usual times: { {what: round(s, 1) for what, s in sitting.usual.items()} }",
+        flush=True,
+    )
+    for plan in todo:
+        if time.monotonic() > until:
+            return 0
+        run = sitting.run(plan)
+        ledger.add(run)
+        late = "" if run.late_s is None else f", slowest end {run.late_s:+.1f} s"
+        print(f"{'✓' if run.good else '✗'} {run.number:3} {run.kind}: {'; '.join(run.moments)} ({run.seconds:.0f} s{late})", flush=True)
+        for word in (*run.lost, *run.endless, *run.wrong, *run.notes):
+            print(f"      {word}", flush=True)
+        if not run.good:
+            sitting.keep_evidence(state / f"seed-{seed}-run-{run.number}")
+            return AGAIN
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

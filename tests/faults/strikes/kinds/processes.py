@@ -1,0 +1,112 @@
+"""Processes that die: killed, asked to end, one or all at once."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+from embedded import engine
+from tests.faults.strikes.kinds.strike import Scene, Strike
+from tests.faults.strikes.machine import SERVICE_NAMES
+
+BUILD_LIMIT_S = 20.0
+FAILED = frozenset({"failed"})
+
+
+@dataclass(frozen=True)
+class Kill:
+    """`kill -9` of a service, a server or the supervisor. The supervisor's children end with it; an operator starts it again."""
+
+    process: str
+
+    def __call__(self, scene: Scene) -> None:
+        """Strikes."""
+        pid = scene.machine.signal(self.process, signal.SIGKILL)
+        _until_gone(pid)
+
+
+@dataclass(frozen=True)
+class Terminate:
+    """SIGTERM in the middle of whatever a service is at: it ends within ten seconds."""
+
+    process: str
+
+    def __call__(self, scene: Scene) -> None:
+        """Strikes."""
+        pid = scene.machine.signal(self.process, signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while _runs(pid):
+            assert time.monotonic() < deadline, f"{self.process} did not end within 10 s of SIGTERM"
+            time.sleep(0.05)
+
+
+def kill_build(scene: Scene) -> None:
+    """`kill -9` of what a build runs: the client that drives it, or the program in its RUN step."""
+    client = scene.chance.random() < 0.5
+    deadline = time.monotonic() + BUILD_LIMIT_S
+    while time.monotonic() < deadline:
+        for process in _builds(client=client):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+                return
+        time.sleep(0.02)
+
+
+def kill_engine(scene: Scene) -> None:
+    """`kill -9` of the container engine; some seconds later its operator starts it. Its containers go on meanwhile."""
+    _kill_by_name("dockerd")
+    time.sleep(scene.chance.uniform(0.0, 4.0))
+    engine.ensure(scene.machine.settings.engine)
+
+
+def reboot(scene: Scene) -> None:
+    """Every process at once, then `slipway up`."""
+    scene.machine.kill_everything()
+    scene.machine.up()
+
+
+def _builds(*, client: bool) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess):
+            words = process.cmdline()
+            is_client = "build" in words and any(word.endswith("docker") for word in words)
+            if is_client if client else words[:2] == ["sleep", "0.7"]:
+                yield process
+
+
+def _kill_by_name(name: str) -> None:
+    """All of that name: of this machine, which is the test's own."""
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == name:
+                process.kill()
+                _until_gone(process.pid)
+
+
+def _runs(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def _until_gone(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        while _runs(pid):
+            time.sleep(0.01)
+            os.kill(pid, signal.SIGKILL)
+
+
+KINDS = (
+    *(Strike(f"kill {name}", Kill(name), most=3, one_kill=True) for name in SERVICE_NAMES),
+    Strike("kill NATS", Kill("nats"), most=3, one_kill=True),
+    Strike("kill PostgreSQL", Kill("postgres"), most=3, one_kill=True),
+    Strike("kill supervisor", Kill("supervisor"), one_kill=True),
+    Strike("kill build", kill_build, may_end=FAILED),
+    Strike("kill engine", kill_engine, one_kill=True),
+    Strike("reboot", reboot, kills_applications=True),
+    *(Strike(f"terminate {name}", Terminate(name), most=2) for name in SERVICE_NAMES),
+)

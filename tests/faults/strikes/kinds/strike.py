@@ -1,0 +1,48 @@
+"""What a kind of strike is."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tests.faults.strikes.machine import Machine
+from tests.faults.strikes.moments import Watch
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a strike strikes, and the chance that its details come of."""
+
+    machine: Machine
+    watch: Watch
+    chance: random.Random
+
+
+class Blow(Protocol):
+    """Does the harm; returns when it is over, or when an operator would set right what is left of it."""
+
+    def __call__(self, scene: Scene, /) -> None:
+        """Strikes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One kind: its blow, and what it excuses."""
+
+    name: str
+    blow: Blow
+    most: int = 1
+    """So many in one run."""
+    kills_applications: bool = False
+    """Requests may fail until all is ready again."""
+    may_end: frozenset[str] = frozenset()
+    """States in which any deployment may end besides those that its commit leads to."""
+    one_kill: bool = False
+    """A deployment that one of these strikes ends within 30 s of the process's return, and its usual time."""
+    retried: bool = False
+    """What is stuck afterwards is retried by a person, as its alert asks for."""
+    rig: Mapping[str, str] = field(default_factory=dict)
+    """Settings with which the platform runs meanwhile."""
+    replicas: bool = False
+    """A second process of every service runs meanwhile."""

@@ -1,0 +1,110 @@
+"""What was struck so far and what came of it: kept after every run, so that the whole can be had in as many sittings as it takes."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its strikes, its deployments, and what was not as it must be."""
+
+    number: int
+    kind: str
+    moments: tuple[str, ...]
+    deployments: int
+    requests: int
+    late_s: float | None = None
+    """Of one kill: how long after the process's return, and its usual time, the slowest deployment ended."""
+    lost: tuple[str, ...] = ()
+    endless: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    version: str = ""
+    """The commit that was struck."""
+    seconds: float = 0.0
+    at: float = 0.0
+    """When it ended, in seconds since the epoch."""
+
+    @property
+    def good(self) -> bool:
+        """Nothing lost, endless or wrong."""
+        return not (self.lost or self.endless or self.wrong)
+
+
+@dataclass
+class Ledger:
+    """The runs of one seed, in a file with one JSON object a line."""
+
+    path: Path
+    runs: list[Run] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, path: Path) -> "Ledger":
+        """What is there; nothing where nothing is."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text().splitlines() if path.exists() else []
+        return cls(path, [_run(json.loads(line)) for line in lines])
+
+    def add(self, run: Run) -> None:
+        """Keeps one."""
+        self.runs.append(run)
+        with self.path.open("a") as file:
+            file.write(json.dumps(asdict(run)) + "\n")
+
+    def done(self, since: float) -> frozenset[int]:
+        """Runs that need not be made again: the good ones, and of the others those that were made since a time."""
+        return frozenset(run.number for run in self.newest if run.good or run.at >= since)
+
+    @property
+    def newest(self) -> list[Run]:
+        """Of each run the last time that it was made."""
+        return list({run.number: run for run in self.runs}.values())
+
+
+def _run(found: dict[str, object]) -> Run:
+    lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
+    return Run(**{**found, **lists})  # type: ignore[arg-type]
+
+
+_HEAD = ("fault", "strikes", "deployments", "lost", "endless", "wrong", "slowest end")
+
+
+def table(runs: Sequence[Run], kinds: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The rows by kind of fault, with a head and a sum."""
+    yield _HEAD
+    for kind in kinds:
+        if found := [run for run in runs if run.kind == kind]:
+            yield _row(kind, found)
+    yield _row("all", runs)
+
+
+def _row(name: str, runs: Sequence[Run]) -> tuple[str, ...]:
+    late = [run.late_s for run in runs if run.late_s is not None]
+    counts = (
+        sum(len(run.moments) for run in runs),
+        sum(run.deployments for run in runs),
+        sum(len(run.lost) for run in runs),
+        sum(len(run.endless) for run in runs),
+        sum(len(run.wrong) for run in runs),
+    )
+    return (name, *map(str, counts), f"{max(late):+.1f} s" if late else "")
+
+
+def plain(rows: Sequence[tuple[str, ...]]) -> str:
+    """For a terminal."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    """For docs/faults.md."""
+    head, *rest = rows
+    lines = [" | ".join(head), "|".join(["---", *["---:"] * (len(head) - 1)]), *(" | ".join(row) for row in rest)]
+    return "\n".join(f"| {line} |" if not line.startswith("---") else f"|{line}|" for line in lines)

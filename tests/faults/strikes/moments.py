@@ -1,0 +1,95 @@
+"""When to strike: at a random moment, or when a step's command or answer passes on the bus."""
+
+import asyncio
+import random
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from shared.bus import UNAVAILABLE
+from tests.faults.strikes.machine import Machine
+
+STEPS = (
+    "authorise", "inspect", "build-web", "push-web", "provision-database", "check-database", "run-job", "deploy-container", "connect-container",
+    "expose", "assign-domain", "issue-certificate", "check-container", "switch", "check-endpoint", "retire",
+)  # fmt: skip
+LONGEST_S = 20.0
+"""A boundary that does not come by then is not waited for."""
+_RANDOM_S = 6.0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One moment of a run."""
+
+    after_s: float = 0.0
+    step: str | None = None
+    edge: str = "cmd"
+    """`cmd`: its command is on the bus; `res`: its answer is."""
+
+    def __str__(self) -> str:
+        if self.step is None:
+            return f"after {self.after_s:.1f} s"
+        return f"{'command' if self.edge == 'cmd' else 'answer'} of {self.step}"
+
+
+def any_moment(chance: random.Random) -> Moment:
+    """Half of them are boundaries of steps."""
+    if chance.random() < 0.5:
+        return Moment(after_s=round(chance.uniform(0.0, _RANDOM_S), 1))
+    return Moment(step=chance.choice(STEPS), edge=chance.choice(("cmd", "res")))
+
+
+@dataclass
+class Watch:
+    """Sees everything that passes on the bus, as its administrator, as long as there is one."""
+
+    machine: Machine
+    recent: list[Msg] = field(default_factory=list)
+    """Answers, the newest last."""
+    _waits: tuple[Moment, threading.Event] | None = None
+
+    async def run(self) -> None:
+        """For ever; through every outage of the bus."""
+        while True:
+            with suppress(*UNAVAILABLE, FileNotFoundError):
+                client = await self.connect()
+                for subject in ("slipway.cmd.>", "slipway.res.>"):
+                    await client.subscribe(subject, cb=self._see)
+                while client.is_connected:
+                    await asyncio.sleep(0.2)
+                await client.close()
+            await asyncio.sleep(0.2)
+
+    async def connect(self) -> Client:
+        """A connection of the administrator's."""
+
+        async def quiet(_: Exception) -> None: ...
+
+        url, user, password = self.machine.bus
+        return await nats.connect(url, user=user, password=password, allow_reconnect=False, connect_timeout=2, error_cb=quiet)
+
+    async def _see(self, message: Msg) -> None:
+        if message.subject.startswith("slipway.res."):
+            self.recent = [*self.recent[-200:], message]
+        if self._waits is not None:
+            moment, come = self._waits
+            if message.subject.startswith(f"slipway.{moment.edge}.") and f"-{moment.step}" in message.subject:
+                come.set()
+
+    def wait(self, moment: Moment) -> bool:
+        """Returns at that moment; False where the boundary did not come."""
+        if moment.step is None:
+            time.sleep(moment.after_s)
+            return True
+        come = threading.Event()
+        self._waits = (moment, come)
+        try:
+            return come.wait(LONGEST_S)
+        finally:
+            self._waits = None

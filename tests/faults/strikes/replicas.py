@@ -1,0 +1,60 @@
+"""A second process of every service, with the same settings as the first and ports of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.polling import until
+from tests.stack import free_port
+
+START_LIMIT_S = 60.0
+END_LIMIT_S = 10.0
+
+
+@dataclass
+class Replicas:
+    """The second processes, by service."""
+
+    home: Path
+    _running: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        """Starts one, as the supervisor starts the first."""
+        environment: dict[str, str] = json.loads((self.home / "run" / "environments" / f"{name}.json").read_text())
+        own = {"SLIPWAY_HEALTH_PORT": str(free_port())}
+        for address in ("SLIPWAY_HTTP_ADDRESS", "SLIPWAY_GRPC_ADDRESS"):
+            if address in environment:
+                own[address] = f"127.0.0.1:{free_port()}"
+        with (self.home / "logs" / f"{name}-2.log").open("ab") as log:
+            command = (sys.executable, "-m", f"services.{name}.app")
+            self._running[name] = subprocess.Popen(command, env={**os.environ, **environment, **own}, stdout=log, stderr=log)
+
+    def start_all(self, names: tuple[str, ...]) -> None:
+        """One of each."""
+        for name in names:
+            if name not in self._running:
+                self.start(name)
+
+    def restart(self, name: str, number: signal.Signals) -> None:
+        """Ends one by a signal and starts it again."""
+        process = self._running[name]
+        process.send_signal(number)
+        process.wait(END_LIMIT_S)
+        self.start(name)
+
+    def tend(self) -> None:
+        """Starts those again that ended by themselves."""
+        for name in [name for name, process in self._running.items() if process.poll() is not None]:
+            self.start(name)
+
+    def end_all(self) -> None:
+        """All of them, in order."""
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            until(lambda process=process: process.poll() is not None, within=END_LIMIT_S, what="a replica ends")  # type: ignore[misc]
+        self._running.clear()

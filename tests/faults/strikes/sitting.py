@@ -1,0 +1,175 @@
+"""One sitting: a platform that was started for it, its environments under load, and one run after the other."""
+
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.strikes.applications import Flaw
+from tests.faults.strikes.checks import Findings, await_ends, examine, requests
+from tests.faults.strikes.forge import PUSHER, serve
+from tests.faults.strikes.kinds import KINDS
+from tests.faults.strikes.kinds.strike import Scene, Strike
+from tests.faults.strikes.ledger import Run
+from tests.faults.strikes.machine import Machine
+from tests.faults.strikes.moments import Moment, Watch, any_moment
+from tests.faults.strikes.stream import Lane, Sent, Stream, lane
+
+IN_TIME_S = 30.0
+"""A deployment that one kill struck ends within this time, and its usual time, after the killed process is back."""
+_LANES = (("plain-pushed", False, False), ("plain-forge", False, True), ("rows-pushed", True, False), ("rows-forge", True, True))
+_FIRST_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, all of whose details come of seed and number."""
+
+    number: int
+    kind: str
+    moments: tuple[Moment, ...]
+
+    @property
+    def strike(self) -> Strike:
+        """Its kind."""
+        return KINDS[self.kind]
+
+
+def plans(seed: int, strikes: int, kinds: Sequence[str]) -> list[Plan]:
+    """Runs of as many strikes in all: each kind in its turn; those with settings of their own beside each other."""
+    made: list[Plan] = []
+    while sum(len(plan.moments) for plan in made) < strikes:
+        number = len(made)
+        chance = random.Random(f"{seed}/{number}/moments")
+        kind = KINDS[kinds[number % len(kinds)]]
+        count = 1 if kind.most == 1 or (number // len(kinds)) % 2 == 0 else kind.most
+        made.append(Plan(number, kind.name, tuple(any_moment(chance) for _ in range(count))))
+    return sorted(made, key=lambda plan: (sorted(plan.strike.rig.items()), plan.strike.replicas))
+
+
+@dataclass
+class Sitting:
+    """The platform and all around it."""
+
+    seed: int
+    machine: Machine = field(default_factory=Machine)
+    lanes: list[Lane] = field(default_factory=list)
+    usual: dict[str, float] = field(default_factory=dict)
+    """How long each sort of deployment takes when nothing disturbs it, in seconds."""
+
+    def begin(self) -> None:
+        """A platform that runs, a good release in every environment, load on it, and one run without a strike."""
+        machine = self.machine
+        (machine.folder / "forge" / "faults").mkdir(parents=True)
+        machine.outside.add(serve(machine.folder / "forge").pid)
+        machine.up()
+        machine.know_forge_account(PUSHER)
+        bases = machine.bases()
+        self.lanes = [lane(machine, bases, name, rows=rows, forge=forge) for name, rows, forge in _LANES]
+        self.watch = Watch(machine)
+        machine.background.spawn(self.watch.run())
+        self._first_releases()
+        for one in self.lanes:
+            machine.background.spawn(one.load.run())
+        stream, findings = self._stream(random.Random(self.seed)), Findings()
+        stream.start()
+        stream.wait()
+        self._after(stream, findings, frozenset(), None)
+        assert findings.nothing, f"without any strike: {findings}"
+        self.usual = {one.what: one.ended_at - one.accepted_at for one in stream.sent if one.ended_at and one.accepted_at}
+
+    def _first_releases(self) -> None:
+        first = Stream(self.lanes, random.Random(self.seed))
+        for one in self.lanes:
+            first.send(one, random.Random(one.place.project), "good", Flaw.NONE)
+        first.wait()
+        findings = Findings()
+        await_ends(self.machine, first.sent, findings)
+        assert findings.nothing, f"the first releases: {findings}"
+        ends = {one.lane.place.project: one.state for one in first.sent}
+        assert set(ends.values()) == {"succeeded"}, f"the first releases: {ends}"
+
+    def _stream(self, chance: random.Random) -> Stream:
+        return Stream(self.lanes, chance)
+
+    def run(self, plan: Plan) -> Run:
+        """One run: the stream begins, the strikes fall, all is set right, everything ends, and is looked at."""
+        began, findings, strike = time.monotonic(), Findings(), plan.strike
+        self.machine.become(strike.rig, replicas=strike.replicas)
+        self.machine.heal()
+        chance = random.Random(f"{self.seed}/{plan.number}/run")
+        scene = Scene(self.machine, self.watch, chance)
+        before = [one.load.requests for one in self.lanes], [len(one.load.failed) for one in self.lanes]
+        stream = self._stream(chance)
+        stream.start()
+        back_at = began
+        try:
+            for moment in plan.moments:
+                self.watch.wait(moment)
+                struck_at = time.monotonic()
+                strike.blow(scene)
+                back_at = self.machine.heal()
+            stream.wait()
+            back_at = max(back_at, self.machine.heal())
+        except AssertionError as error:
+            findings.wrong.append(f"the platform did not come back: {error}")
+        else:
+            excused = (struck_at, back_at + 5) if strike.kills_applications else None
+            self._after(stream, findings, strike.may_end, excused, before[1], retried=strike.retried)
+        late = self._late(stream.sent, back_at) if strike.one_kill and len(plan.moments) == 1 else None
+        if late is not None and late > IN_TIME_S:
+            findings.wrong.append(f"a deployment ended {late:.0f} s later than usual after the process's return")
+        return Run(
+            plan.number,
+            plan.kind,
+            tuple(map(str, plan.moments)),
+            len(stream.sent),
+            sum(one.load.requests for one in self.lanes) - sum(before[0]),
+            late,
+            tuple(findings.lost),
+            tuple(findings.endless),
+            tuple(findings.wrong),
+            tuple(findings.notes),
+            version(),
+            round(time.monotonic() - began, 1),
+            time.time(),
+        )
+
+    def _after(
+        self,
+        stream: Stream,
+        findings: Findings,
+        may_end: frozenset[str],
+        excused: tuple[float, float] | None,
+        failed_before: Sequence[int] = (0, 0, 0, 0),
+        *,
+        retried: bool = False,
+    ) -> None:
+        """All checks of one run."""
+        await_ends(self.machine, stream.sent, findings, retried=retried)
+        if not (findings.endless or findings.lost):
+            examine(self.machine, self.lanes, stream.sent, may_end, findings)
+        findings.lost += stream.problems
+        findings.wrong += requests([one.load for one in self.lanes], failed_before, excused)
+        findings.notes += [f"git push broke off: {one.broken_off}" for one in stream.sent if one.broken_off]
+
+    def _late(self, sent: Sequence[Sent], back_at: float) -> float | None:
+        ends = [one.ended_at - max(back_at, one.accepted_at or 0) - self.usual.get(one.what, 10.0) for one in sent if one.ended_at]
+        return round(max(ends), 1) if ends else None
+
+    def keep_evidence(self, folder: Path) -> None:
+        """Logs, records and routes of a platform that was found wrong."""
+        shutil.rmtree(folder, ignore_errors=True)
+        for part in ("logs", "target", "traefik/dynamic"):
+            shutil.copytree(self.machine.home.path / part, folder / part)
+
+
+def version() -> str:
+    """The commit of this checkout, with a mark where it was changed since."""
+    done = subprocess.run(
+        ("git", "describe", "--always", "--dirty"), check=False, capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    return done.stdout.strip() or "unknown"

@@ -1,0 +1,36 @@
+"""A short selection of `make faults`: a whole platform on a machine of its own, struck while deployments are under way."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.faults.strikes import box
+
+KINDS = (
+    "kill coordinator", "kill deployer", "kill NATS", "kill PostgreSQL", "kill supervisor", "kill engine", "reboot",
+    "network silent", "participant answers nonsense", "full disk of NATS",
+)  # fmt: skip
+LIMIT_S = 400.0
+
+
+@pytest.mark.skipif(box.why_not() is not None, reason=str(box.why_not()))
+@pytest.mark.timeout(LIMIT_S + 20)
+def test_nothing_is_lost_endless_or_wrong() -> None:
+    """One strike of each of these kinds; the seed is that of the environment variable SEED, else 1."""
+    # Not below /tmp, which is another folder on the machine that is struck.
+    with tempfile.TemporaryDirectory(prefix="slipway-faults-", dir="/var/tmp") as state:
+        command = (sys.executable, "-m", "tests.faults.strikes", "--seed", os.environ.get("SEED", "1"), "--strikes", str(len(KINDS)))
+        done = subprocess.run(
+            (*command, "--kinds", ",".join(KINDS), "--state", state),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=LIMIT_S,
+            cwd=Path(__file__).parents[2],
+        )
+    assert done.returncode == 0, done.stdout

@@ -41,11 +41,14 @@ SYNC_INTERVAL = timedelta(minutes=2)
 KEEP = timedelta(days=30)
 REMEMBER_S = 60.0
 MEASURE_S = 2.0
+HANDED_MOST = 1000
+"""Rows that wait in memory for the relay; those beyond are found in the table."""
 
 _ADD = """
 INSERT INTO outbox (id, stream, subject, headers, body, open)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::bool[])
 ON CONFLICT (id) DO NOTHING
+RETURNING position, id
 """
 _UNSENT = "SELECT position, stream, subject, headers, body FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT $1"
 _WAITING = "SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS age FROM outbox WHERE sent_at IS NULL"
@@ -74,6 +77,17 @@ class Outgoing:
     """The span that it belongs to; None: the one that is current when it is written."""
 
 
+@dataclass(frozen=True)
+class Row:
+    """One row of the outbox, as it is published."""
+
+    position: int
+    stream: str
+    subject: str
+    headers: dict[str, str]
+    body: bytes
+
+
 def outgoing(message: Message) -> Outgoing:
     """Where a message goes, by its class; raises `TypeError` for one that has no place on the bus."""
     match message:
@@ -95,12 +109,21 @@ class Outbox:
     def __init__(self, source: str) -> None:
         self.source = source
         self.written = asyncio.Event()
+        self._handed: list[Row] = []
+        self._look = True
 
-    async def add(self, connection: Connection, messages: Iterable[Message | Outgoing]) -> None:
-        """Writes the messages in the caller's transaction. Call `wake` once it has committed."""
+    async def add(self, connection: Connection, messages: Iterable[Message | Outgoing]) -> list[Row]:
+        """Writes the messages in the caller's transaction; the rows that are new. Call `wake` once it has committed."""
         columns = self.columns(messages)
-        if columns[0]:
-            await connection.execute(_ADD, *columns)
+        if not columns[0]:
+            return []
+        positions = {row["id"]: row["position"] for row in await connection.fetch(_ADD, *columns)}
+        ids, streams, subjects, headers, bodies, _ = columns
+        return [
+            Row(positions[name], stream, subject, json.loads(header), body.encode())
+            for name, stream, subject, header, body in zip(ids, streams, subjects, headers, bodies, strict=True)
+            if name in positions
+        ]
 
     def columns(self, messages: Iterable[Message | Outgoing]) -> tuple[list[str], list[str], list[str], list[str], list[str], list[bool]]:
         """The rows as columns (id, stream, subject, headers, body, open), for a statement of the caller's own."""
@@ -115,9 +138,19 @@ class Outbox:
             [row.open for row in rows],
         )
 
-    def wake(self) -> None:
-        """Tells this process's relay that something was committed."""
+    def wake(self, rows: Sequence[Row] | None = None) -> None:
+        """Tells this process's relay that something was committed: these rows, or, without them, what it has to look for."""
+        if rows is None or len(self._handed) + len(rows) > HANDED_MOST:
+            self._look = True
+        else:
+            self._handed += rows
         self.written.set()
+
+    def handed(self) -> tuple[list[Row], bool]:
+        """What was handed over since it was asked last, and whether there may be more in the table. It is forgotten here."""
+        rows, look = self._handed, self._look
+        self._handed, self._look = [], False
+        return rows, look
 
 
 def _trace(row: Outgoing) -> dict[str, str] | None:
@@ -149,9 +182,7 @@ class Relay:
         self._outbox = outbox
         self._seen: dict[str, tuple[datetime, int]] = {}
         self._check = True
-        self._remember_at = 0.0
-        self.lag = 0
-        """Messages found unsent at the last look."""
+        self._look_at = self._remember_at = 0.0
         bus.on_reconnect(self._look_again)
 
     async def run(self) -> None:
@@ -174,13 +205,17 @@ class Relay:
         connection = await asyncpg.connect(
             self._dsn,
             command_timeout=30,  # a server that vanished without a word would keep the relay waiting, and its lock with it
-            server_settings={"search_path": self._schema, "application_name": f"slipway-{self._schema}-relay"},
+            server_settings={
+                "search_path": self._schema,
+                "application_name": f"slipway-{self._schema}-relay",
+                "synchronous_commit": "off",  # what a crash forgets to have been sent is sent again, under the same id
+            },
         )
         try:
             lock = f"slipway:relay:{self._schema}"
             while not await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", lock):
                 await asyncio.sleep(1)
-            self._check = True
+            self._check, self._look_at = True, 0.0
             while True:
                 await self._publish_waiting(connection)
                 if monotonic() >= self._remember_at:
@@ -197,46 +232,57 @@ class Relay:
             self._outbox.written.clear()
             if self._check:
                 await self._send_again_what_was_lost(connection)
-                self._check = False
-            rows = await connection.fetch(_UNSENT, BATCH)
-            self.lag = len(rows)
+                self._check, self._look_at = False, 0.0
+            rows = await self._waiting(connection)
             if not rows:
                 return
             await self._publish(connection, rows)
 
-    async def _publish(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> None:
+    async def _waiting(self, connection: Connection) -> list[Row]:
+        """What was handed over in memory; from time to time, and where more was written than that, what the table has."""
+        handed, more = self._outbox.handed()
+        if not more and monotonic() < self._look_at:
+            return handed
+        rows = [_row(record) for record in await connection.fetch(_UNSENT, BATCH)]  # those that were handed over among them
+        self._look_at = 0.0 if len(rows) == BATCH else monotonic() + POLL_S
+        return rows
+
+    async def _publish(self, connection: Connection, rows: Sequence[Row]) -> None:
         failure: BaseException | None = None
+        sent: list[int] = []
         for start in range(0, len(rows), AT_ONCE):
             some, before = rows[start : start + AT_ONCE], dict(self._seen)
             results = await asyncio.gather(*(self._publish_row(row, before) for row in some), return_exceptions=True)
-            sent = [row["position"] for row, result in zip(some, results, strict=True) if not isinstance(result, BaseException)]
-            if sent:
-                await connection.execute(_SENT, sent)
+            sent += [row.position for row, result in zip(some, results, strict=True) if not isinstance(result, BaseException)]
             failure = next((result for result in results if isinstance(result, BaseException)), failure)
+            if failure:
+                break
+        if sent:
+            await connection.execute(_SENT, sent)
         if failure:
             raise failure
 
-    async def _publish_row(self, row: asyncpg.Record, before: Mapping[str, tuple[datetime, int]]) -> None:
+    async def _publish_row(self, row: Row, before: Mapping[str, tuple[datetime, int]]) -> None:
         try:
-            ack = await self._bus.publish_raw(row["subject"], row["body"].encode(), json.loads(row["headers"]))
+            ack = await self._bus.publish_raw(row.subject, row.body, row.headers)
         except TooLarge as error:  # it counts as sent: what cannot be sent must not keep the rest from being sent
             await self._bury(row, error)
             return
-        PUBLISHED.labels(self._schema, row["stream"]).inc()
-        if row["stream"] not in before:
+        PUBLISHED.labels(self._schema, row.stream).inc()
+        if row.stream not in before:
             self._check = True  # its first message: note where it stands
             return
         if ack is None or ack.duplicate:
             return
-        created, sequence = before[row["stream"]]
+        created, sequence = before[row.stream]
         if ack.seq <= sequence:
             self._check = True  # the stream lost its end
-        self._seen[row["stream"]] = (created, max(ack.seq, self._seen[row["stream"]][1]))
+        self._seen[row.stream] = (created, max(ack.seq, self._seen[row.stream][1]))
 
-    async def _bury(self, row: asyncpg.Record, error: TooLarge) -> None:
-        log.error("message too large", schema=self._schema, subject=row["subject"], error=str(error))
-        letter = {"slipway-subject": row["subject"], "slipway-error": type(error).__name__, "slipway-reason": str(error)}
-        await self._bus.publish_raw(f"slipway.dead.{self._bus.user}", b"", json.loads(row["headers"]) | letter)
+    async def _bury(self, row: Row, error: TooLarge) -> None:
+        log.error("message too large", schema=self._schema, subject=row.subject, error=str(error))
+        letter = {"slipway-subject": row.subject, "slipway-error": type(error).__name__, "slipway-reason": str(error)}
+        await self._bus.publish_raw(f"slipway.dead.{self._bus.user}", b"", row.headers | letter)
         DEAD.labels(f"{self._schema}-outbox").inc()
 
     async def _remember(self, connection: Connection) -> None:
@@ -272,6 +318,10 @@ class Relay:
             await connection.execute(_AGAIN_SINCE, name, datetime.now(UTC) - KEEP)
         else:
             await connection.execute(_AGAIN_SINCE, name, before["seen_at"] - 2 * SYNC_INTERVAL)
+
+
+def _row(record: asyncpg.Record) -> Row:
+    return Row(record["position"], record["stream"], record["subject"], json.loads(record["headers"]), record["body"].encode())
 
 
 def _as_datetime(value: datetime | str | None) -> datetime:

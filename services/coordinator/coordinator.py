@@ -41,7 +41,7 @@ class Coordinator:
             work = UnitOfWork(connection, self.outbox, self.limits)
             yield work
             await work.finish()
-        self.outbox.wake()
+        self.outbox.wake(work.rows)
         work.observe()
         self.newer += work.newer
         if work.wants or work.newer:

@@ -13,7 +13,7 @@ from services.coordinator.snapshot import Record
 from services.coordinator.spans import Moved, span_of
 from services.coordinator.telling import observe
 from shared.messages import Message
-from shared.outbox import Outbox, Outgoing, outgoing
+from shared.outbox import Outbox, Outgoing, Row, outgoing
 from shared.postgres import Connection
 
 
@@ -32,6 +32,8 @@ class UnitOfWork:
     _clock: datetime | None = None
     _messages: list[Message | Outgoing] = field(default_factory=list)
     _closed: list[CloseCommands] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    """What the outbox took, for its relay once it is committed."""
     _moved: list[Moved] = field(default_factory=list)
 
     async def lock(self, ids: Iterable[str]) -> None:
@@ -87,7 +89,7 @@ class UnitOfWork:
         # After the deployments, and in one order: two transactions that lock both never wait for each other.
         for before, saga in sorted(moved, key=lambda pair: str(pair[1].origin.place)):
             await self._consequences(before, saga)
-        await self.outbox.add(self.connection, self._messages)
+        self.rows = await self.outbox.add(self.connection, self._messages)
         await store.close_commands(self.connection, self._closed)
 
     def observe(self) -> None:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+import nats
 import pytest
 from nats.aio.msg import Msg
 from pydantic import SecretStr
 
-from shared import inbox
+from shared import inbox, topology
+from shared import outbox as outbox_module
 from shared import participant as participant_module
 from shared.bus import Bus
 from shared.consumer import Received, consume
@@ -170,7 +172,8 @@ async def test_the_answer_does_not_wait_for_more_lines(coordinator: Bus, nats_ur
     async def hear(message: Msg) -> None:
         lines.extend(LogLines.decode(message.data).lines)
 
-    await coordinator.nc.subscribe("slipway.log.>", cb=hear)
+    listener = await nats.connect(nats_url, user="admin", password="test")
+    await listener.subscribe("slipway.log.>", cb=hear)
     settings = service_settings(ServiceSettings, "builder", nats_url)
     builder = await Bus.connect(settings, "builder")
     collected = Collected()
@@ -181,6 +184,7 @@ async def test_the_answer_does_not_wait_for_more_lines(coordinator: Bus, nats_ur
             return collected.outcomes() == [Outcome.DONE] and lines == ["the last word"]
 
         await eventually(answered)
+    await listener.close()
     await builder.close()
 
 
@@ -222,12 +226,31 @@ async def test_the_inbox_takes_a_message_once(pool: Pool) -> None:
         assert await inbox.take(connection, ["b", "c"]) == {"c"}
 
 
+async def test_the_relay_sends_what_is_handed_over_and_what_is_only_written(coordinator: Bus, pool: Pool, postgres_dsn: str) -> None:
+    """Each once: what this process commits, what another replica wrote, and what was too much to keep in memory."""
+    outbox = Outbox("coordinator")
+    before = (await coordinator.js.stream_info("COMMANDS")).state.messages
+    async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
+        for number in range(3):
+            async with pool.acquire() as connection:
+                rows = await outbox.add(connection, [inspect(f"handed{number}")])
+                assert await outbox.add(connection, [inspect(f"handed{number}")]) == []
+                await Outbox("coordinator").add(connection, [inspect(f"other{number}")])
+            outbox.wake(rows)
+        async with pool.acquire() as connection:
+            rows = await outbox.add(connection, [inspect(f"many{number}") for number in range(outbox_module.HANDED_MOST + 1)])
+        outbox.wake(rows)
+
+        async def sent() -> bool:
+            return bool(await pool.fetchval("SELECT bool_and(sent_at IS NOT NULL) FROM outbox"))
+
+        await eventually(sent)
+    stored = (await coordinator.js.stream_info("COMMANDS")).state.messages - before
+    assert stored == await pool.fetchval("SELECT count(*) FROM outbox") == 6 + outbox_module.HANDED_MOST + 1
+
+
 async def test_open_messages_are_sent_again_to_a_new_stream(coordinator: Bus, pool: Pool, postgres_dsn: str, nats_url: str) -> None:
     """Where the stream was lost and made anew, an open command is published again, with the same id."""
-    import nats
-
-    from shared import topology
-
     outbox = Outbox("coordinator")
     relay = Relay(coordinator, postgres_dsn, "coordinator", outbox)
     async with pool.acquire() as connection:

@@ -1,9 +1,7 @@
-"""`slipway up`, `down`, `status`, `doctor`: the embedded stack on this machine."""
+"""`slipway up`, `down`, `status`: the embedded stack on this machine."""
 
 import json
-import shutil
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for name, function in (("up", up), ("down", down), ("status", status), ("doctor", doctor)):
+    for name, function in (("up", up), ("down", down), ("status", status)):
         command(app, name)(function)
 
 
@@ -132,71 +130,3 @@ def _draw(found: "Status") -> None:
     for seen in found.attention:
         out.print(Text.assemble(("! ", "bold yellow"), seen.what))
         out.print(Text(f"  → {seen.remedy}"))
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    good: bool
-    detail: str
-    remedy: str = ""
-
-
-def doctor() -> None:
-    """Look for what is wrong with this machine, the platform and your access to it."""
-    findings = [_python(), _git(), *_platform(), _access()]
-    current = session()
-    if current.as_json:
-        current.show({"findings": [asdict(finding) for finding in findings]})
-    else:
-        for finding in findings:
-            mark = ("✓", "green") if finding.good else ("✗", "red")
-            current.out.print(Text.assemble(mark, f" {finding.what}: ", (finding.detail, "dim")))
-            if not finding.good and finding.remedy:
-                current.out.print(Text(f"  → {finding.remedy}"))
-    if not all(finding.good for finding in findings):
-        raise Failed("Something is wrong; see above.", code="unwell")
-
-
-def _python() -> Finding:
-    version = sys.version.split()[0]
-    return Finding("Python", sys.version_info >= (3, 11), version, "Slipway needs Python 3.11 or newer.")
-
-
-def _git() -> Finding:
-    path = shutil.which("git")
-    return Finding("git", path is not None, path or "not found", "Install it: apt-get install git")
-
-
-def _platform() -> list[Finding]:
-    """The platform where it runs; else what stands in the way of its start."""
-    from embedded.preflight import examine
-    from embedded.settings import Settings
-    from embedded.status import status as look
-
-    settings = Settings()
-    found = look(settings)
-    if found.supervisor is None:
-        obstacles = [Finding("start", good=False, detail=f"{f.problem} ({f.where})", remedy=f.remedy) for f in examine(settings)]
-        return [*obstacles, Finding("platform", good=False, detail="not running", remedy="Start it: slipway up")]
-    unready = [process.name for process in found.processes if not process.ready]
-    detail = f"not ready: {', '.join(unready)}" if unready else f"{len(found.processes)} processes are ready"
-    engine = Finding("container engine", found.engine is not None, found.engine or "not found", "Start it: dockerd")
-    stopped = [container.name for container in found.containers if container.state != "running"]
-    standing = Finding(
-        "containers",
-        not stopped,
-        f"not running: {', '.join(stopped)}" if stopped else f"{len(found.containers)} run",
-        "They are set right at the next start: slipway down && slipway up",
-    )
-    return [engine, Finding("platform", not unready, detail, f"See {found.home}/logs/"), standing]
-
-
-def _access() -> Finding:
-    try:
-        me = session().api.get("/me")
-    except Failed as failed:
-        return Finding("access", good=False, detail=failed.message, remedy=failed.remedy)
-    return Finding("access", good=True, detail=f"{session().settings.base_url} as {me['name']}")

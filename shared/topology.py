@@ -176,6 +176,7 @@ _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
         "slipway.log.{target}.>",
     ),
     "deployer": (
+        "slipway.told.{target}.>",
         "slipway.res.{target}.deployer.>",
         "slipway.beat.{target}.>",
         "slipway.log.{target}.>",
@@ -184,6 +185,7 @@ _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
     "api": (
         "slipway.req.>",
         "slipway.evt.>",
+        "slipway.ask.>",
         f"{AGAIN}.>",  # worth nothing without the seal of the service that gave it up
         "$JS.API.CONSUMER.CREATE.EVENTS.>",
         "$JS.API.CONSUMER.CREATE.LOGS.>",
@@ -192,7 +194,8 @@ _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
 _OWN_SUBSCRIBE: dict[str, tuple[str, ...]] = {
     "coordinator": ("slipway.beat.>",),
     "builder": ("slipway.cancel.{target}.>",),
-    "deployer": ("slipway.cancel.{target}.>",),
+    "deployer": ("slipway.cancel.{target}.>", "slipway.ask.{target}"),
+    "api": ("slipway.told.>",),
     "auth": ("slipway.cancel._.>",),
 }
 _STREAMS_PUBLISHED: dict[str, tuple[str, ...]] = {

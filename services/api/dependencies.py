@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.api.adapters.auth import Auth
+from services.api.adapters.targets import Targets
 from services.api.live import Wakeups
 from services.api.safe import Safe
 from services.api.settings import Settings
@@ -15,7 +16,7 @@ from shared.postgres import Pool
 
 @dataclass(frozen=True)
 class Parts:
-    """The pool, the outbox, the safe, auth, and who waits for news."""
+    """The pool, the outbox, the safe, auth, who waits for news, and the targets."""
 
     settings: Settings
     pool: Pool
@@ -23,6 +24,7 @@ class Parts:
     safe: Safe
     auth: Auth
     wakeups: Wakeups
+    targets: Targets
 
 
 def parts_of(request: Request) -> Parts:

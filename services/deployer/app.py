@@ -1,6 +1,7 @@
 """The deployer's process: every step on a target, and each one's undo."""
 
 from services.deployer.handlers import handlers, undos
+from services.deployer.questions import Questions
 from services.deployer.settings import Settings
 from services.deployer.targets.local.target import local_target
 from shared.participant import Participant
@@ -16,6 +17,7 @@ async def main() -> None:
         process.check("load balancer", target.balancer.ready)
         process.check("applications", target.reconcile.ready)
         process.spawn("reconcile", target.reconcile.run())
+        process.spawn("questions", Questions(process.bus, settings.target, target.upkeep).run())
         process.spawn("commands", Participant("deployer", settings, process.bus, handlers(target), undos(target)).run())
         await process.until_stopped()
 

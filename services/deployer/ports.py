@@ -10,6 +10,7 @@ from typing import Protocol
 
 from services.deployer.fence import Claim
 from shared.contracts.commands import Command
+from shared.contracts.examination import Difference
 from shared.contracts.places import Place
 from shared.contracts.releases import ContainerSpec, DatabaseSpec, JobSpec, Release, Sealed
 
@@ -179,6 +180,22 @@ class Sweep(Protocol):
 
     async def run(self, claim: Claim) -> None:
         """Removes all that undone steps of the environment left, requests that landed late among it."""
+
+
+class Upkeep(Protocol):
+    """Record against target, when a person asks (`slipway doctor`)."""
+
+    async def places(self) -> list[Place]:
+        """Every environment that is recorded, or that something on the target says it belongs to."""
+
+    async def examine(self, place: Place | None) -> list[Difference]:
+        """What differs in an environment, or (None) belongs to none. Changes nothing."""
+
+    async def mend(self, place: Place | None) -> list[str]:
+        """Sets right what can be, without disturbing a deployment; what was done, in words."""
+
+    def releases(self, place: Place) -> dict[str, str]:
+        """Service → release that is live."""
 
 
 class Target(Protocol):

@@ -56,6 +56,13 @@ WHERE {_SEEN} AND ($4 = '' OR id < $4) AND ($5 = '' OR organization = $5) AND ($
 ORDER BY id DESC LIMIT $9
 """  # noqa: S608 -- of constants
 _DEPLOYMENT = "SELECT view FROM deployments WHERE id = $1"
+_LAST_SUCCEEDED = """
+SELECT DISTINCT ON (organization, project, environment) view FROM deployments WHERE state = 'succeeded'
+ORDER BY organization, project, environment, ended_at DESC
+"""
+_AT_WORK = (
+    "SELECT view FROM deployments WHERE state IN ('running', 'waiting', 'compensating', 'stuck') AND view::jsonb ->> 'epoch' IS NOT NULL"
+)
 _STEPS = "SELECT view FROM steps WHERE deployment = $1 ORDER BY place"
 
 _AS_DEPLOYMENT = TypeAdapter(Deployment)
@@ -104,6 +111,16 @@ async def of_deployments(connection: Connection, deployments: Sequence[str]) -> 
     for row in await connection.fetch(_OF_DEPLOYMENTS, deployments):
         found.setdefault(row["deployment"], []).append((Event.decode(row["body"]), row["trace"]))
     return found
+
+
+async def last_succeeded(reads: Reads) -> list[Deployment]:
+    """Of each environment the deployment that succeeded last: its releases are what shall run there."""
+    return [_AS_DEPLOYMENT.validate_json(row["view"]) for row in await reads.fetch(_LAST_SUCCEEDED)]
+
+
+async def holding(reads: Reads) -> list[Deployment]:
+    """Deployments that hold their environments: they have taken one, and have not ended."""
+    return [_AS_DEPLOYMENT.validate_json(row["view"]) for row in await reads.fetch(_AT_WORK)]
 
 
 async def deployments_after(connection: Connection, after: str) -> Sequence[str]:

@@ -2,6 +2,7 @@
 which is what makes the load balancer load it; private keys never leave their folder.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,9 @@ from shared.participant import StepFailure
 
 _VALID = timedelta(days=90)
 _RENEW_BEFORE = timedelta(days=30)
+_SETTLED_S = 60.0
+_DOTS = 4
+"""In the name of a release's certificate: organization, project, environment, service, fingerprint."""
 _SHARED_WITH_GROUP = 0o640
 """The load balancer's container is in the folder's group, which new files inherit."""
 
@@ -99,6 +103,33 @@ class Certificates:
         fingerprint, _ = self._make(record, live.release.hosts)
         self._use(record.model_copy(update={"certificate": fingerprint}))
         return True
+
+    def lacks(self, record: ServiceRecord) -> str | None:
+        """What is wrong with the live release's certificate; None where it is good, or where there is none to be."""
+        live = record.live
+        if live is None or record.certificate is None or self._usable(record, record.certificate, live.release.hosts):
+            return None
+        path = self._path(record, record.certificate)
+        if not path.with_name(path.name + ".pem").exists() or not path.with_name(path.name + ".key").exists():
+            return f"of the service {record.service} is gone, or its key"
+        return f"of the service {record.service} nears its end, is of another authority, or has other names than the release"
+
+    def strays(self) -> list[Path]:
+        """Certificates of services' releases that no record speaks of."""
+        records = self.records.services()
+        kept = {f"{route_name(record.place, record.service)}.{each}" for record in records for each in record.certificates()}
+        return [path for path in sorted(self.folder.glob("*.pem")) if path.stem.count(".") == _DOTS and path.stem not in kept]
+
+    def clear_strays(self) -> list[str]:
+        """Removes them and their keys, but for those that were made a moment ago; their names.
+
+        A new one is written just before the record that speaks of it.
+        """
+        old = [path for path in self.strays() if time.time() - path.stat().st_mtime > _SETTLED_S]
+        for path in old:
+            path.with_suffix(".key").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        return [path.name for path in old]
 
     def clear(self, record: ServiceRecord) -> None:
         """Removes files of the service that its record does not speak of."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Json
 
 NOBODY = "65532:65532"
@@ -36,6 +37,11 @@ class Limits:
         if self.cpu is not None:
             limits["NanoCpus"] = int(self.cpu * 1e9)
         return limits
+
+    def hold_of(self, found: Container) -> bool:
+        """Whether a container has these limits."""
+        wanted = self.engine()
+        return bool(found.memory_bytes == wanted["Memory"] and found.nano_cpus == wanted.get("NanoCpus", found.nano_cpus))
 
 
 def configuration(

@@ -110,10 +110,19 @@ class Databases:
         return record.volume
 
     async def bring_back(self, record: DatabaseRecord) -> bool:
-        """The container runs again, made anew where it is gone; True where something had to be done. The caller holds the lease."""
-        found = await self.engine.inspect(record.container)
-        if found is not None and found.running:
+        """The container runs again as it was made, made anew where it is gone; True where something had to be done.
+
+        The caller holds the lease.
+        """
+        found, network = await self.engine.inspect(record.container), self.networks.name(record.place)
+        gone = found is None or network not in found.networks or await self.engine.network(network) is None
+        as_made = found is not None and Limits(record.spec.memory_bytes).hold_of(found) and found.restart_policy == "unless-stopped"
+        if not gone and as_made and found is not None and found.running:
             return False
+        if gone and found is not None:
+            subnet = await self.networks.ensure(record.place)
+            address = await self.networks.free_address(record.place, subnet, record.container)
+            await self.networks.put(record.place, record.container, address, (record.spec.name,))
         await self._run(record, await self.images.ensure(record.spec))
         return True
 

@@ -56,6 +56,11 @@ class Networks:
             "no_address_left", f"all {len(hosts)} addresses of {place} are taken: remove services, or use another environment"
         )
 
+    async def put(self, place: Place, container: str, address: str, aliases: tuple[str, ...]) -> None:
+        """Puts a container on the environment's network, which is there, anew: what it had of a network that is gone is forgotten."""
+        await self._engine.disconnect(self.name(place), container)
+        await self._engine.connect(self.name(place), container, address, aliases)
+
     async def remove_unused(self, place: Place) -> bool:
         """Removes the environment's network where no container of the environment is left."""
         if await self._engine.network(self.name(place)) is None or await self._engine.summaries(place_labels(self._instance, place)):

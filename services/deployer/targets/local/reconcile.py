@@ -68,14 +68,15 @@ class Reconcile:
         """Everything once; what was done, in words."""
         done: list[str] = []
         for place in sorted(self.records.places() | await self._labelled(), key=str):
-            done += await self._place(place)
-        done += self._clear_routes()
+            done += await self.place(place)
+        done += self.clear_strays()
         done += await self._drop_detached()
         for line in done:
             log.info("reconciled", what=line)
         return done
 
-    async def _place(self, place: Place) -> list[str]:
+    async def place(self, place: Place) -> list[str]:
+        """One environment; what was done, in words."""
         done = []
         for database in list(self.records.databases(place)):
             done += await self._tried(place, database.spec.name, self._database(database))
@@ -134,8 +135,11 @@ class Reconcile:
         carried = [[summary["Labels"].get(f"slipway.{name}") for name in names] for summary in found]
         return {Place(organization=org, project=project, environment=name) for org, project, name in carried if org and project and name}
 
+    def clear_strays(self) -> list[str]:
+        """Removes route files and certificates that no record speaks of."""
+        return [*self._clear_routes(), *(f"stray certificate {name} removed" for name in self.certificates.clear_strays())]
+
     def _clear_routes(self) -> list[str]:
-        """Route files that no record speaks of."""
         known = {f"{PREFIX}{route_name(record.place, record.service)}.yml" for record in self.records.services()}
         stray = [path for path in sorted(Path(self.routes.folder).glob(f"{PREFIX}*.yml")) if path.name not in known]
         return [f"stray route {path.name} removed" for path in stray if remove_durably(path)]

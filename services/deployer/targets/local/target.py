@@ -14,6 +14,7 @@ from services.deployer.targets.local.database_images import DatabaseImages
 from services.deployer.targets.local.databases import Databases
 from services.deployer.targets.local.domains import Domains
 from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.examination import Examination
 from services.deployer.targets.local.jobs import Jobs
 from services.deployer.targets.local.load_balancer import LoadBalancer
 from services.deployer.targets.local.networks import Networks
@@ -25,6 +26,7 @@ from services.deployer.targets.local.routes import Routes
 from services.deployer.targets.local.secrets import TargetKey
 from services.deployer.targets.local.state import StateReader
 from services.deployer.targets.local.sweep import Sweep
+from services.deployer.targets.local.upkeep import Upkeep
 from services.deployer.targets.local.workloads import Workloads
 from shared.contracts.places import Place
 from shared.contracts.releases import ContainerSpec, Sealed
@@ -46,6 +48,7 @@ class LocalTarget:
     checks: Checks
     sweep: Sweep
     reconcile: Reconcile
+    upkeep: Upkeep
     state: StateReader
     balancer: LoadBalancer
     key: TargetKey
@@ -69,6 +72,8 @@ def assemble(settings: Settings, docker: Docker, balancer: LoadBalancer) -> Loca
     certificates = Certificates(settings.certificate_folder, authority, records, route_folder)
     checks = Checks(engine, records, balancer, Front(settings.https_port, authority.certificate), key, instance)
     sweep = Sweep(engine, networks, records, instance)
+    reconcile = Reconcile(fence, engine, records, workloads, databases, route_folder, certificates, sweep)
+    examination = Examination(fence, engine, records, route_folder, certificates, balancer, instance)
     return LocalTarget(
         fence=fence,
         engine=engine,
@@ -81,7 +86,8 @@ def assemble(settings: Settings, docker: Docker, balancer: LoadBalancer) -> Loca
         certificates=certificates,
         checks=checks,
         sweep=sweep,
-        reconcile=Reconcile(fence, engine, records, workloads, databases, route_folder, certificates, sweep),
+        reconcile=reconcile,
+        upkeep=Upkeep(examination, reconcile, records),
         state=StateReader(engine, records, instance, settings.dynamic_folder, settings.certificate_folder),
         balancer=balancer,
         key=key,

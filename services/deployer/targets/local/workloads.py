@@ -140,15 +140,35 @@ class Workloads:
                 await self._start(name, release)
 
     async def bring_back(self, claim: Claim, release: Release, secrets: Sealed) -> bool:
-        """The release runs again, made anew where its container is gone; True where something had to be done."""
+        """The release runs again as it was made, made anew where its container is gone; True where something had to be done."""
         name = self.container(claim.place, release)
         found = await self.engine.inspect(name)
+        if found is not None and found.label("key") != release.key:  # somebody made another of that name
+            async with claim.lease():
+                await self.engine.remove(name)
+            found = None
         if found is None:
             image = await ensure_image(self.engine, release.container.image, release.service)
             async with claim.lease():
                 await self._create(claim, release, secrets, image, alias=True)
+        changed = found is not None and await self._as_made(claim, release, found)
         await self.start(claim, release)
-        return found is None or not found.running
+        return found is None or not found.running or changed
+
+    async def _as_made(self, claim: Claim, release: Release, found: Container) -> bool:
+        """A container that is there has its network, limits and restart policy again; True where something had to be done."""
+        resources, network = release.container.resources, self.networks.name(claim.place)
+        limits = Limits(resources.memory_bytes, resources.cpu)
+        async with claim.lease():
+            changed = not limits.hold_of(found)
+            if changed:
+                await self.engine.update(found.name, limits.engine())
+            if network not in found.networks or await self.engine.network(network) is None:
+                subnet = await self.networks.ensure(claim.place)
+                address = self._address(claim.place, found) or await self.networks.free_address(claim.place, subnet, found.name)
+                await self.networks.put(claim.place, found.name, address, (release.service,))
+                changed = True
+        return changed or found.restart_policy != "unless-stopped"
 
     async def stop(self, claim: Claim, container: str, grace_s: float) -> None:
         """Asks a container to stop, waits for its grace period, then ends it. It stays, stopped."""

@@ -1,0 +1,35 @@
+"""What the control plane says shall run, against what a target says is live. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from services.api.projection import Deployment
+from shared.contracts.examination import Difference, Kind
+from shared.contracts.places import Place
+
+
+def release_differences(recorded: Sequence[Deployment], live: Mapping[str, Mapping[str, str]], target: str) -> Iterator[Difference]:
+    """Services that do not run the release that the environment's last successful deployment left."""
+    for deployment in recorded:
+        if deployment.target != target:
+            continue
+        place = place_of(deployment)
+        wanted, found = deployment.releases, live.get(str(place), {})
+        for service in sorted({*wanted, *found}):
+            if wanted.get(service) != found.get(service):
+                yield _difference(place, service, wanted.get(service), found.get(service), deployment)
+
+
+def place_of(deployment: Deployment) -> Place:
+    """Where it is."""
+    return Place(organization=deployment.organization, project=deployment.project, environment=deployment.environment)
+
+
+def _difference(place: Place, service: str, wanted: str | None, found: str | None, deployment: Deployment) -> Difference:
+    if found is None:
+        what = f"shall run since deployment {deployment.id}, and the target has no record of it"
+    elif wanted is None:
+        what = f"runs, and deployment {deployment.id} left no such service"
+    else:
+        what = f"is release {found}, and deployment {deployment.id} left release {wanted}"
+    remedy = f"by hand: slipway rollback --to {deployment.id}, or slipway deploy" if wanted else "by hand: deploy the environment again"
+    return Difference(place=place, kind=Kind.RELEASE, name=service, what=what, remedy=remedy, mendable=False)

@@ -1,0 +1,227 @@
+"""Record against target, object by object: what differs, and what mending would do. Changes nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+
+from services.deployer.fence import Fence
+from services.deployer.targets.local.certificates import Certificates
+from services.deployer.targets.local.container_state import Container
+from services.deployer.targets.local.containers import Limits
+from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.load_balancer import LoadBalancer
+from services.deployer.targets.local.naming import Role, network_name, place_labels, route_name
+from services.deployer.targets.local.records import DatabaseRecord, Placed, Records, ServiceRecord
+from services.deployer.targets.local.route_files import PREFIX, url_of
+from services.deployer.targets.local.route_folder import RouteFolder
+from shared.contracts.examination import Difference, Kind
+from shared.contracts.places import Place
+from shared.participant import StepFailure
+from shared.traefik import file_path
+
+_LOOKS, _BETWEEN_S = 20, 0.1
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the engine has of an environment."""
+
+    containers: Mapping[str, Container]
+    network: Json | None
+    volumes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Looks at one instance."""
+
+    fence: Fence
+    engine: Engine
+    records: Records
+    routes: RouteFolder
+    certificates: Certificates
+    balancer: LoadBalancer
+    instance: str
+
+    async def places(self) -> list[Place]:
+        """Every environment that is recorded, or that anything on the engine says it belongs to."""
+        labels = {"slipway.instance": self.instance}
+        carried = [summary["Labels"] for summary in await self.engine.summaries(labels)]
+        carried += [volume["Labels"] or {} for volume in await self.engine.volumes(labels)]
+        carried += [labelled for network in await self.engine.networks() if (labelled := network.get("Labels") or {})]
+        ours = [each for each in carried if each.get("slipway.instance") == self.instance]
+        return sorted(self.records.places() | {place for each in ours if (place := _place_of(each))}, key=str)
+
+    async def of(self, place: Place) -> list[Difference]:
+        """What differs in an environment. It is looked at under its lease: no effect is half done meanwhile."""
+        async with self.fence.lease(place):
+            services, databases = list(self.records.services(place)), list(self.records.databases(place))
+            found = await self._found(place)
+            differences = [
+                *(each for record in services for each in self._service(record, found)),
+                *(each for record in databases for each in self._database(record, found)),
+                *self._network(place, found, recorded=bool(services or databases)),
+                *self._strangers(place, services, databases, found),
+                *(each for record in services for each in self._files(record)),
+            ]
+        if not differences:  # otherwise the load balancer can but do something else
+            differences = [each for record in services async for each in self._routed(record)]
+        return differences
+
+    def strays(self) -> list[Difference]:
+        """Files of services that no record speaks of."""
+        names = {route_name(record.place, record.service) for record in self.records.services()}
+        routes = [path for path in sorted(self.routes.folder.glob(f"{PREFIX}*.yml")) if path.stem.removeprefix(PREFIX) not in names]
+        return [
+            *(_stray(Kind.ROUTE, path.name, "no record speaks of it", "removed") for path in routes),
+            *(
+                _stray(Kind.CERTIFICATE, path.name, "no record speaks of it", "removed, with its key")
+                for path in self.certificates.strays()
+            ),
+        ]
+
+    async def _found(self, place: Place) -> _Found:
+        labels = place_labels(self.instance, place)
+        return _Found(
+            containers={container.name: container for container in await self.engine.find(labels)},
+            network=await self.engine.network(network_name(self.instance, place)),
+            volumes=frozenset(str(volume["Name"]) for volume in await self.engine.volumes(labels)),
+        )
+
+    def _service(self, record: ServiceRecord, found: _Found) -> Iterator[Difference]:
+        if record.live is None or record.giving_way:
+            return
+        limits = Limits(record.live.release.container.resources.memory_bytes, record.live.release.container.resources.cpu)
+        about = f"of the service {record.service}"
+        yield from self._container(record.place, record.live.container, about, limits, found)
+        there = found.containers.get(record.live.container)
+        if there is not None and there.label("key") != record.live.release.key:
+            yield _container(
+                record.place, record.live.container, f"{about} holds another release than recorded", "removed and made anew from the record"
+            )
+
+    def _database(self, record: DatabaseRecord, found: _Found) -> Iterator[Difference]:
+        about = f"of the database {record.spec.name}"
+        if record.volume not in found.volumes:
+            yield Difference(
+                place=record.place,
+                kind=Kind.VOLUME,
+                name=record.volume,
+                what=f"{about} is gone, and its rows with it",
+                remedy="made anew, empty: restore a backup into it then",
+            )
+        yield from self._container(record.place, record.container, about, Limits(record.spec.memory_bytes), found)
+
+    def _container(self, place: Place, name: str, about: str, limits: Limits, found: _Found) -> Iterator[Difference]:
+        there, network = found.containers.get(name), network_name(self.instance, place)
+        if there is None:
+            yield _container(place, name, f"{about} is gone", "made anew from the record and started")
+            return
+        if not there.running:
+            yield _container(place, name, f"{about} does not run ({there.status}, exit code {there.exit_code})", "started")
+        elif there.status == "paused":
+            yield _container(place, name, f"{about} is paused", f"by hand: docker unpause {name}", mendable=False)
+        if network not in there.networks:
+            yield _container(place, name, f"{about} is not on the environment's network", f"put on {network}")
+        if there.restart_policy != "unless-stopped":
+            yield _container(place, name, f"{about} would not start with the engine", "its restart policy set")
+        if not limits.hold_of(there):
+            yield _container(place, name, f"{about} has other limits than recorded", "its limits set")
+
+    def _network(self, place: Place, found: _Found, *, recorded: bool) -> Iterator[Difference]:
+        name = network_name(self.instance, place)
+        if recorded and found.network is None:
+            yield Difference(place=place, kind=Kind.NETWORK, name=name, what="is gone", remedy="made anew, and containers put on it")
+        elif not recorded and found.network is not None and not found.containers:
+            yield Difference(place=place, kind=Kind.NETWORK, name=name, what="is used by nothing", remedy="removed")
+
+    def _strangers(
+        self, place: Place, services: list[ServiceRecord], databases: list[DatabaseRecord], found: _Found
+    ) -> Iterator[Difference]:
+        """What the engine has and no record speaks of."""
+        kept = {name for record in services for name in record.containers()} | {record.container for record in databases}
+        undone, highest = self.records.undone(place), self.fence.highest(place)
+        for name, container in found.containers.items():
+            if name in kept:
+                continue
+            stale = container.label("role") == Role.APPLICATION and int(container.label("epoch") or 0) < highest
+            if stale or container.label("step") in undone:
+                yield _container(place, name, "is a leftover: no record speaks of it", "removed")
+            else:
+                yield _container(
+                    place,
+                    name,
+                    "is in no record, and nobody has undone it",
+                    f"by hand, if it is nothing: docker rm -f {name}",
+                    mendable=False,
+                )
+        known = {record.volume for record in databases} | {volume.volume for volume in self.records.detached(place)}
+        for volume in sorted(found.volumes - known):
+            remedy = f"by hand, if its rows are not needed: docker volume rm {volume}"
+            what = "is in no record"
+            yield Difference(place=place, kind=Kind.VOLUME, name=volume, what=what, remedy=remedy, mendable=False)
+
+    def _files(self, record: ServiceRecord) -> Iterator[Difference]:
+        """Route file and certificate."""
+        name = PREFIX + route_name(record.place, record.service)
+        path = file_path(self.routes.folder, name)
+        wanted = self.routes.files.render(record, self.routes.token(record))
+        if wanted is not None and not path.exists():
+            yield _file(record.place, Kind.ROUTE, path.name, f"of the service {record.service} is gone", "written again")
+        elif wanted is not None and path.read_text(encoding="utf-8") != wanted.render():
+            yield _file(record.place, Kind.ROUTE, path.name, f"of the service {record.service} is not as recorded", "written again")
+        elif wanted is None and path.exists():
+            yield _file(record.place, Kind.ROUTE, path.name, f"of the service {record.service} leads nowhere", "removed")
+        if (lacks := self.certificates.lacks(record)) is not None:
+            yield _file(record.place, Kind.CERTIFICATE, f"{record.service}", lacks, "issued anew")
+
+    async def _routed(self, record: ServiceRecord) -> AsyncIterator[Difference]:
+        """Whether the load balancer does what the file says; asked last, as it follows the file within moments."""
+        name, live = route_name(record.place, record.service), record.live
+        wanted = url_of(live) if live is not None and _has_route(live) else None
+        try:
+            good = await self._soon(name, wanted)
+        except StepFailure as error:
+            yield _file(record.place, Kind.ROUTE, name, str(error), "by hand: see the load balancer's log", mendable=False)
+            return
+        if not good:
+            leads = f"does not lead to {wanted}" if wanted else "still leads somewhere"
+            yield _file(
+                record.place,
+                Kind.ROUTE,
+                name,
+                f"of the service {record.service} {leads} in the load balancer",
+                "by hand: see the load balancer's log, or start it again",
+                mendable=False,
+            )
+
+    async def _soon(self, name: str, wanted: str | None) -> bool:
+        """The load balancer follows a file within moments."""
+        for _ in range(_LOOKS):
+            if await self.balancer.routes_to(name, wanted):
+                return True
+            await asyncio.sleep(_BETWEEN_S)
+        return False
+
+
+def _has_route(placed: Placed) -> bool:
+    return bool(placed.release.hosts) and placed.release.port is not None
+
+
+def _place_of(labels: Mapping[str, str]) -> Place | None:
+    parts = [labels.get(f"slipway.{name}") for name in ("organization", "project", "environment")]
+    if not all(parts):
+        return None
+    return Place(organization=str(parts[0]), project=str(parts[1]), environment=str(parts[2]))
+
+
+def _container(place: Place, name: str, what: str, remedy: str, *, mendable: bool = True) -> Difference:
+    return Difference(place=place, kind=Kind.CONTAINER, name=name, what=what, remedy=remedy, mendable=mendable)
+
+
+def _file(place: Place, kind: Kind, name: str, what: str, remedy: str, *, mendable: bool = True) -> Difference:
+    return Difference(place=place, kind=kind, name=name, what=what, remedy=remedy, mendable=mendable)
+
+
+def _stray(kind: Kind, name: str, what: str, remedy: str) -> Difference:
+    return Difference(kind=kind, name=name, what=what, remedy=remedy)

@@ -1,0 +1,154 @@
+"""What a target is asked through the API: what differs there from its records and from the control plane's; and its mending."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import pytest
+
+from services.api.adapters import targets
+from services.deployer.questions import Questions
+from shared.bus import Bus
+from shared.contracts.examination import Difference, Kind
+from shared.contracts.places import Place
+from shared.participant import Unavailable
+from tests.component.api.running import RunningApi, published, service_bus
+from tests.component.api.story import Story, successful
+from tests.polling import eventually
+
+PLACE = Place(organization="main", project="todo", environment="production")
+STOPPED = Difference(place=PLACE, kind=Kind.CONTAINER, name="todo-web", what="does not run", remedy="started")
+STRAY = Difference(kind=Kind.ROUTE, name="service.x.yml", what="no record speaks of it", remedy="removed")
+
+
+class FakeUpkeep:
+    """A target with one stopped container and one stray file."""
+
+    def __init__(self) -> None:
+        self.differ: dict[Place | None, list[Difference]] = {PLACE: [STOPPED], None: [STRAY]}
+        self.live = {"web": "r1"}
+        self.away = False
+
+    async def places(self) -> list[Place]:
+        """One environment."""
+        if self.away:
+            raise Unavailable("the container engine does not answer")
+        return [PLACE]
+
+    async def examine(self, place: Place | None) -> list[Difference]:
+        """What differs until it is mended."""
+        return self.differ.get(place, [])
+
+    async def mend(self, place: Place | None) -> list[str]:
+        """Mends it."""
+        return [f"{place}: {each.name} {each.remedy}" for each in self.differ.pop(place, [])]
+
+    def releases(self, _place: Place) -> dict[str, str]:
+        """What is live."""
+        return self.live
+
+
+@asynccontextmanager
+async def answering(bus: Bus, upkeep: FakeUpkeep) -> AsyncIterator[None]:
+    """The deployer's side, as its process has it."""
+    task = asyncio.create_task(Questions(bus, "local", upkeep).run())
+    await bus.nc.flush()
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def settled(api: RunningApi, story: Story) -> None:
+    """The story's deployment has its page."""
+
+    async def known() -> bool:
+        answer = await api.client.get(f"/deployments/{story.deployment}")
+        return answer.status_code == 200 and answer.json()["deployment"]["sequence"] == len(story.events)
+
+    await eventually(known)
+
+
+async def test_differences_are_told_and_mended(api: RunningApi, nats_url: str) -> None:
+    """Each is told; an environment is mended by itself, and so is what belongs to none; the audit says who asked."""
+    upkeep = FakeUpkeep()
+    async with service_bus(nats_url, "deployer") as bus, answering(bus, upkeep):
+        found = (await api.client.get("/targets/local/examination")).json()
+        assert found["places"] == 1
+        assert [each["name"] for each in found["differences"]] == ["todo-web", "service.x.yml"]
+        mended = await api.client.post("/targets/local/mend", json={"place": PLACE.model_dump()}, headers={"Idempotency-Key": "k"})
+        assert mended.json()["done"] == ["main/todo/production: todo-web started"]
+        assert mended.json()["differences"] == []
+        left = (await api.client.get("/targets/local/examination")).json()["differences"]
+        assert [each["kind"] for each in left] == ["route"]
+    entries = (await api.client.get("/audit/main")).json()["items"]
+
+    async def audited() -> bool:
+        nonlocal entries
+        entries = (await api.client.get("/audit/main")).json()["items"]
+        return any(entry["action"] == "target.mend" and "main/todo/production" in entry["details"] for entry in entries)
+
+    await eventually(audited)
+    assert (await api.client.get("/targets/none/examination")).status_code == 404
+
+
+async def test_releases_are_compared_with_what_the_last_deployment_left(api: RunningApi, nats_url: str) -> None:
+    """Another release, a missing service and one too many are told of; none of them can be mended without a deployment."""
+    await api.with_todo()
+    story = successful()
+    await published(nats_url, *story.events)
+    await settled(api, story)
+    wanted = (await api.client.get(f"/deployments/{story.deployment}")).json()["deployment"]["releases"]
+    upkeep = FakeUpkeep()
+    upkeep.differ, upkeep.live = {}, dict(wanted)
+    async with service_bus(nats_url, "deployer") as bus, answering(bus, upkeep):
+        assert (await api.client.get("/targets/local/examination")).json()["differences"] == []
+        first, *_ = wanted
+        upkeep.live = {**wanted, first: "another", "shop": "r9"}
+        found = (await api.client.get("/targets/local/examination")).json()["differences"]
+        assert {(each["kind"], each["name"], each["mendable"]) for each in found} == {("release", first, False), ("release", "shop", False)}
+
+
+async def test_a_deployment_that_runs_is_not_disturbed(api: RunningApi, nats_url: str) -> None:
+    """Its environment is left out, and not mended."""
+    await api.with_todo()
+    story = successful()
+    at_work = [event for event in story.events if event.sequence is not None and event.name != "DeploymentSucceeded"]
+    await published(nats_url, *at_work)
+
+    async def running() -> bool:
+        answer = await api.client.get(f"/deployments/{story.deployment}")
+        return answer.status_code == 200 and answer.json()["deployment"]["state"] == "running"
+
+    await eventually(running)
+    async with service_bus(nats_url, "deployer") as bus, answering(bus, FakeUpkeep()):
+        found = (await api.client.get("/targets/local/examination")).json()
+        assert [held["deployment"] for held in found["held"]] == [story.deployment]
+        assert [each["name"] for each in found["differences"]] == ["service.x.yml"]
+        refused = await api.client.post("/targets/local/mend", json={"place": PLACE.model_dump()})
+        assert (refused.status_code, story.deployment in refused.json()["detail"]) == (409, True)
+
+
+async def test_a_silent_target_is_told_of(api: RunningApi, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody there: 504 in time. There, but without its engine: 503 with the reason."""
+    monkeypatch.setattr(targets, "PATIENCE_S", 0.2)
+    silent = await api.client.get("/targets/local/examination")
+    assert (silent.status_code, "did not answer" in silent.json()["detail"]) == (504, True)
+    upkeep = FakeUpkeep()
+    upkeep.away = True
+    async with service_bus(nats_url, "deployer") as bus, answering(bus, upkeep):
+        away = await api.client.get("/targets/local/examination")
+        assert (away.status_code, "engine does not answer" in away.json()["detail"]) == (503, True)
+
+
+async def test_only_an_admin_may_mend(api: RunningApi, nats_url: str) -> None:
+    """A viewer sees what differs where they may look; nobody but an admin changes it."""
+    await api.with_todo()
+    token = await api.person("viewer", "organization/main")
+    other = httpx.AsyncClient(base_url=f"{api.url}/api/v1", headers={"Authorization": f"Bearer {token}"})
+    async with other, service_bus(nats_url, "deployer") as bus, answering(bus, FakeUpkeep()):
+        assert (await other.get("/targets/local/examination")).status_code == 200
+        assert (await other.post("/targets/local/mend", json={})).status_code == 403

@@ -69,6 +69,17 @@ async def test_applications_find_it_by_its_name(here: Site) -> None:
     assert ran.log_tail == ("reached",)
 
 
+async def test_its_name_needs_no_engine(here: Site) -> None:
+    """A container knows its databases' addresses by itself: the engine, which answers for names on its networks, may be down."""
+    first = here.deployment()
+    await provision(first, here.database())
+    job = here.job("grep -w main /etc/hosts | cut -f 1", databases=LINK)
+    ran = await first.do(c.RunJob, "run-job-migrate", f.JobSucceeded, job=job)
+    record = here.target.records.database(here.place, "main")
+    assert record is not None
+    assert ran.log_tail == (await here.target.databases.networks.address(here.place, record.container),)
+
+
 async def test_unknown_version(here: Site) -> None:
     """A version that cannot be had is refused, and those that can are listed."""
     with pytest.raises(StepFailure) as failed:

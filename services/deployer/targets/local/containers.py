@@ -56,11 +56,13 @@ def configuration(
     read_only: bool = True,
     writable: Sequence[str] = (),
     volumes: Mapping[str, str] | None = None,
+    hosts: Mapping[str, str] | None = None,
 ) -> Json:
     """The body of `POST /containers/create`: no capabilities, no way to more rights, limits on everything, no restart.
 
     Its host name is the engine's choice: one of ours would be an alias on the network as well.
-    `command` is the whole command: the image's entrypoint does not stand before it. `volumes` maps name to path.
+    `command` is the whole command: the image's entrypoint does not stand before it. `volumes` maps name to path, `hosts`
+    name to address.
     """
     made: Json = {
         "Image": image,
@@ -70,6 +72,7 @@ def configuration(
         "HostConfig": {
             **limits.engine(),
             "NetworkMode": endpoint.network,
+            "ExtraHosts": [f"{name}:{address}" for name, address in (hosts or {}).items()],
             "RestartPolicy": {"Name": "no"},
             "ReadonlyRootfs": read_only,
             "Tmpfs": dict.fromkeys(writable, "rw,exec,nosuid,nodev,mode=1777"),

@@ -94,6 +94,7 @@ class Jobs:
                     command=command,
                     read_only=spec.read_only,
                     writable=spec.writable,
+                    hosts=await links.hosts(self.networks, self.records, claim.place, spec.databases),
                 )
                 await self.engine.create(name, made)
             if found is None or found.status == "created":

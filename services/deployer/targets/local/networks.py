@@ -61,6 +61,12 @@ class Networks:
         await self._engine.disconnect(self.name(place), container)
         await self._engine.connect(self.name(place), container, address, aliases)
 
+    async def address(self, place: Place, container: str) -> str:
+        """A container's fixed address; empty where it has none."""
+        found = await self._engine.inspect(container)
+        attached = None if found is None else found.networks.get(self.name(place))
+        return "" if attached is None else attached.address
+
     async def remove_unused(self, place: Place) -> bool:
         """Removes the environment's network where no container of the environment is left."""
         if await self._engine.network(self.name(place)) is None or await self._engine.summaries(place_labels(self._instance, place)):

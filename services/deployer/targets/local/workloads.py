@@ -227,6 +227,7 @@ class Workloads:
             command=release.command,
             read_only=spec.read_only,
             writable=spec.writable,
+            hosts=await links.hosts(self.networks, self.records, claim.place, spec.databases),
         )
         await self.engine.create(name, made)
 

@@ -1,6 +1,7 @@
 """The process of notifier: takes events, keeps the channels, sends."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from services.notifier.sender import Sender
 from services.notifier.settings import Settings
 from services.notifier.store.deployments import ForgeLedger
 from shared.consumer import consume
+from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox, Relay
 from shared.postgres import Pool
 from shared.process import Process, run, started
@@ -25,12 +27,20 @@ SCHEMA = "notifier"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def providers(client: GuardedClient, pool: Pool, public_url: str) -> Mapping[str, Provider]:
+@dataclass(frozen=True)
+class Clients:
+    """One calls what channels name, the other forges: an admin gives leave for private addresses apart."""
+
+    channels: GuardedClient
+    forges: GuardedClient
+
+
+def providers(clients: Clients, pool: Pool, public_url: str) -> Mapping[str, Provider]:
     """Every way to tell somebody, by a channel's kind, or by `forge:<forge>`."""
     return {
-        "webhook": WebhookProvider(client),
-        "chat": ChatProvider(client, public_url),
-        "forge:github": GitHubProvider(client, ForgeLedger(pool), public_url),
+        "webhook": WebhookProvider(clients.channels),
+        "chat": ChatProvider(clients.channels, public_url),
+        "forge:github": GitHubProvider(clients.forges, ForgeLedger(pool), public_url),
     }
 
 
@@ -39,14 +49,16 @@ async def assemble(process: Process, settings: Settings) -> None:
     pool = await process.database(settings, SCHEMA)
     vault = Vault.from_file(settings.master_key_file)
     catalogue = await process.enter(channel(settings.api_address, settings.tls_dir, "notifier"))
-    client = await process.enter(guarded_client(allow_private=settings.allow_private_webhooks))
+    of_channels = Reach("Set SLIPWAY_ALLOW_PRIVATE_WEBHOOKS=true for the platform", everywhere=settings.allow_private_webhooks)
+    of_forges = Reach(PRIVATE_FORGES, settings.private_forges)
+    clients = Clients(await process.enter(guarded_client(of_channels)), await process.enter(guarded_client(of_forges)))
     outbox = Outbox("notifier")
     dead_after = timedelta(days=settings.dead_after_days)
     sender = Sender(
         pool,
         vault,
         outbox,
-        providers(client, pool, settings.public_url),
+        providers(clients, pool, settings.public_url),
         retry_first_s=settings.retry_first_s,
         dead_after=dead_after,
     )

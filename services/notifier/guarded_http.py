@@ -1,7 +1,6 @@
-"""The one HTTP client of notifier: it calls the very address that it has checked, follows no redirects, and reads no more than it needs."""
+"""The HTTP client of notifier: it calls the very address that it has checked, follows no redirects, and reads no more than it needs."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,15 +9,11 @@ from dataclasses import dataclass
 import certifi
 import httpx
 
-from services.notifier.addresses import is_public
+from shared.outbound import Reach, Refused, Unresolved
 
 LIMIT_S = 15.0
 """For a whole request: name, connection, answer."""
 READ_BYTES = 1024 * 1024
-
-
-class Refused(Exception):
-    """The address may not be called; trying again does not help."""
 
 
 class Failed(Exception):
@@ -41,9 +36,9 @@ class Response:
 class GuardedClient:
     """Made by `guarded_client`."""
 
-    def __init__(self, client: httpx.AsyncClient, *, allow_private: bool) -> None:
+    def __init__(self, client: httpx.AsyncClient, reach: Reach) -> None:
         self._client = client
-        self._allow_private = allow_private
+        self._reach = reach
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
         """One request. Raises Refused or Failed."""
@@ -59,19 +54,10 @@ class GuardedClient:
 
     async def address_of(self, host: str, port: int) -> str:
         """An address of the host that may be called. Raises Refused or Failed."""
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise Failed(f"{host} has no address: {error}") from error
-        addresses = [str(entry[4][0]) for entry in found]
-        allowed = [address for address in addresses if self._allow_private or is_public(address)]
-        if not allowed:
-            raise Refused(
-                f"{host} is at {', '.join(addresses)}, which is no public address. "
-                "Set SLIPWAY_ALLOW_PRIVATE_WEBHOOKS=true for the platform if it may be called."
-            )
-        return allowed[0]
+            return (await self._reach.addresses_of(host, port))[0]
+        except Unresolved as error:
+            raise Failed(str(error)) from error
 
     async def _send_to(self, address: str, method: str, target: httpx.URL, headers: Mapping[str, str], body: bytes | None) -> Response:
         # The URL names the address that was checked; Host and the certificate's name stay those of the target.
@@ -107,12 +93,12 @@ def _parsed(url: str) -> httpx.URL:
 
 
 @asynccontextmanager
-async def guarded_client(*, allow_private: bool) -> AsyncIterator[GuardedClient]:
+async def guarded_client(reach: Reach) -> AsyncIterator[GuardedClient]:
     """A client without proxies (they would resolve names themselves), cookies or redirects."""
     timeout = httpx.Timeout(10.0)
     limits = httpx.Limits(max_connections=32, max_keepalive_connections=8)
     async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=timeout, limits=limits, verify=_authorities()) as client:
-        yield GuardedClient(client, allow_private=allow_private)
+        yield GuardedClient(client, reach)
 
 
 def _authorities() -> ssl.SSLContext:

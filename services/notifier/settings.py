@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from shared.outbound import PrivateHosts
 from shared.settings import StatefulSettings
 
 
@@ -15,7 +16,9 @@ class Settings(StatefulSettings):
     public_url: str = ""
     """Where people reach the console; links lead there. None are sent where it is empty."""
     allow_private_webhooks: bool = False
-    """Whether private, loopback and link-local addresses may be called: for tests, and for use at home."""
+    """Whether channels may lead to private, loopback and link-local addresses: for tests, and for use at home."""
+    private_forges: PrivateHosts = ()
+    """Forges at private addresses that may be called: names, addresses, networks."""
     retry_first_s: float = 5.0
     """Wait after the first failed attempt; later ones wait longer."""
     dead_after_days: float = 3.0

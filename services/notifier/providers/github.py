@@ -9,10 +9,11 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from services.notifier.channels import Channel
 from services.notifier.deployments import Deployment
-from services.notifier.guarded_http import Failed, GuardedClient, Refused, Response
+from services.notifier.guarded_http import Failed, GuardedClient, Response
 from services.notifier.providers.contract import Notification, Outcome, Verdict
 from services.notifier.providers.forge_states import FORGE_STATES, ForgeState, description_of, environment_url
 from services.notifier.providers.retry_after import LONGEST, retry_after
+from shared.outbound import Refused
 
 API = "https://api.github.com"
 API_VERSION = "2022-11-28"

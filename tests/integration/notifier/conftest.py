@@ -117,7 +117,7 @@ async def world(nats_url: str, postgres_dsn: str, home: Home) -> AsyncIterator[W
 
         @asynccontextmanager
         async def start(**more: object) -> AsyncIterator[None]:
-            wanted: dict[str, object] = {"retry_first_s": 0.02, "allow_private_webhooks": True} | more
+            wanted: dict[str, object] = {"retry_first_s": 0.02, "allow_private_webhooks": True, "private_forges": ("127.0.0.1",)} | more
             settings = service_settings(
                 Settings,
                 "notifier",

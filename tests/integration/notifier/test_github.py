@@ -61,6 +61,16 @@ async def test_a_deployment_is_shown_from_its_beginning_to_its_end(world: World)
     assert server.deployment_statuses[-1]["environment_url"] == "https://todo.example"
 
 
+async def test_a_forge_at_a_private_address_needs_leave_of_its_own(world: World) -> None:
+    """Leave for channels' webhooks is none for forges, which get a token; the reason says how to allow it."""
+    async with github() as server, world.start(private_forges=("10.0.0.0/8",)):
+        await world.channels(_channel(server))
+        await world.deployment()
+        await world.becomes("dead")
+        assert server.calls == []
+    assert "SLIPWAY_PRIVATE_FORGES" in await world.database.fetchval("SELECT error FROM attempts")
+
+
 async def test_states_are_never_sent_back_in_time(world: World) -> None:
     """While GitHub is down events pile up, out of order: then only the newest is told, and late ones are not."""
     down = True

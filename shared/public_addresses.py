@@ -1,6 +1,6 @@
-"""Which network addresses notifier may call. Pure.
+"""Which network addresses are of the public internet. Pure.
 
-What a user writes into a channel is called from inside the installation's network, so it must not lead
+What a user gives as an address is called from inside the installation's network, so it must not lead
 back into it (server-side request forgery, OWASP's SSRF prevention cheat sheet).
 """
 

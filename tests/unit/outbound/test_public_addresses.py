@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.notifier.addresses import is_public
+from shared.public_addresses import is_public
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "2001:4860:4860::8888"])

@@ -20,7 +20,12 @@ class Programs:
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         folder = Path(sys.executable).parent
-        self._environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}", "GIT_TERMINAL_PROMPT": "0"}
+        self._environment = {
+            "SLIPWAY_PRIVATE_FORGES": "127.0.0.1",  # where the stand-in for the forge is
+            **os.environ,
+            "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}",
+            "GIT_TERMINAL_PROMPT": "0",
+        }
 
     def show(self, *words: str, folder: Path | None = None) -> int:
         """Runs it before the reader's eyes and answers its status."""

@@ -13,7 +13,6 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from services.api.refs import follows
-from services.api.resources.connections import OWN
 from services.api.safe import Safe, organization_scope, project_scope
 from services.api.settings import Settings
 from services.api.store import channels, connections, places, secrets, services, variables
@@ -21,6 +20,7 @@ from services.api.store.connections import StoredConnection
 from services.api.store.places import Environment
 from services.api.store.secrets import SealedVersion
 from shared.clone_credentials import USERNAME, mint
+from shared.contracts.commands import OWN_CONNECTION
 from shared.postgres import UNAVAILABLE, Connection, Pool
 from shared.proto import catalogue_pb2 as pb
 from shared.proto.catalogue_pb2_grpc import CatalogueServicer, add_CatalogueServicer_to_server
@@ -86,7 +86,7 @@ class Servicer(CatalogueServicer):
         return pb.FollowersReply(environments=[self._follower(entry, request.connection, of_project) for entry in entries])
 
     def _follower(self, entry: Environment, asked: str, of_project: Sequence[StoredConnection]) -> pb.Follower:
-        name = entry.connection or asked or (of_project[0].name if len(of_project) == 1 else OWN)
+        name = entry.connection or asked or (of_project[0].name if len(of_project) == 1 else OWN_CONNECTION)
         known = {stored.name: stored.repository for stored in of_project}
         return pb.Follower(
             place=pb.Place(organization=entry.organization, project=entry.project, environment=entry.slug),
@@ -103,7 +103,7 @@ class Servicer(CatalogueServicer):
         if await places.project(connection, request.organization, request.project) is None:
             raise Missing(f"project {request.organization}/{request.project}")
         public_key = await self._public_key(connection, request.target)
-        if request.connection == OWN:
+        if request.connection == OWN_CONNECTION:
             password = mint(self._clone_key, request.organization, request.project, time.time())
             return pb.SourceReply(
                 repository=own_repository(request.organization, request.project),

@@ -72,7 +72,8 @@ class Checkouts:
             ) from None
         own_host = address.host == parent.address.host
         name = f"submodule {entry.path} of {parent.repository}"
-        remote = replace(parent, repository=name, address=address, credential=parent.credential if own_host else None)
+        credential = parent.credential if own_host else None
+        remote = replace(parent, repository=name, address=address, credential=credential, own=parent.own and own_host)
         await self._lay_out(remote, entry.id, None, _below(folder, entry.path), work, depth + 1)
 
     def _measure(self, remote: Remote, entries: list[Entry]) -> None:

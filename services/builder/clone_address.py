@@ -6,6 +6,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
+_PORTS = {"http": 80, "https": 443, "ssh": 22, "git": 9418}
 _SCP = re.compile(r"(?:([^@/\s]+)@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!//)([^\s]+)")
 
 
@@ -45,6 +46,44 @@ class CloneAddress:
         """Scheme, host and port: whom a credential is for."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+
+    @property
+    def is_http(self) -> bool:
+        """Whether git asks by HTTP."""
+        return self.url.startswith(("http://", "https://"))
+
+    @property
+    def is_ssh(self) -> bool:
+        """Whether git asks by ssh."""
+        return self.url.startswith("ssh://")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it lies on this machine."""
+        return self.url.startswith("file:")
+
+    @property
+    def hostname(self) -> str:
+        """The host's name or address, without port."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port, said or usual."""
+        parts = urlsplit(self.url)
+        return parts.port or _PORTS[parts.scheme]
+
+    @property
+    def known_as(self) -> str:
+        """How ssh names the host's key (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
+        return self.hostname if self.port == _PORTS["ssh"] else f"[{self.hostname}]:{self.port}"
+
+    def at(self, address: str) -> str:
+        """The same with an address in the place of the host's name."""
+        parts = urlsplit(self.url)
+        literal = f"[{address}]" if ":" in address else address
+        user, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user}{at}{literal}:{self.port}"))
 
     def authorisation(self, username: str, password: str) -> str:
         """Configuration of git that shows a credential to this host and no other, with the first request (git-config(1), http.extraHeader)."""

@@ -1,15 +1,17 @@
 """git, run so that it asks nobody, runs no hooks, uses only allowed protocols, and shows a credential to its own host only."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from services.builder.clone_address import CloneAddress
 from services.builder.folders import Folders
 from services.builder.programs import Finished, run
 from services.builder.settings import Settings
+from shared.outbound import PRIVATE_FORGES, Reach, Refused, Unresolved
+from shared.outbound_gate import Gate, outbound_gate
 from shared.participant import StepFailure
 
 _NEVER = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "safe.directory=*")
@@ -69,15 +71,23 @@ class Git:
     env: dict[str, str]
     limit_s: float
     largest_file: int
+    gate: Gate | None = None
+    """The way out that it takes, where it is given one."""
 
     async def __call__(self, *arguments: str, given: bytes | None = None, env: dict[str, str] | None = None) -> Finished:
-        """Runs `git <arguments>`; raises `StepFailure` when it takes longer than it may."""
+        """Runs `git <arguments>`; raises `StepFailure` when it takes longer than it may, or calls what it may not."""
         try:
             async with asyncio.timeout(self.limit_s):
-                return await run("git", *_NEVER, *arguments, env={**self.env, **(env or {})}, given=given, largest_file=self.largest_file)
+                env = {**self.env, **(env or {})}
+                finished = await run("git", *_NEVER, *arguments, env=env, given=given, largest_file=self.largest_file)
         except TimeoutError:
             message = f"git did not end within {self.limit_s:g} s (git {arguments[0]})"
             raise StepFailure("clone_timed_out", message, may_pass=True) from None
+        if self.gate is None or finished.status == 0:
+            return finished
+        if self.gate.refused:
+            raise _private(self.gate.refused[0], finished.err)
+        return replace(finished, err="\n".join((finished.err, *self.gate.failed)))
 
 
 @dataclass(frozen=True)
@@ -92,21 +102,39 @@ class Gits:
         """Without any credential."""
         return self._git({"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_SSH_COMMAND": self._ssh})
 
+    @asynccontextmanager
+    async def remote(self, address: CloneAddress, credential: Credential | None, *, own: bool) -> AsyncIterator[Git]:
+        """With a credential for the host of this address and no other: it lies in a private file as long as the block runs.
+
+        It calls public addresses and those that the admin has named, wherever it is redirected to; the own git remote
+        (`own`) wherever it is, without redirects. Raises `StepFailure` where the address may not be called.
+        """
+        with self._showing(address, credential) as env:
+            if own:
+                yield self._git({**env, **_settings(("http.followRedirects", "false"))})
+                return
+            reach = Reach(PRIVATE_FORGES, self.settings.private_forges)
+            if self.settings.proxy or not address.is_http:
+                yield self._git({**env, **_pinned(address, env, await _checked(reach, address), proxied=bool(self.settings.proxy))})
+                return
+            async with outbound_gate(reach) as gate:
+                yield replace(self._git({**env, **_settings(("http.proxy", gate.proxy))}), gate=gate)
+
     @contextmanager
-    def remote(self, address: CloneAddress, credential: Credential | None) -> Iterator[Git]:
-        """With a credential for the host of this address and no other: it lies in a private file as long as the block runs."""
+    def _showing(self, address: CloneAddress, credential: Credential | None) -> Iterator[dict[str, str]]:
+        env = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_SSH_COMMAND": self._ssh}
         if credential is None:
-            yield self.plain
+            yield env
             return
         with self.folders.private() as folder:
-            if address.host.startswith("ssh://"):
+            if address.is_ssh:
                 key = folder / "key"
                 _write_private(key, credential.secret.rstrip("\n") + "\n")
-                yield self._git({"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_SSH_COMMAND": f"{self._ssh} -i {key}"})
-                return
-            config = folder / "config"
-            _write_private(config, address.authorisation(credential.username or "x-access-token", credential.secret))
-            yield self._git({"GIT_CONFIG_GLOBAL": str(config), "GIT_SSH_COMMAND": self._ssh})
+                yield env | {"GIT_SSH_COMMAND": f"{self._ssh} -i {key}"}
+            else:
+                config = folder / "config"
+                _write_private(config, address.authorisation(credential.username or "x-access-token", credential.secret))
+                yield env | {"GIT_CONFIG_GLOBAL": str(config)}
 
     @property
     def _ssh(self) -> str:
@@ -135,6 +163,41 @@ def unreadable(repository: str, finished: Finished, limit_bytes: int) -> StepFai
             words = message.format(repository=repository, last=_last(said), limit=limit_bytes // 2**20)
             return StepFailure(code, words, details=said, may_pass=may_pass)
     return StepFailure("clone_failed", f"{repository} could not be fetched: {_last(said)}", details=said, may_pass=True)
+
+
+def _private(reason: str, details: str = "") -> StepFailure:
+    return StepFailure("clone_address_private", reason, details=details)
+
+
+async def _checked(reach: Reach, address: CloneAddress) -> str | None:
+    """An address of the host that may be called; None where there is none now, which git or the proxy will say. Raises `StepFailure`."""
+    if address.is_file:
+        return None
+    try:
+        return (await reach.addresses_of(address.hostname, address.port))[0]
+    except Unresolved:
+        return None
+    except Refused as refused:
+        raise _private(str(refused)) from None
+
+
+def _pinned(address: CloneAddress, env: dict[str, str], checked: str | None, *, proxied: bool) -> dict[str, str]:
+    """Leads ssh and git to the very address that was checked; a proxy resolves names itself."""
+    if checked is None or (proxied and address.is_http):
+        return {}
+    if address.is_ssh:
+        return {"GIT_SSH_COMMAND": f"{env['GIT_SSH_COMMAND']} -o HostName={checked} -o HostKeyAlias={address.known_as}"}
+    return _settings((f"url.{address.at(checked)}.insteadOf", address.url))
+
+
+def _settings(*settings: tuple[str, str]) -> dict[str, str]:
+    """Configuration of git in its environment (git-config(1), GIT_CONFIG_COUNT)."""
+    numbered = {
+        name: value
+        for number, (key, content) in enumerate(settings)
+        for name, value in ((f"GIT_CONFIG_KEY_{number}", key), (f"GIT_CONFIG_VALUE_{number}", content))
+    }
+    return {"GIT_CONFIG_COUNT": str(len(settings)), **numbered}
 
 
 def _last(said: str) -> str:

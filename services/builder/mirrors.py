@@ -36,6 +36,8 @@ class Remote:
     """What people call it."""
     address: CloneAddress
     credential: Credential | None = None
+    own: bool = False
+    """Of Slipway's own git remote, which is where the installation says."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Mirrors:
         async with locked(path, exclusive=True):
             if not (path / "HEAD").exists():
                 await self._init(path, commit)
-            with self.gits.remote(remote.address, remote.credential) as git:
+            async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
                 wanted = (f"+{commit}:refs/slipway/{commit}", f"+{ref}:{kept}")
                 finished = await git(*_fetching(path), "--depth=1", "--", remote.address.url, *wanted)
             if finished.status != 0:
@@ -109,7 +111,7 @@ class Mirrors:
         """The commit that the ref stands at, behind an annotated tag too; None where it is gone or the remote does not say."""
         if not _REF.fullmatch(ref):
             return None
-        with self.gits.remote(remote.address, remote.credential) as git:
+        async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
             finished = await git("ls-remote", "--quiet", "--", remote.address.url, ref, f"{ref}^{{}}")
         lines = finished.out.decode(errors="replace").splitlines()
         named = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
@@ -150,7 +152,7 @@ class Mirrors:
             return
         wanted = f"+{ref}:refs/slipway-refs/0" if ref and _REF.fullmatch(ref) else "+refs/heads/*:refs/slipway-refs/*"
         unshallow = ["--unshallow"] if (path / "shallow").exists() else []
-        with self.gits.remote(remote.address, remote.credential) as git:
+        async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
             finished = await git(*_fetching(path), *unshallow, "--", remote.address.url, wanted)
         if finished.status != 0 and not any(sign in finished.err.lower() for sign in (*_REFUSED, "couldn't find remote ref")):
             raise unreadable(remote.repository, finished, self.limit_bytes)
@@ -161,7 +163,7 @@ class Mirrors:
 
     async def _fetch_commit(self, remote: Remote, path: Path, commit: str, depth: str) -> bool:
         """Fetches one commit by its id; False where the remote does not give it that way."""
-        with self.gits.remote(remote.address, remote.credential) as git:
+        async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
             finished = await git(*_fetching(path), depth, "--", remote.address.url, f"+{commit}:refs/slipway/{commit}")
         if finished.status == 0:
             return True

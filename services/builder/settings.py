@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from shared.outbound import PrivateHosts
 from shared.settings import ServiceSettings
 
 GIB = 2**30
@@ -22,8 +23,10 @@ class Settings(ServiceSettings):
     build_args: dict[str, str] = Field(default_factory=dict)
     """Build arguments (JSON) for Dockerfiles that declare them, such as a base image; the manifest's own win."""
     git_protocols: tuple[str, ...] = ("http", "https", "ssh", "git")
+    private_forges: PrivateHosts = ()
+    """Forges at private addresses that may be cloned from: names, addresses, networks. The own git remote needs no leave."""
     proxy: dict[str, str] = Field(default_factory=dict)
-    """`http_proxy`, `https_proxy`, `no_proxy` for git and for builds (JSON)."""
+    """`http_proxy`, `https_proxy`, `no_proxy` for git and for builds (JSON). Where one is set, it decides how far redirects lead."""
     source_limit_bytes: int = Field(default=2 * GIB, gt=0)
     """Of one fetch, and of one checkout."""
     source_timeout_s: float = 240.0

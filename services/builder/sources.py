@@ -48,4 +48,4 @@ class Sources:
         if source.password is not None:
             values = self.key.open(Sealed(values={"the clone credential": source.password}), work)
             credential = Credential(source.username, values["the clone credential"])
-        return Remote(f"{organization}/{source.connection}", source.repository, address, credential)
+        return Remote(f"{organization}/{source.connection}", source.repository, address, credential, own=source.is_own)

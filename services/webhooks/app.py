@@ -21,6 +21,7 @@ from services.webhooks.sweep import ForgeSweep, OwnSweep
 from shared import clone_credentials
 from shared.consumer import consume
 from shared.health import serve
+from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox, Relay
 from shared.postgres import UNAVAILABLE, Pool
 from shared.process import Process, run, started
@@ -68,7 +69,8 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     process.spawn("resend", _repeat(store.send_again, RESEND_EVERY_S))
     process.spawn("forget", _repeat(store.forget, FORGET_EVERY_S))
     process.spawn("own-sweep", OwnSweep(store, repositories, settings.clone_url).run())
-    process.spawn("forge-sweep", ForgeSweep(store, connections, catalogue, repositories).run())
+    reach = Reach(PRIVATE_FORGES, settings.private_forges)
+    process.spawn("forge-sweep", ForgeSweep(store, connections, catalogue, repositories, reach).run())
     return port
 
 

@@ -8,9 +8,8 @@ from fnmatch import fnmatchcase
 
 from shared.contracts.changes import ChangePushed, FoundBy, Pusher
 
-OWN_CONNECTION = "slipway"
-"""The connection of every push to Slipway's own git remote."""
 LONGEST_REF = 1000
+_SKIPS = re.compile(r"\[(?:skip ci|ci skip)\]|\*\*\*NO_CI\*\*\*", re.IGNORECASE)
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _FORBIDDEN_IN_REFS = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ufffd]|\.\.|@\{|//|/\.|\.lock(?:/|$)|[./]$")
 """git-check-ref-format(1); U+FFFD is what is left of bytes that no text can hold."""
@@ -38,7 +37,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Push:
-    """A ref that moved, as a forge says it. `commit` None: the ref was deleted; `before` None: it was made."""
+    """A ref that moved, as a forge says it. `commit` None: the ref was deleted; `before` None: it was made.
+
+    `repository` begins with a slash where the forge does not say its own host. `message` is the head commit's, as far as it is known.
+    `obstacle`: why the forge's words alone do not lead to a commit.
+    """
 
     repository: str
     clone_url: str
@@ -46,9 +49,46 @@ class Push:
     before: str | None
     commit: str | None
     pusher: Pusher
-    title: str = ""
+    message: str = ""
     author: str = ""
     web_url: str | None = None
+    obstacle: str = ""
+
+
+class RequestAction(StrEnum):
+    """What happened to a change request."""
+
+    OPENED = "opened"
+    """Or opened again."""
+    UPDATED = "updated"
+    """Its source has new commits, or it goes to another branch."""
+    CLOSED = "closed"
+    """Not merged."""
+    MERGED = "merged"
+
+
+@dataclass(frozen=True)
+class ChangeRequest:
+    """A pull request or merge request, as a forge tells of it. `number` is never given twice in its repository.
+
+    `commit` is the source's head; Bitbucket Cloud says its first digits only. `fork`: its source is another repository.
+    """
+
+    repository: str
+    number: str
+    action: RequestAction
+    source_repository: str
+    source: str
+    target: str
+    commit: str
+    fork: bool
+    by: Pusher
+    title: str = ""
+    web_url: str | None = None
+
+    def __str__(self) -> str:
+        of = f" of the fork {self.source_repository or 'that is gone'}" if self.fork else ""
+        return f"change request {self.number} was {self.action} ({self.source}{of} → {self.target})"
 
 
 @dataclass(frozen=True)
@@ -90,11 +130,15 @@ class Head:
 
 @dataclass(frozen=True)
 class Known:
-    """A push that is no new change, and why; `change` is the one that says the same already."""
+    """A push that is no new change, and why; `change` is the one that says the same already.
+
+    `moved`: the ref stands at the push's commit now, and that is known, lest the sweep take it for missed.
+    """
 
     reason: str
     ref: str
     change: str | None = None
+    moved: bool = False
 
 
 def clean(text: str) -> str:

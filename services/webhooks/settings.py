@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from shared.outbound import PrivateHosts
 from shared.settings import StatefulSettings
 
 
@@ -20,6 +21,8 @@ class Settings(StatefulSettings):
     """32 bytes; encrypts the secrets of connections at rest."""
     clone_key_file: Path = Path.home() / ".slipway" / "keys" / "clone.key"
     """Signs the builder's clone credentials."""
+    private_forges: PrivateHosts = ()
+    """Forges at private addresses that the sweep may ask: names, addresses, networks."""
     push_limit_bytes: int = 1024 * 1024 * 1024
     """Largest pack that one push to the own remote may bring."""
 

@@ -16,6 +16,8 @@ from services.webhooks.git.pushes import own_origin, own_push
 from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository
 from services.webhooks.store import Store
 from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.outbound import Reach
+from shared.outbound_gate import outbound_gate
 from shared.postgres import UNAVAILABLE
 
 log = structlog.get_logger()
@@ -79,8 +81,9 @@ class OwnSweep:
 class ForgeSweep:
     """Sweeps the repositories of connections with `git ls-remote`, one after the other, spread over time; replicas share the work."""
 
-    def __init__(self, store: Store, connections: Connections, catalogue: Catalogue, repositories: Repositories) -> None:
+    def __init__(self, store: Store, connections: Connections, catalogue: Catalogue, repositories: Repositories, reach: Reach) -> None:
         self._store = store
+        self._reach = reach
         self._connections = connections
         self._catalogue = catalogue
         self._repositories = repositories
@@ -126,12 +129,14 @@ class ForgeSweep:
 
     async def _ls_remote(self, connection: Connection) -> list[Reference]:
         """Branches and tags; the token goes by git's environment, never by its arguments, which everybody can read."""
+        arguments = ("ls-remote", "--quiet", "--heads", "--tags", "--", connection.clone_url)
         with TemporaryDirectory(prefix="slipway-sweep-") as folder:
-            async with asyncio.timeout(LS_REMOTE_S):
-                told = await self._repositories.git_with(
-                    _credentials(connection), Path(folder), "ls-remote", "--quiet", "--heads", "--tags", "--", connection.clone_url
-                )
-        return _references(told)
+            async with asyncio.timeout(LS_REMOTE_S), outbound_gate(self._reach) as gate:
+                settings = {**_credentials(connection), "http.proxy": gate.proxy}
+                try:
+                    return _references(await self._repositories.git_with(settings, Path(folder), *arguments))
+                except GitError as error:
+                    raise GitError("; ".join((*gate.refused, *gate.failed)) or str(error)) from error
 
 
 def _credentials(connection: Connection) -> dict[str, str]:

@@ -15,6 +15,9 @@ from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.releases import DatabaseSpec, JobSpec, Release, Sealed
 from shared.messages import Frozen, Message, Slug
 
+OWN_CONNECTION = "slipway"
+"""The connection of Slipway's own git remote: every project has it, and none is made for it."""
+
 
 class Direction(StrEnum):
     """Whether a step is done or undone."""
@@ -54,6 +57,11 @@ class Source(Frozen):
     commit: str
     username: str | None = None
     password: str | None = Field(default=None, description="Sealed to the target's key")
+
+    @property
+    def is_own(self) -> bool:
+        """Of Slipway's own git remote, whose connection nobody else can make: it is where the installation says."""
+        return self.connection == OWN_CONNECTION
 
 
 class AuthorizeDeployment(Command):

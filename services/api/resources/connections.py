@@ -17,14 +17,13 @@ from services.api.safe import project_scope
 from services.api.store import connections
 from services.api.store.connections import StoredConnection
 from services.api.transaction import TransactionalRoute, Unit, Within
+from shared.contracts.commands import OWN_CONNECTION
 from shared.messages import Slug, utc_now
 from shared.problems import Problem
 
 router = APIRouter(prefix="/connections/{organization}", tags=["connections"], route_class=TransactionalRoute)
 
 Forge = Literal["github", "gitlab", "bitbucket", "bitbucket-data-center", "gitea"]
-OWN = "slipway"
-"""The connection of the own git remote: every project has it, and none is made for it."""
 _API_URLS = {
     "github": "https://api.github.com",
     "gitlab": "https://gitlab.com/api/v4",
@@ -137,8 +136,8 @@ async def list_connections(organization: Slug, window: Paged, caller: Asking, us
 async def create_connection(organization: Slug, wanted: NewConnection, caller: Asking, unit: Within) -> ConnectionWithSecret:
     """Makes a connection. Its secret is in this answer only."""
     await caller.may("connection.write", of_project(organization, wanted.project))
-    if wanted.name == OWN:
-        raise taken("connection", OWN, "It is the own git remote's.")
+    if wanted.name == OWN_CONNECTION:
+        raise taken("connection", OWN_CONNECTION, "It is the own git remote's.")
     await unit.begin()
     secret = wanted.secret or secrets.token_hex(32)
     entry = StoredConnection(

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
-from services.webhooks.forges.port import Unreadable
+from services.webhooks.forges.port import Headers, Unreadable
 
 
 class Document:
@@ -23,6 +24,17 @@ class Document:
             raise Unreadable(f"the body is JSON, but not an object: {type(content).__name__}")
         return cls(content)
 
+    @classmethod
+    def of(cls, headers: Headers, body: bytes) -> "Document":
+        """As `parse`, also where the JSON is wrapped in a form field `payload` (GitHub's and Gitea's other content type)."""
+        if not headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            return cls.parse(body)
+        try:
+            fields = parse_qs(body.decode(), max_num_fields=10)
+        except ValueError as error:
+            raise Unreadable(f"the body is not a form: {error}") from None
+        return cls.parse(fields.get("payload", [""])[0].encode("utf-8", "surrogatepass"))
+
     def text(self, *path: str) -> str:
         """A string, or a whole number as one; empty where there is none."""
         found = self._find(path)
@@ -34,6 +46,11 @@ class Document:
         """Whether it is `true`."""
         return self._find(path) is True
 
+    def at(self, *path: str) -> "Document":
+        """The object there; an empty one where there is none."""
+        found = self._find(path)
+        return Document(found if isinstance(found, dict) else {})
+
     def objects(self, *path: str) -> Iterator["Document"]:
         """The objects of a list."""
         found = self._find(path)
@@ -41,8 +58,30 @@ class Document:
             if isinstance(item, dict):
                 yield Document(item)
 
+    def has(self, *path: str) -> bool:
+        """Whether something other than null stands there."""
+        return self._find(path) is not None
+
     def _find(self, path: tuple[str, ...]) -> object:
         found: object = self._content
         for name in path:
             found = found.get(name) if isinstance(found, dict) else None
         return found
+
+
+def identity_of(url: str) -> str:
+    """`https://gitlab.com/acme/todo` is `gitlab.com/acme/todo`; empty for what is no address of a repository."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return ""
+    path = parts.path.strip("/").removesuffix(".git")
+    return f"{host}/{path}" if host and path else ""
+
+
+def required(**found: object) -> None:
+    """Raises `Unreadable` that names what is missing. `repository__full_name` stands for `repository.full_name`."""
+    missing = [name.replace("__", ".") for name, value in found.items() if not value]
+    if missing:
+        raise Unreadable(f"the payload lacks {', '.join(missing)}, or it is not what the forge sends")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.webhooks.domain import Push
+from services.webhooks.domain import ChangeRequest, Push
 
 Headers = Mapping[str, str]
 """Request headers, names in lower case."""
@@ -25,23 +25,29 @@ class Identity:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a delivery says: pushes, or why there are none."""
+    """What a delivery says: refs that moved, what happened to a change request, or why it is neither."""
 
     pushes: tuple[Push, ...] = ()
+    request: ChangeRequest | None = None
     ignored: str = ""
 
 
 class Forge(Protocol):
-    """Reads one forge's deliveries. Without state and without I/O."""
+    """Reads one forge's deliveries. Without state and without I/O; its constructor takes no arguments."""
 
     def identify(self, headers: Headers) -> Identity:
         """Which delivery it is."""
         ...
 
     def verify(self, headers: Headers, body: bytes, secrets: Sequence[str]) -> bool:
-        """Whether one of the secrets signed these very bytes; in constant time."""
+        """Whether one of the secrets signed these very bytes, or came with them; in constant time."""
         ...
 
     def read(self, headers: Headers, body: bytes) -> Reading:
         """What it says; raises `Unreadable`."""
         ...
+
+
+def unknown(event: str) -> Reading:
+    """The answer to events that lead to nothing."""
+    return Reading(ignored=f"Slipway does not act on the event {event[:50]!r}; pushes and change requests are what it reads")

@@ -16,12 +16,13 @@ import psutil
 import structlog
 from opentelemetry.trace import SpanKind
 
-from services.webhooks.domain import OWN_CONNECTION, Arrival, Origin, Push, follows, is_zeros, short
+from services.webhooks.domain import Arrival, Origin, Push, follows, is_zeros, short
 from services.webhooks.git.access import Visitor
 from services.webhooks.git.pipeline import Pipeline
 from services.webhooks.git.repositories import Repositories, Repository, Summary
 from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.contracts.commands import OWN_CONNECTION
 from shared.postgres import UNAVAILABLE
 from shared.printable import printable
 from shared.telemetry import span, traceparent

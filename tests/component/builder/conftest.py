@@ -113,6 +113,7 @@ async def builder(engine: TestEngine, registry: str, base: str, tmp_path: Path) 
         build_args={"BASE": base},
         build_cgroup=f"{engine.cgroup}/buildkit",
         git_protocols=("http", "file"),
+        private_forges=("127.0.0.1",),
         free_disk_bytes=1,
         free_memory_bytes=1,
     )

@@ -166,6 +166,57 @@ async def test_a_redirect_gets_no_credential(builder: Builder, repository: Repos
     assert set(forge.logins) == {""}
 
 
+async def test_a_private_address_is_not_cloned_from_without_leave(builder: Builder, repository: Repository, forge: Forge) -> None:
+    """What a user writes into a connection does not lead into the installation's network; the failure says how to allow it."""
+    repository.commit(FILES)
+    url = forge.url("repository/.git")
+    strict = builder.with_settings(private_forges=("10.0.0.0/8",))
+    command = repository.inspect(clone_url=url, username=LOGIN[0], password=builder.seal(LOGIN[1]))
+    failed = await refused(strict, command, "clone_address_private")
+    assert "127.0.0.1, which is no public address" in failed.failure.message
+    assert "SLIPWAY_PRIVATE_FORGES" in failed.failure.message
+    assert not failed.failure.may_pass
+    assert forge.requests == []
+    proxied = strict.with_settings(proxy={"http_proxy": f"http://127.0.0.1:{forge.port}"})
+    await refused(proxied, command, "clone_address_private")
+    assert forge.requests == []
+    await inspected(builder, command)
+
+
+@pytest.mark.parametrize("url", ["ssh://git@127.0.0.1/x.git", "git@localhost:x.git", "git://127.0.0.1:9/x.git"])
+async def test_no_protocol_leads_to_a_private_address(builder: Builder, repository: Repository, url: str) -> None:
+    """Those that know no proxy are checked before, too."""
+    repository.commit(FILES)
+    strict = builder.with_settings(private_forges=(), git_protocols=("http", "ssh", "git"))
+    await refused(strict, repository.inspect(clone_url=url), "clone_address_private")
+    await refused(strict.with_settings(private_forges=("127.0.0.1", "localhost")), repository.inspect(clone_url=url), "clone_unreachable")
+
+
+async def test_a_redirect_to_a_private_address_is_not_followed(builder: Builder, repository: Repository, tmp_path: Path) -> None:
+    """A forge that may be called leads the builder nowhere else."""
+    repository.commit(FILES)
+    with running_forge(tmp_path) as outer, running_forge(tmp_path) as inner:
+        outer.redirect = f"http://127.0.0.1:{inner.port}"
+        url = f"http://localhost:{outer.port}/repository/.git"
+        await refused(builder.with_settings(private_forges=("localhost",)), repository.inspect(clone_url=url), "clone_address_private")
+        assert outer.requests
+        assert inner.requests == []
+
+
+async def test_the_own_remote_needs_no_leave(builder: Builder, repository: Repository, forge: Forge, tmp_path: Path) -> None:
+    """It is where the installation says, and sends nobody elsewhere."""
+    repository.commit(FILES)
+    own = {"connection": "slipway", "username": LOGIN[0], "password": builder.seal(LOGIN[1])}
+    strict = builder.with_settings(private_forges=())
+    await inspected(strict, repository.inspect(clone_url=forge.url("repository/.git"), **own))
+    with running_forge(tmp_path) as elsewhere:
+        elsewhere.redirect = f"http://127.0.0.1:{forge.port}"
+        asked = len(forge.requests)
+        with pytest.raises(StepFailure):
+            await strict(repository.inspect(clone_url=elsewhere.url("repository/.git"), **own | {"repository": "other"}))
+        assert len(forge.requests) == asked
+
+
 async def test_submodules_of_other_hosts_get_no_credential(builder: Builder, repository: Repository, forge: Forge, tmp_path: Path) -> None:
     """Only the repository's own host sees its credential."""
     inner = Repository.at(tmp_path / "elsewhere" / "inner")

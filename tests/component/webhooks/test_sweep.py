@@ -1,15 +1,18 @@
 """Pushes whose event got lost are found by comparing refs with what is known."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from services.webhooks.catalogue import Catalogue
 from services.webhooks.connections import Connections
-from services.webhooks.git.repositories import Repositories
+from services.webhooks.git.repositories import GitError, Repositories
 from services.webhooks.store import Store
 from services.webhooks.sweep import ForgeSweep, OwnSweep
 from shared.contracts.changes import FoundBy
+from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox
 from shared.rpc import channel
 from shared.sealing import Vault
@@ -98,15 +101,33 @@ async def test_a_forges_missed_push_is_found_with_the_connections_token(webhooks
     webhooks.api.refs = ("refs/heads/feature/*",)
     commit = (await copy.git("rev-parse", "HEAD")).out.strip()
     webhooks.api.connect("missed", repository="forge/acme/todo", clone_url=f"{webhooks.url}/git/main/todo.git", token=TOKEN)
-    settings = webhooks.settings
-    async with channel(settings.api_address, settings.tls_dir, "webhooks") as opened:
-        catalogue = Catalogue(opened)
-        connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), catalogue)
+    async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
         connection = await connections.find("missed")
         assert connection is not None
-        repositories = Repositories(settings.repositories, Path("/nonexistent"), 10**9)
-        sweep = ForgeSweep(Store(webhooks.pool, Outbox("webhooks")), connections, catalogue, repositories)
         (found,) = await sweep.sweep(connection)
         assert (found.repository, found.ref, found.commit) == ("forge/acme/todo", "refs/heads/feature/one", commit)
         assert (found.found_by, found.pusher.person, found.pusher.login) == (FoundBy.SWEEP, None, None)
         assert await sweep.sweep(connection) == []
+
+
+async def test_a_forge_at_a_private_address_is_not_asked_without_leave(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """What a user writes into a connection does not lead into the installation's network; the reason in the log says how to allow it."""
+    await copy.git("push", webhooks.remote(), "main:other")
+    webhooks.api.connect("inside", repository="forge/acme/todo", clone_url=f"{webhooks.url}/git/main/todo.git", token=TOKEN)
+    async with _of_forges(webhooks, "10.0.0.0/8") as (sweep, connections):
+        connection = await connections.find("inside")
+        assert connection is not None
+        assert await sweep.sweep(connection) == []
+        with pytest.raises(GitError, match=r"127.0.0.1, which is no public address. Name it in SLIPWAY_PRIVATE_FORGES"):
+            await sweep._ls_remote(connection)
+
+
+@asynccontextmanager
+async def _of_forges(webhooks: Webhooks, *private: str) -> AsyncIterator[tuple[ForgeSweep, Connections]]:
+    settings = webhooks.settings
+    async with channel(settings.api_address, settings.tls_dir, "webhooks") as opened:
+        catalogue = Catalogue(opened)
+        connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), catalogue)
+        repositories = Repositories(settings.repositories, Path("/nonexistent"), 10**9)
+        store = Store(webhooks.pool, Outbox("webhooks"))
+        yield ForgeSweep(store, connections, catalogue, repositories, Reach(PRIVATE_FORGES, private)), connections

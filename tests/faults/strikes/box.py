@@ -41,7 +41,8 @@ def run_inside(module: str, arguments: Sequence[str], limit_s: float | None = No
 def _environment() -> Mapping[str, str]:
     """No setting of the caller's platform, and our programs first."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "DOCKER_"))}
-    return kept | {"PATH": f"{Path(sys.executable).parent}:{kept.get('PATH', os.defpath)}"}
+    path = f"{Path(sys.executable).parent}:{kept.get('PATH', os.defpath)}"
+    return kept | {"PATH": path, "SLIPWAY_PRIVATE_FORGES": "127.0.0.1"}  # where the forge is
 
 
 def main(module: str, *arguments: str) -> int:

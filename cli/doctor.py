@@ -47,7 +47,6 @@ def doctor(
     findings = [_python(), _git(), *_platform(), _access()]
     for finding in findings:
         _say(finding)
-    well = all(finding.good for finding in findings)
     examined = list(_examined()) if findings[-1].good else []
     done: list[str] = []
     if mend and any(_mendable(each) for each in examined) and (yes or _agreed(examined)):
@@ -58,7 +57,7 @@ def doctor(
     if any(each["differences"] for each in examined):
         hint = "Set it right: slipway doctor --mend" if any(_mendable(each) for each in examined) else "See what to do by hand above."
         raise Failed("What runs is not as recorded.", hint, code="differs")
-    if not well:
+    if not all(finding.good for finding in findings) or any("error" in each for each in examined):
         raise Failed("Something is wrong; see above.", code="unwell")
 
 
@@ -101,17 +100,21 @@ def _tell(found: Json) -> None:
 
 def _agreed(examined: list[Json]) -> bool:
     count = sum(len(_mendable(each)) for each in examined)
-    return typer.confirm(f"Set right {'this' if count == 1 else f'these {count}'} now?", default=False, err=True)
+    return typer.confirm(f"Set {'this' if count == 1 else f'these {count}'} right now?", default=False, err=True)
 
 
 def _mend(examined: list[Json]) -> list[str]:
-    """One environment after the other; what was done."""
+    """One environment after the other; what was done. One that cannot be mended now keeps none of the others from it."""
     done: list[str] = []
     for found in examined:
         wanted = {_place(each["place"]): each["place"] for each in _mendable(found)}
         for name, place in wanted.items():
-            with patience(f"mending {name}"):
-                answer = session().api.post(f"/targets/{found['target']}/mend", {"place": place})
+            try:
+                with patience(f"mending {name}"):
+                    answer = session().api.post(f"/targets/{found['target']}/mend", {"place": place})
+            except Failed as failed:
+                _line(f"  ✗ {name}: {failed.message}", "red")
+                continue
             for line in answer["done"]:
                 _line(f"  ✓ {line}", "green")
             done += answer["done"]
@@ -163,7 +166,8 @@ def _platform() -> list[Finding]:
         f"not running: {', '.join(stopped)}" if stopped else f"{len(own)} of the platform's own run",
         "They are set right at the next start: slipway down && slipway up",
     )
-    return [engine, Finding("platform", not unready, detail, f"See {found.home}/logs/"), standing]
+    seen = [Finding("waits for you", good=False, detail=each.what, remedy=each.remedy) for each in found.attention]
+    return [engine, Finding("platform", not unready, detail, f"See {found.home}/logs/"), standing, *seen]
 
 
 def _access() -> Finding:

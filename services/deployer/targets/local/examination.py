@@ -73,11 +73,8 @@ class Examination:
         names = {route_name(record.place, record.service) for record in self.records.services()}
         routes = [path for path in sorted(self.routes.folder.glob(f"{PREFIX}*.yml")) if path.stem.removeprefix(PREFIX) not in names]
         return [
-            *(_stray(Kind.ROUTE, path.name, "no record speaks of it", "removed") for path in routes),
-            *(
-                _stray(Kind.CERTIFICATE, path.name, "no record speaks of it", "removed, with its key")
-                for path in self.certificates.strays()
-            ),
+            *(_stray(Kind.ROUTE, path.name, "is in no record", "removed") for path in routes),
+            *(_stray(Kind.CERTIFICATE, path.name, "is in no record", "removed, with its key") for path in self.certificates.strays()),
         ]
 
     async def _found(self, place: Place) -> _Found:
@@ -146,7 +143,7 @@ class Examination:
                 continue
             stale = container.label("role") == Role.APPLICATION and int(container.label("epoch") or 0) < highest
             if stale or container.label("step") in undone:
-                yield _container(place, name, "is a leftover: no record speaks of it", "removed")
+                yield _container(place, name, "is a leftover of a deployment that has ended", "removed")
             else:
                 yield _container(
                     place,
@@ -173,7 +170,7 @@ class Examination:
         elif wanted is None and path.exists():
             yield _file(record.place, Kind.ROUTE, path.name, f"of the service {record.service} leads nowhere", "removed")
         if (lacks := self.certificates.lacks(record)) is not None:
-            yield _file(record.place, Kind.CERTIFICATE, f"{record.service}", lacks, "issued anew")
+            yield _file(record.place, Kind.CERTIFICATE, str(record.certificate), lacks, "issued anew")
 
     async def _routed(self, record: ServiceRecord) -> AsyncIterator[Difference]:
         """Whether the load balancer does what the file says; asked last, as it follows the file within moments."""

@@ -100,7 +100,7 @@ class Reconcile:
         async with self.fence.lease(database.place):
             now = self.records.database(database.place, database.spec.name)
             started = now is not None and await self.databases.bring_back(now)
-        return [f"{database.place}: the database {database.spec.name} runs again"] if started else []
+        return [f"{database.place}: the database {database.spec.name} is as recorded again"] if started else []
 
     async def _service(self, place: Place, service: str) -> list[str]:
         done = []
@@ -109,7 +109,7 @@ class Reconcile:
         if live is not None and not record.giving_way:
             claim = Claim(self.fence, place, self.fence.highest(place), live.deployment, f"reconcile-{service}")
             if await self.workloads.bring_back(claim, live.release, live.secrets):
-                done.append(f"{place}: {service} runs again")
+                done.append(f"{place}: {service} is as recorded again")
         async with self.fence.lease(place):
             record = await self._readdressed(self.records.service(place, service))
             self.records.keep_service(record)

@@ -21,7 +21,7 @@ def why_not() -> str | None:
     """What keeps a machine of our own from being made here; None where nothing does."""
     if os.geteuid() != 0:
         return "only root can make namespaces and start an engine"
-    missing = [program for program in ("unshare", "mount", "ip", "dockerd") if shutil.which(program) is None]
+    missing = [program for program in ("setpriv", "unshare", "mount", "ip", "dockerd") if shutil.which(program) is None]
     return f"not installed: {', '.join(missing)}" if missing else None
 
 
@@ -29,7 +29,20 @@ def run_inside(module: str, arguments: Sequence[str], limit_s: float | None = No
     """Runs a Python module in a new machine, and answers its exit status when all of that machine has ended."""
     for folder in FRESH:
         Path(folder).mkdir(parents=True, exist_ok=True)
-    command = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-m", __name__)
+    command = (
+        "setpriv",
+        "--pdeathsig=KILL",
+        "unshare",
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+        sys.executable,
+        "-m",
+        __name__,
+    )
     with subprocess.Popen([*command, module, *arguments], env=_environment()) as machine:
         try:
             return machine.wait(limit_s)

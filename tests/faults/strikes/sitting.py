@@ -20,6 +20,8 @@ from tests.faults.strikes.stream import Lane, Sent, Stream, lane
 
 IN_TIME_S = 30.0
 """A deployment that one kill struck ends within this time, and its usual time, after the killed process is back."""
+DATABASES_START_S = 30.0
+"""For so long after a reboot an application's own database may still be reading its log."""
 _LANES = (("plain-pushed", False, False), ("plain-forge", False, True), ("rows-pushed", True, False), ("rows-forge", True, True))
 _FIRST_LIMIT_S = 120.0
 
@@ -117,7 +119,7 @@ class Sitting:
         except AssertionError as error:
             findings.wrong.append(f"the platform did not come back: {error}")
         else:
-            excused = (struck_at, back_at + 5) if strike.kills_applications else None
+            excused = (struck_at, back_at + DATABASES_START_S) if strike.kills_applications else None
             self._after(stream, findings, strike.may_end, excused, before[1], retried=strike.retried)
         late = self._late(stream.sent, back_at) if strike.one_kill and len(plan.moments) == 1 else None
         if late is not None and late > IN_TIME_S:

@@ -41,7 +41,7 @@ class Plan:
 
 
 def plans(seed: int, strikes: int, kinds: Sequence[str]) -> list[Plan]:
-    """Runs of as many strikes in all: each kind in its turn; those with settings of their own beside each other."""
+    """Runs of as many strikes in all: each kind in its turn; of each round those with equal settings beside each other."""
     made: list[Plan] = []
     while sum(len(plan.moments) for plan in made) < strikes:
         number = len(made)
@@ -49,7 +49,7 @@ def plans(seed: int, strikes: int, kinds: Sequence[str]) -> list[Plan]:
         kind = KINDS[kinds[number % len(kinds)]]
         count = 1 if kind.most == 1 or (number // len(kinds)) % 2 == 0 else kind.most
         made.append(Plan(number, kind.name, tuple(any_moment(chance) for _ in range(count))))
-    return sorted(made, key=lambda plan: (sorted(plan.strike.rig.items()), plan.strike.replicas))
+    return sorted(made, key=lambda plan: (plan.number // len(kinds), sorted(plan.strike.rig.items()), plan.strike.replicas))
 
 
 @dataclass

@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     if any(options.state.resolve().is_relative_to(folder) for folder in box.FRESH):
         parser.error(f"{options.state} would end with the machine that is struck")
     kinds = options.kinds.split(",") if options.kinds else list(KINDS)
+    if unknown := set(kinds) - set(KINDS):
+        parser.error(f"no kind of strike is called {', '.join(sorted(unknown))}; there are: {', '.join(KINDS)}")
     ledger = Ledger.open(options.state / f"seed-{options.seed}.jsonl")
     todo = [plan for plan in plans(options.seed, options.strikes, kinds) if plan.number not in ledger.done(options.since)]
     if options.inside:

@@ -20,7 +20,7 @@ class KillOne:
 
 
 def _wrong(name: str, wrong: dict[str, str]) -> Strike:
-    return Strike(f"clocks differ, {name}", KillOne(tuple(wrong)), rig={CLOCKS: json.dumps(wrong)})
+    return Strike(f"clocks differ: {name}", KillOne(tuple(wrong)), rig={CLOCKS: json.dumps(wrong)})
 
 
 KINDS = (

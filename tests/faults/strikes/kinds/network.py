@@ -29,7 +29,7 @@ class Network:
 KINDS = (
     Strike("network cut", Network(Way.CUT, 20.0)),
     Strike("network silent", Network(Way.SILENT, 45.0)),
-    Strike("network one-way, to the bus", Network(Way.DEAF, 45.0)),
-    Strike("network one-way, from the bus", Network(Way.MUTE, 45.0)),
+    Strike("network one-way: to the bus", Network(Way.DEAF, 45.0)),
+    Strike("network one-way: from the bus", Network(Way.MUTE, 45.0)),
     Strike("network slow", Network(Way.SLOW, 20.0)),
 )

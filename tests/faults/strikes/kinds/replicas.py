@@ -29,6 +29,6 @@ def nothing(scene: Scene) -> None:
 
 KINDS = (
     Strike("two replicas", nothing, replicas=True),
-    Strike("two replicas, kill one", KillReplica(signal.SIGKILL), most=3, replicas=True),
-    Strike("two replicas, terminate one", KillReplica(signal.SIGTERM), most=2, replicas=True),
+    Strike("two replicas: kill one", KillReplica(signal.SIGKILL), most=3, replicas=True),
+    Strike("two replicas: terminate one", KillReplica(signal.SIGTERM), most=2, replicas=True),
 )

@@ -10,13 +10,18 @@ import json
 import os
 import secrets
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedded.home import write_private
 
+if TYPE_CHECKING:
+    from nats.js import JetStreamContext
+
 ADMINISTRATOR = "admin"
+_WHOLE_LIMIT = 5.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,31 @@ def administrator(password: str) -> User:
 
 async def is_ready(url: str, user: str, password: str, limit: float = 1.0) -> bool:
     """Whether JetStream answers a request within `limit` seconds: a server that only accepts connections is not ready."""
-    # Takes 200 ms, and only the supervisor needs it.
+    return await _holds(url, user, password, limit, _answers)
+
+
+async def is_whole(url: str, user: str, password: str, target: str) -> bool:
+    """Whether JetStream answers, and holds every stream and durable consumer of the topology.
+
+    What is missing is made: a server may come back without what it stored. Who writes to the streams fills them again.
+    """
+    # Takes 200 ms as nats itself does, and only the supervisor needs either.
+    from shared import topology
+
+    async def complete(js: "JetStreamContext") -> None:
+        about = await js.account_info()
+        if about.streams < len(topology.streams()) or about.consumers < len(topology.durables(target)):
+            await topology.declare(js, target)
+
+    return await _holds(url, user, password, _WHOLE_LIMIT, complete)
+
+
+async def _answers(js: "JetStreamContext") -> None:
+    await js.account_info()
+
+
+async def _holds(url: str, user: str, password: str, limit: float, what: "Callable[[JetStreamContext], Awaitable[None]]") -> bool:
+    """Whether something can be done on JetStream within a time."""
     import nats
     from nats.aio.client import Client
 
@@ -142,7 +171,7 @@ async def is_ready(url: str, user: str, password: str, limit: float = 1.0) -> bo
             await client.connect(
                 url, user=user, password=password, allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0, error_cb=quiet
             )
-            await client.jetstream(timeout=limit).account_info()
+            await what(client.jetstream(timeout=limit))
     except (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError):
         return False
     finally:

@@ -56,7 +56,7 @@ def bus(settings: Settings, home: Home) -> Bus:
         "nats",
         processes.program(server.arguments(), {"PATH": os.defpath}, None, signal.SIGTERM),
         home.logs / "nats.log",
-        lambda: nats.is_ready(server.url, nats.ADMINISTRATOR, administrator),
+        lambda: nats.is_whole(server.url, nats.ADMINISTRATOR, administrator, settings.target),
     )
     return Bus(server.url, nats.ADMINISTRATOR, passwords, child)
 

@@ -105,6 +105,7 @@ class Sitting:
         chance = random.Random(f"{self.seed}/{plan.number}/run")
         scene = Scene(self.machine, self.watch, chance)
         before = [one.load.requests for one in self.lanes], [len(one.load.failed) for one in self.lanes]
+        serving = self.machine.pid("webhooks")
         stream = self._stream(chance)
         stream.start()
         back_at = began
@@ -121,6 +122,9 @@ class Sitting:
         else:
             excused = (struck_at, back_at + DATABASES_START_S) if strike.kills_applications else None
             self._after(stream, findings, strike.may_end, excused, before[1], retried=strike.retried)
+        broken = [f"git push broke off: {one.broken_off}" for one in stream.sent if one.broken_off]
+        # Where its process died, a push is cut off; where it did not, it must not be.
+        (findings.wrong if self.machine.pid("webhooks") == serving else findings.notes).extend(broken)
         late = self._late(stream.sent, back_at) if strike.one_kill and len(plan.moments) == 1 else None
         if late is not None and late > IN_TIME_S:
             findings.wrong.append(f"a deployment ended {late:.0f} s later than usual after the process's return")
@@ -156,7 +160,6 @@ class Sitting:
             examine(self.machine, self.lanes, stream.sent, may_end, findings)
         findings.lost += stream.problems
         findings.wrong += requests([one.load for one in self.lanes], failed_before, excused)
-        findings.notes += [f"git push broke off: {one.broken_off}" for one in stream.sent if one.broken_off]
 
     def _late(self, sent: Sequence[Sent], back_at: float) -> float | None:
         ends = [one.ended_at - max(back_at, one.accepted_at or 0) - self.usual.get(one.what, 10.0) for one in sent if one.ended_at]

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 import structlog
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from services.webhooks.exchange import Exchange
 from shared.problems import Problem
 
 log = structlog.get_logger()
@@ -24,22 +25,16 @@ class Application:
         """Answers one request. Problems become problem documents; what nobody expected, a 500 without details."""
         if scope["type"] != "http":
             return
-        started = False
-
-        async def noting(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        exchange = Exchange(receive, send)
         try:
-            await self._route(scope, receive, noting)
+            await self._route(scope, exchange.receive, exchange.send)
         except Problem as problem:
-            await problem.response(scope["path"])(scope, receive, noting)
+            await problem.response(scope["path"])(scope, exchange.receive, exchange.send)
         except Exception:  # the process edge: it goes on, the log says what was wrong
             log.exception("request failed", path=scope["path"])
-            if not started:
+            if not exchange.answered:
                 await Problem(500, "internal-error", "Something went wrong here; the log of webhooks says what.").response()(
-                    scope, receive, send
+                    scope, exchange.receive, exchange.send
                 )
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:

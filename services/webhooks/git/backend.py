@@ -33,10 +33,11 @@ class Call:
 async def serve(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers the request with what git says. A client that leaves stops nothing: what it has sent completely is carried out."""
     process = await spawn("git", "http-backend", env={**call.environment, **_cgi(call, scope)}, stdin=PIPE, limit=CHUNK)
-    feeder = asyncio.create_task(_feed(process, receive, call.left))
+    fed = asyncio.Event()
+    feeder = asyncio.create_task(_feed(process, receive, call.left, fed))
     complaints = asyncio.create_task(_complaints(process))
     try:
-        await _answer(process, send)
+        await _answer(process, send, fed)
         await process.wait()
     finally:
         feeder.cancel()
@@ -66,7 +67,7 @@ def _cgi(call: Call, scope: Scope) -> dict[str, str]:
     }
 
 
-async def _feed(process: Program, receive: Receive, left: Callable[[], None]) -> None:
+async def _feed(process: Program, receive: Receive, left: Callable[[], None], fed: asyncio.Event) -> None:
     """The request's body into git; then waits for the client to leave."""
     assert process.stdin is not None, "it was opened as a pipe"
     more = True
@@ -74,6 +75,7 @@ async def _feed(process: Program, receive: Receive, left: Callable[[], None]) ->
         message = await receive()
         if message["type"] == "http.disconnect":
             process.stdin.close()
+            fed.set()
             left()
             return
         if not more:
@@ -85,17 +87,21 @@ async def _feed(process: Program, receive: Receive, left: Callable[[], None]) ->
         more = message.get("more_body", False)
         if not more:
             process.stdin.close()
+            fed.set()
 
 
-async def _answer(process: Program, send: Send) -> None:
+async def _answer(process: Program, send: Send, fed: asyncio.Event) -> None:
+    """What git says. It begins to speak before it has heard anything; the answer may not (see `Exchange`)."""
     assert process.stdout is not None, "it was opened as a pipe"
     try:
         head = await process.stdout.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        await fed.wait()
         await send({"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"text/plain; charset=utf-8")]})
         await send({"type": "http.response.body", "body": b"git did not answer; see the log of webhooks.\n"})
         return
     status, headers = _head(head)
+    await fed.wait()
     await send({"type": "http.response.start", "status": status, "headers": headers})
     while chunk := await process.stdout.read(CHUNK):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})

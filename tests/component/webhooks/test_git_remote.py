@@ -152,15 +152,7 @@ async def test_a_push_that_breaks_off_leaves_no_git_behind(webhooks: Webhooks, c
     await first
     address = urlsplit(webhooks.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
-    basic = base64.b64encode(f"git:{TOKEN}".encode()).decode()
-    head = [
-        "POST /git/main/todo.git/git-receive-pack HTTP/1.1",
-        f"Host: {address.netloc}",
-        f"Authorization: Basic {basic}",
-        "Content-Type: application/x-git-receive-pack-request",
-        "Content-Length: 1000",
-    ]
-    writer.write("\r\n".join(head).encode() + b"\r\n\r\n0094")
+    writer.write(_head_of_a_push(webhooks, 1000) + b"0094")
 
     async def some() -> bool:
         return bool(_git_processes(webhooks.settings.repositories))
@@ -171,6 +163,18 @@ async def test_a_push_that_breaks_off_leaves_no_git_behind(webhooks: Webhooks, c
     assert await eventually(some, every=0.01)
     writer.close()
     assert await eventually(none_left, within=20, every=0.2)
+
+
+def _head_of_a_push(webhooks: Webhooks, length: int) -> bytes:
+    basic = base64.b64encode(f"git:{TOKEN}".encode()).decode()
+    head = (
+        "POST /git/main/todo.git/git-receive-pack HTTP/1.1",
+        f"Host: {urlsplit(webhooks.url).netloc}",
+        f"Authorization: Basic {basic}",
+        "Content-Type: application/x-git-receive-pack-request",
+        f"Content-Length: {length}",
+    )
+    return "\r\n".join(head).encode() + b"\r\n\r\n"
 
 
 def _git_processes(repositories: Path) -> list[int]:
@@ -268,6 +272,20 @@ async def test_who_may_not_push_is_told_why(webhooks: Webhooks, copy: WorkingCop
     assert done.status != 0
     assert said in done.said
     assert not list(webhooks.settings.repositories.glob("*/*.git"))
+
+
+async def test_git_answers_after_the_request_only(webhooks: Webhooks) -> None:
+    """Though `git http-backend` begins to speak before it has heard anything: a proxy would cut the request short."""
+    address = urlsplit(webhooks.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        writer.write(_head_of_a_push(webhooks, 4))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 1.0)
+        writer.write(b"0000")
+        assert b" 200 OK" in await asyncio.wait_for(reader.readline(), 10)
+    finally:
+        writer.close()
 
 
 async def test_only_gits_own_protocol_is_served(webhooks: Webhooks) -> None:

@@ -1,0 +1,70 @@
+"""The order of request and answer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from services.webhooks.exchange import DISCARDED_MOST
+from services.webhooks.server import Application
+from shared.problems import Problem
+
+
+def parts(*bodies: bytes) -> Iterator[Message]:
+    """A request's body, then word that the client has left."""
+    for number, body in enumerate(bodies, start=1):
+        yield {"type": "http.request", "body": body, "more_body": number < len(bodies)}
+    while True:
+        yield {"type": "http.disconnect"}
+
+
+async def asked(application: Application, body: Iterator[Message]) -> list[str]:
+    """What happens in which order: parts that are read, and the answer's."""
+    order: list[str] = []
+
+    async def receive() -> Message:
+        message = next(body)
+        order.append(f"read {len(message.get('body', b''))}")
+        return message
+
+    async def send(message: Message) -> None:
+        order.append(message["type"].removeprefix("http.response."))
+
+    await application({"type": "http", "path": "/hooks/github", "method": "POST", "headers": []}, receive, send)
+    return order
+
+
+async def refuse(*_: Any) -> None:
+    """Without a look at the body."""
+    raise Problem(404, "unknown-connection", "No.")
+
+
+async def remote(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Is not asked."""
+    raise AssertionError
+
+
+async def test_an_answer_waits_for_the_end_of_the_request() -> None:
+    """Also where nobody wanted to read the body."""
+    order = await asked(Application(refuse, remote), parts(b"a" * 10, b"b" * 20))
+    assert order == ["read 10", "read 20", "start", "body"]
+
+
+async def test_a_body_without_end_is_not_read_for_ever() -> None:
+    """Beyond a limit the answer comes all the same."""
+    most = DISCARDED_MOST // 2**20
+    order = await asked(Application(refuse, remote), parts(*[b"x" * 2**20] * (most * 2)))
+    assert order.index("start") == most + 1
+
+
+@pytest.mark.parametrize("last", [b"", b"end"])
+async def test_a_request_that_was_read_is_answered_at_once(last: bytes) -> None:
+    """Nothing more is asked of the client."""
+
+    async def read_and_refuse(_name: str, _scope: Scope, receive: Receive, _send: Send) -> None:
+        while (await receive()).get("more_body", False):
+            pass
+        raise Problem(401, "bad-signature", "No.")
+
+    assert await asked(Application(read_and_refuse, remote), parts(b"begin", last)) == ["read 5", f"read {len(last)}", "start", "body"]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from services.webhooks.exchange import Exchange
+from shared.exchange import Exchange
 from shared.problems import Problem
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ class Application:
         """Answers one request. Problems become problem documents; what nobody expected, a 500 without details."""
         if scope["type"] != "http":
             return
-        exchange = Exchange(receive, send)
+        exchange = Exchange(scope, receive, send)
         try:
             await self._route(scope, exchange.receive, exchange.send)
         except Problem as problem:

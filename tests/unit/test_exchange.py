@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from services.webhooks.exchange import DISCARDED_MOST
 from services.webhooks.server import Application
+from shared.exchange import DISCARDED_MOST, Exchange
 from shared.problems import Problem
 
 
@@ -31,7 +31,7 @@ async def asked(application: Application, body: Iterator[Message]) -> list[str]:
     async def send(message: Message) -> None:
         order.append(message["type"].removeprefix("http.response."))
 
-    await application({"type": "http", "path": "/hooks/github", "method": "POST", "headers": []}, receive, send)
+    await application({"type": "http", "path": "/hooks/github", "method": "POST", "headers": [(b"content-length", b"30")]}, receive, send)
     return order
 
 
@@ -56,6 +56,21 @@ async def test_a_body_without_end_is_not_read_for_ever() -> None:
     most = DISCARDED_MOST // 2**20
     order = await asked(Application(refuse, remote), parts(*[b"x" * 2**20] * (most * 2)))
     assert order.index("start") == most + 1
+
+
+async def test_a_request_without_a_body_is_answered_at_once() -> None:
+    """Whoever streams an answer listens for the client's leaving meanwhile: nobody reads beside it."""
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    exchange = Exchange({"type": "http", "headers": [(b"accept", b"text/event-stream")]}, receive, send)
+    await exchange.send({"type": "http.response.start", "status": 200})
+    assert sent == ["http.response.start"]
 
 
 @pytest.mark.parametrize("last", [b"", b"end"])

@@ -1,9 +1,12 @@
 """One HTTP request and its answer, in the order that proxies need: first all of the request, then the answer."""
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
 DISCARDED_MOST = 32 * 1024 * 1024
 """Of a body that nobody wants to read, in bytes; a longer one may see its connection cut instead of the answer."""
+
+_ANNOUNCES_A_BODY = (b"content-length", b"transfer-encoding")
+"""RFC 9112, 6.3: a request with neither has none."""
 
 
 class Exchange:
@@ -14,10 +17,10 @@ class Exchange:
     short: the client sees a torn answer. On a busy machine an answer overtakes even a body of 500 bytes.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._whole = False
+        self._whole = not any(name.lower() in _ANNOUNCES_A_BODY for name, _ in scope["headers"])
         self.answered = False
         """Whether the answer has begun."""
 

@@ -18,6 +18,7 @@ from shared import bus as bus_module
 from shared import postgres
 from shared.bus import Bus
 from shared.letters import Delivered, as_it_came, bury, delivered
+from shared.messages import UnknownType
 from shared.telemetry import HANDLED, HANDLING_SECONDS, REDELIVERED
 
 log = structlog.get_logger()
@@ -26,6 +27,9 @@ T = TypeVar("T")
 UNAVAILABLE = (*postgres.UNAVAILABLE, *bus_module.UNAVAILABLE)
 TRIES = 5
 DELAY_S = 2.0
+UNKNOWN_TRIES = 10
+"""Deliveries of a message of an unknown type: while replicas are exchanged, the next may come to one that knows it."""
+UNKNOWN_DELAY_S = 3.0
 FETCH_S = 5.0
 """A fetch in flight when the server restarts ends only at its own timeout."""
 ACKNOWLEDGED_S = 5
@@ -53,7 +57,8 @@ async def consume(
 ) -> None:
     """Fetches for ever; `handle` gets what has queued up, at most `batch`, and its messages are acknowledged when it returns.
 
-    `decode` gets subject, headers and body, and raises `ValueError` for what no version understands: that is dead-lettered at once.
+    `decode` gets subject, headers and body, and raises `ValueError` for what no version understands: that is dead-lettered at once;
+    `UnknownType` for what a newer one may: that is left to other replicas for a while.
     """
     subscription = await bus.js.pull_subscribe_bind(durable, stream)
     reader = _Reader(bus, durable, decode, handle)
@@ -164,7 +169,11 @@ class _Reader(Generic[T]):
             came = delivered(self._bus, self._durable, message)
             return Received(self._decode(came.subject, dict(came.headers), message.data), dict(came.headers), came.subject, tries)
         except ValueError as error:
-            await self._bury(message, came, error)
+            if isinstance(error, UnknownType) and tries < UNKNOWN_TRIES:
+                log.warning("left to a newer replica", durable=self._durable, subject=came.subject, error=str(error), tries=tries)
+                await message.nak(delay=UNKNOWN_DELAY_S)
+            else:
+                await self._bury(message, came, error)
             return None
 
     async def _bury(self, message: Msg, came: Delivered, error: Exception) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 from nats.aio.msg import Msg
+from pydantic import ValidationError
 
 from shared.bus import Bus
 from shared.messages import Message, new_id
@@ -67,7 +68,7 @@ def as_it_came(durable: str, raw: Msg) -> Delivered:
 
 async def bury(bus: Bus, lost: Delivered, error: BaseException, why: str | None = None) -> None:
     """Publishes a message to DEADLETTERS, and counts it. `why` replaces the error's own words where they may hold secrets."""
-    reason = " ".join((str(error) if why is None else why).split())[:LONGEST_REASON]
+    reason = " ".join((_words(error) if why is None else why).split())[:LONGEST_REASON]
     letter = _kept(lost.headers) | {
         SUBJECT: lost.subject,
         STREAM: lost.stream,
@@ -80,6 +81,14 @@ async def bury(bus: Bus, lost: Delivered, error: BaseException, why: str | None 
     await bus.publish_raw(f"slipway.dead.{bus.user}", lost.body, letter)
     DEAD.labels(lost.durable).inc()
     log.error("dead letter", durable=lost.durable, subject=lost.subject, error=type(error).__name__, reason=reason)
+
+
+def _words(error: BaseException) -> str:
+    """What is wrong, without the values: they are in the message, and may be what nobody is to see."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(str(part) for part in each['loc']) or 'body'}: {each['msg']}" for each in found)
 
 
 class Again(Message):

@@ -37,6 +37,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class UnknownType(ValueError):
+    """A message of a type or version that this reader does not know: another replica, of a newer version, may."""
+
+
 class Frozen(BaseModel):
     """Base of every value in a message: immutable, and tolerant of fields from newer writers."""
 

@@ -14,21 +14,25 @@ from typing import Protocol, TypeVar
 import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from faststream.nats.subscriber.usecases.stream_pull_subscriber import PullStreamSubscriber
 from faststream.security import SASLPlaintext
 from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError
+from nats.js import JetStreamContext
 from opentelemetry.trace import StatusCode
 from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
 from shared import bus as bus_module
 from shared.bus import Bus
+from shared.consumer import UNKNOWN_DELAY_S, UNKNOWN_TRIES
 from shared.contracts.answers import Answer, Failure, Outcome, answer
 from shared.contracts.commands import Command, Direction
 from shared.contracts.facts import Fact
 from shared.contracts.logs import Beat, Cancel, LogLines
 from shared.contracts.steps import COMMANDS, pools_of
 from shared.letters import Delivered, as_it_came, bury, delivered
-from shared.messages import type_of
+from shared.messages import UnknownType, type_of
 from shared.process import worker_name
 from shared.redaction import Redactor
 from shared.settings import ServiceSettings
@@ -44,6 +48,7 @@ TRIES = 3
 """Deliveries after which a command that fails unexpectedly, or kills its worker, is answered as failed and dead-lettered."""
 GIVEN_BACK_S = 1.0
 """When another worker gets what this one gives back because it stops."""
+CLOSED_S = 1.0
 FLUSH_S = 0.15
 """How long lines are collected for one message."""
 LINES_AT_ONCE = 200
@@ -174,14 +179,22 @@ class Participant:
         cancels = await self._bus.nc.subscribe(f"slipway.cancel.{self.target}.>", cb=self._hear_cancel)
         client = await broker.connect()
         await broker.start()
+        for subscriber in broker.subscribers:
+            if isinstance(subscriber, PullStreamSubscriber) and subscriber.subscription is not None:
+                _let_others_run(subscriber.subscription)
         try:
-            await asyncio.Event().wait()
+            while not client.is_closed:  # where nats-py has given up, nothing brings commands any more
+                await asyncio.sleep(CLOSED_S)
+            raise bus_module.ConnectionLost(self.name)
         finally:
             self._stopping = True
-            await cancels.unsubscribe()
             for _, task in self._working.values():
                 task.cancel()
+            with suppress(ConnectionClosedError):
+                await cancels.unsubscribe()
             for subscriber in broker.subscribers:
+                if client.is_closed and isinstance(subscriber, PullStreamSubscriber):
+                    subscriber.subscription = None  # it cannot be given up any more; what else the subscriber has is closed
                 await subscriber.stop()
             await client.close()  # not `broker.stop()`: it drains, which raises while reconnecting
 
@@ -235,10 +248,9 @@ class Participant:
         came = as_it_came(durable, raw)
         try:
             came = delivered(self._bus, durable, raw)
-            command = COMMANDS[type_of(came.headers) or ""].decode(raw.data)
-        except (KeyError, ValueError) as error:
-            await bury(self._bus, came, error)
-            await raw.term()
+            command = _command(came)
+        except ValueError as error:
+            await self._not_read(raw, came, tries, error)
             return
         if (command.step_key, command.direction) in self._working:
             await raw.nak(delay=BEAT_S)
@@ -261,6 +273,14 @@ class Participant:
             else:
                 log.warning("command not done", command=title, seconds=said.seconds, outcome=said.outcome, code=said.failure.code)
         HANDLED.labels(durable, said.outcome).inc()
+
+    async def _not_read(self, raw: Msg, came: Delivered, tries: int, error: ValueError) -> None:
+        if isinstance(error, UnknownType) and tries < UNKNOWN_TRIES:
+            log.warning("left to a newer replica", durable=came.durable, subject=came.subject, error=str(error), tries=tries)
+            await raw.nak(delay=UNKNOWN_DELAY_S)
+            return
+        await bury(self._bus, came, error)
+        await raw.term()
 
     async def _work(self, command: Command, raw: Msg, tries: int, came: Delivered) -> Answer | None:
         """Runs the handler and forms the answer; None where the command was given back."""
@@ -373,6 +393,28 @@ class Participant:
             work, task = working
             work.cancelled.set()
             task.cancel()
+
+
+def _let_others_run(subscription: JetStreamContext.PullSubscription) -> None:
+    """A fetch on a connection that is closed fails without yielding, and FastStream fetches again at once: nothing else would run."""
+    fetch = subscription.fetch
+
+    async def fetched(batch: int = 1, timeout: float | None = 5) -> list[Msg]:
+        try:
+            return await fetch(batch, timeout)
+        except ConnectionClosedError:
+            await asyncio.sleep(CLOSED_S)
+            raise
+
+    subscription.fetch = fetched  # type: ignore[method-assign, assignment]
+
+
+def _command(came: Delivered) -> Command:
+    """Raises `UnknownType` for a command that a newer version may know, `ValidationError` for one that none does."""
+    name = type_of(came.headers) or ""
+    if name not in COMMANDS:
+        raise UnknownType(f"unknown command {name}")
+    return COMMANDS[name].decode(came.body)
 
 
 def _about(participant: str, command: Command, durable: str) -> dict[str, str | int]:

@@ -17,17 +17,17 @@ from shared.contracts.commands import Source
 from shared.contracts.events import Event, RequestRefused
 from shared.contracts.places import Place
 from shared.contracts.releases import ReleaseKind
-from shared.messages import type_of
+from shared.messages import UnknownType, type_of
 from shared.telemetry import span
 
 _TYPES = {request.type_name(): request for request in r.REQUESTS}
 
 
 def decode_request(_subject: str, headers: dict[str, str], body: bytes) -> r.Request:
-    """Reads a request by its type; raises `ValueError` for one that this version does not know."""
+    """Reads a request by its type; raises `UnknownType` for one that this version does not know."""
     name = type_of(headers)
     if name not in _TYPES:
-        raise ValueError(f"unknown request {name}")
+        raise UnknownType(f"unknown request {name}")
     return _TYPES[name].decode(body)
 
 

@@ -1,0 +1,277 @@
+"""What every service process does when its infrastructure hangs, is closed for good, or is away for a while; and beside newer replicas."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import pytest
+from nats.js.client import JetStreamContext
+from prometheus_client import REGISTRY
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from shared import consumer, participant
+from shared.bus import Bus, ConnectionLost
+from shared.consumer import Received, consume
+from shared.contracts.answers import Answer, Outcome, answer
+from shared.contracts.commands import Command, InspectSource
+from shared.contracts.facts import Fact, SourceInspected
+from shared.contracts.manifest import Manifest
+from shared.messages import UnknownType
+from shared.participant import Participant, Work
+from shared.process import started
+from shared.settings import ServiceSettings, StatefulSettings
+from tests.integration.test_messaging_outages import declared, inspect
+from tests.polling import eventually
+from tests.stack import NatsServer, free_port, nats_server, service_settings
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[NatsServer]:
+    """A NATS of the test's own, which may be stopped."""
+    with nats_server() as running:
+        await declared(running.url)
+        yield running
+
+
+@asynccontextmanager
+async def running(task: "asyncio.Task[None]") -> AsyncIterator[None]:
+    """Ends the task at the end."""
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_readiness_is_a_round_trip(server: NatsServer, postgres_dsn: str) -> None:
+    """A bus or a database that accepts connections and answers nothing is not ready, told within the probe's time; and is again."""
+    port = free_port()
+    dsn = SecretStr(postgres_dsn)
+    settings = service_settings(StatefulSettings, "coordinator", server.url, health_port=port, postgres_dsn=dsn)
+
+    async def checks() -> dict[str, str]:
+        async with httpx.AsyncClient(timeout=5) as client:
+            answer = await client.get(f"http://127.0.0.1:{port}/readyz")
+        found: dict[str, str] = answer.json()["checks"]
+        assert (answer.status_code == 200) == (set(found.values()) == {"ok"})
+        return found
+
+    async with started("coordinator", settings) as process:
+        pool = await process.database(settings, "coordinator")
+        ending = asyncio.create_task(process.until_stopped())
+
+        async def good() -> bool:
+            return set((await checks()).values()) == {"ok"}
+
+        await eventually(good)
+        assert server.process is not None
+        server.process.send_signal(signal.SIGSTOP)
+        found = await checks()
+        assert found["bus"] != "ok"
+        assert found["database"] == "ok"
+        server.process.send_signal(signal.SIGCONT)
+        await eventually(good)
+        backends = [row["pid"] for row in await pool.fetch("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")]
+        for backend in backends:
+            os.kill(backend, signal.SIGSTOP)
+        assert (await checks())["database"] != "ok"
+        for backend in backends:
+            os.kill(backend, signal.SIGCONT)
+        await eventually(good)
+        process.stop()
+        await ending
+
+
+async def test_a_connection_that_is_closed_for_good_ends_the_process(server: NatsServer) -> None:
+    """It fails, and its supervisor starts another."""
+
+    async def service() -> None:
+        async with started("builder", service_settings(ServiceSettings, "builder", server.url)) as process:
+            await process.bus.nc.close()
+            await process.until_stopped()
+
+    with pytest.raises(ConnectionLost):
+        await asyncio.wait_for(service(), 5)
+
+
+async def test_a_worker_whose_own_connection_is_closed_for_good_ends(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands come on a connection of their own: the process must not live on without it."""
+    settings = service_settings(ServiceSettings, "builder", server.url)
+    bus = await Bus.connect(settings, "builder")
+    made = Participant("builder", settings, bus, {InspectSource: never})
+    clients = []
+    connect = JetStreamContext.pull_subscribe_bind
+
+    async def remembered(self: JetStreamContext, *args: object, **kwargs: object) -> object:
+        clients.append(self._nc)
+        return await connect(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(JetStreamContext, "pull_subscribe_bind", remembered)
+    working = asyncio.create_task(made.run())
+
+    async def subscribed() -> bool:
+        return bool(clients)
+
+    await eventually(subscribed)
+    await clients[0].close()
+    with pytest.raises(ConnectionLost):
+        await asyncio.wait_for(working, 10)
+    await bus.close()
+
+
+async def never(_command: Command, _work: Work) -> Fact:
+    """Works until it is told to stop."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_fetching_pauses_while_infrastructure_fails(nats_url: str) -> None:
+    """What cannot be handled for want of the database is tried until it can be, counts as no failed attempt, and is no dead letter."""
+    builder = await Bus.connect(service_settings(ServiceSettings, "builder", nats_url), "builder")
+    coordinator = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
+    away, tries, taken = True, 0, list[int]()
+
+    async def handle(batch: Sequence[Received[Answer]]) -> None:
+        nonlocal tries
+        tries += 1
+        if away:
+            raise ConnectionRefusedError("the database is away")
+        taken.extend(item.tries for item in batch)
+
+    reading = asyncio.create_task(
+        consume(coordinator, "RESULTS", "coordinator-results", lambda _subject, _headers, body: Answer.decode(body), handle)
+    )
+    async with running(reading):
+        with capture_logs() as lines:
+            await builder.publish("slipway.res.local.builder.d1-inspect", answer(inspect("d1"), "builder", Outcome.ACCEPTED))
+
+            async def tried_often() -> bool:
+                return tries > consumer.TRIES
+
+            await eventually(tried_often)
+        away = False
+
+        async def done() -> bool:
+            return taken == [1]
+
+        await eventually(done)
+    assert {line["event"] for line in lines} == {"fetching paused"}
+    await builder.close()
+    await coordinator.close()
+
+
+async def test_fields_of_a_newer_writer_are_read_over(nats_url: str) -> None:
+    """A command and its answer with fields, at any depth, that this version does not know: the step is done as ever."""
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    bus = await Bus.connect(settings, "builder")
+    coordinator = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
+    answers: list[Answer] = []
+
+    async def inspected(_command: Command, _work: Work) -> Fact:
+        return SourceInspected(manifest=Manifest(), trees={})
+
+    async def keep(batch: Sequence[Received[Answer]]) -> None:
+        answers.extend(item.message for item in batch)
+
+    def decode(_subject: str, _headers: dict[str, str], body: bytes) -> Answer:
+        return Answer.decode(json.dumps(json.loads(body) | {"mood": "good", "failure": None}))
+
+    command = inspect("d1")
+    body = json.loads(command.encode())
+    body |= {"priority": {"level": 3}, "place": body["place"] | {"region": "eu"}, "source": body["source"] | {"depth": 1}}
+    working = asyncio.create_task(Participant("builder", settings, bus, {InspectSource: inspected}).run())
+    reading = asyncio.create_task(consume(coordinator, "RESULTS", "coordinator-results", decode, keep))
+    async with running(working), running(reading):
+        headers = command.headers("coordinator") | {"ce-sampledrate": "1"}
+        await coordinator.publish_raw("slipway.cmd.local.builder.effects.d1-inspect.do.1", json.dumps(body).encode(), headers)
+
+        async def done() -> bool:
+            return [said.outcome for said in answers] == [Outcome.DONE]
+
+        await eventually(done)
+    await bus.close()
+    await coordinator.close()
+
+
+async def test_a_message_of_a_newer_version_goes_to_a_newer_replica(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old replica beside a new one leaves it alone; each time it comes again is counted and has a line; nobody gives it up."""
+    monkeypatch.setattr(consumer, "UNKNOWN_DELAY_S", 0.05)
+    monkeypatch.setattr(consumer, "UNKNOWN_TRIES", 1000)
+    settings = service_settings(ServiceSettings, "coordinator", nats_url)
+    buses = [await Bus.connect(settings, "coordinator") for _ in range(2)]
+    builder = await Bus.connect(service_settings(ServiceSettings, "builder", nats_url), "builder")
+    taken: list[str] = []
+
+    def old(_subject: str, headers: dict[str, str], body: bytes) -> Answer:
+        if not headers["ce-type"].endswith(".v1"):
+            raise UnknownType(headers["ce-type"])
+        return Answer.decode(body)
+
+    def new(_subject: str, _headers: dict[str, str], body: bytes) -> Answer:
+        return Answer.decode(body)
+
+    async def keep(batch: Sequence[Received[Answer]]) -> None:
+        taken.extend(str(item.message.deployment) for item in batch)
+
+    deployments = [f"d{number}" for number in range(20)]
+    before = redelivered()
+    with capture_logs() as lines:
+        async with running(asyncio.create_task(consume(buses[0], "RESULTS", "coordinator-results", old, keep))):
+            for number, deployment in enumerate(deployments):
+                said = answer(inspect(deployment), "builder", Outcome.ACCEPTED)
+                headers = said.headers("builder") | {"ce-type": f"slipway.Answer.v{1 + number % 2}"}
+                await builder.publish_raw(f"slipway.res.local.builder.{deployment}-inspect", said.encode(), headers)
+
+            async def old_ones() -> bool:
+                return sorted(taken) == sorted(deployments[::2]) and redelivered() > before
+
+            await eventually(old_ones)
+            async with running(asyncio.create_task(consume(buses[1], "RESULTS", "coordinator-results", new, keep))):
+
+                async def all_of_them() -> bool:
+                    return sorted(taken) == sorted(deployments)
+
+                await eventually(all_of_them, within=20)
+    told = [line["event"] for line in lines]
+    assert told.count("message came again") == redelivered() - before
+    assert "dead letter" not in told
+    for bus in (*buses, builder):
+        await bus.close()
+
+
+def redelivered() -> float:
+    """How many messages came again to the reader of results."""
+    return REGISTRY.get_sample_value("slipway_messages_redelivered_total", {"durable": "coordinator-results"}) or 0.0
+
+
+async def test_a_command_that_no_replica_knows_ends_as_a_dead_letter(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left to others for a while, and then given up: counted, with a line, and kept."""
+    monkeypatch.setattr(participant, "UNKNOWN_DELAY_S", 0.05)
+    monkeypatch.setattr(participant, "UNKNOWN_TRIES", 3)
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    bus = await Bus.connect(settings, "builder")
+    coordinator = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
+    dead = {"durable": "local-builder-effects"}
+    before = REGISTRY.get_sample_value("slipway_dead_letters_total", dead) or 0.0
+    with capture_logs() as lines:
+        async with running(asyncio.create_task(Participant("builder", settings, bus, {InspectSource: never}).run())):
+            command = inspect("d1")
+            headers = command.headers("coordinator") | {"ce-type": "slipway.InspectSource.v2"}
+            await coordinator.publish_raw("slipway.cmd.local.builder.effects.d1-inspect.do.1", command.encode(), headers)
+
+            async def given_up() -> bool:
+                return REGISTRY.get_sample_value("slipway_dead_letters_total", dead) == before + 1
+
+            await eventually(given_up)
+    told = [line["event"] for line in lines]
+    assert told.count("left to a newer replica") == 2
+    assert told.count("command came again") == 2
+    assert told.count("dead letter") == 1
+    await bus.close()
+    await coordinator.close()

@@ -15,6 +15,8 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
+from shared.contracts.events import fact_name_parts
+from shared.contracts.facts import FACTS
 from shared.contracts.steps import pools_of
 
 DAY = 86_400.0
@@ -71,7 +73,7 @@ def _streams() -> tuple[StreamConfig, ...]:
             max_age=30 * DAY,
             allow_direct=True,
         ),
-        StreamConfig(name="LOGS", subjects=["slipway.log.>"], max_age=DAY, max_bytes=2 * 1024**3),
+        StreamConfig(name="LOGS", subjects=["slipway.log.>"], max_age=DAY, max_bytes=2 * 1024**3, allow_direct=True),
         StreamConfig(name="CDEVENTS", subjects=["cdevents.>"], max_age=30 * DAY),
         StreamConfig(name="DEADLETTERS", subjects=["slipway.dead.>"], max_age=30 * DAY),
     )
@@ -155,17 +157,27 @@ def inbox_of(user: str) -> str:
     return f"_INBOX_{user}"
 
 
+_EVENTS: dict[str, tuple[str, ...]] = {"api": ("catalogue", "message"), "notifier": ("notification",)}
+"""Of what services tell events, besides the coordinator, which tells those of all other nouns."""
+
+
+def events_of(service: str) -> tuple[str, ...]:
+    """The nouns of the events that a service may publish: nobody tells another's."""
+    if service != "coordinator":
+        return _EVENTS.get(service, ())
+    nouns = {fact_name_parts(name).partition(".")[0] for name in FACTS}
+    return tuple(sorted(nouns.difference(*_EVENTS.values())))
+
+
 _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
     "webhooks": (
         "slipway.chg.>",
-        "slipway.evt.>",
-        "$JS.API.CONSUMER.CREATE.EVENTS.>",
-        "$JS.API.CONSUMER.CREATE.LOGS.>",
+        "$JS.API.DIRECT.GET.EVENTS",
+        "$JS.API.DIRECT.GET.LOGS",
     ),
-    "auth": ("slipway.res._.auth.>", "slipway.evt.>", "slipway.beat._.>"),
+    "auth": ("slipway.res._.auth.>", "slipway.beat._.>"),
     "coordinator": (
         "slipway.cmd.>",
-        "slipway.evt.>",
         "slipway.cancel.>",
         "$JS.API.STREAM.MSG.GET.COMMANDS",
         "$JS.API.STREAM.MSG.DELETE.COMMANDS",
@@ -181,17 +193,15 @@ _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
         "slipway.beat.{target}.>",
         "slipway.log.{target}.>",
     ),
-    "notifier": ("cdevents.>", "slipway.evt.>"),
+    "notifier": ("cdevents.>",),
     "api": (
         "slipway.req.>",
-        "slipway.evt.>",
         "slipway.ask.>",
         f"{AGAIN}.>",  # worth nothing without the seal of the service that gave it up
-        "$JS.API.CONSUMER.CREATE.EVENTS.>",
-        "$JS.API.CONSUMER.CREATE.LOGS.>",
     ),
 }
 _OWN_SUBSCRIBE: dict[str, tuple[str, ...]] = {
+    "webhooks": ("slipway.evt.>", "slipway.log.>"),
     "coordinator": ("slipway.beat.>",),
     "builder": ("slipway.cancel.{target}.>",),
     "deployer": ("slipway.cancel.{target}.>", "slipway.ask.{target}"),
@@ -199,8 +209,8 @@ _OWN_SUBSCRIBE: dict[str, tuple[str, ...]] = {
     "auth": ("slipway.cancel._.>",),
 }
 _STREAMS_PUBLISHED: dict[str, tuple[str, ...]] = {
-    "webhooks": ("CHANGES", "EVENTS", "LOGS"),
-    "auth": ("RESULTS", "EVENTS"),
+    "webhooks": ("CHANGES",),
+    "auth": ("RESULTS",),
     "coordinator": ("COMMANDS", "EVENTS"),
     "builder": ("RESULTS", "LOGS"),
     "deployer": ("RESULTS", "LOGS"),
@@ -225,24 +235,11 @@ def _user(name: str, target: str) -> User:
             f"$JS.ACK.{durable.stream}.{durable.name}.>",
         )
     ]
-    ephemeral = [
-        subject
-        for subject in _OWN_PUBLISH[name]
-        if subject.startswith("$JS.API.CONSUMER.CREATE.")
-        for stream in (subject.split(".")[4],)
-        for subject in (
-            f"$JS.API.CONSUMER.INFO.{stream}.*",
-            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
-            f"$JS.API.CONSUMER.DELETE.{stream}.*",
-            f"$JS.ACK.{stream}.>",
-            f"$JS.FC.{stream}.>",
-        )
-    ]
     publish = [
         *(subject.format(target=target) for subject in _OWN_PUBLISH[name]),
         *(f"$JS.API.STREAM.INFO.{stream}" for stream in sorted({d.stream for d in own} | set(_STREAMS_PUBLISHED[name]))),
+        *(f"slipway.evt.*.*.*.{noun}.*" for noun in events_of(name)),
         *reads,
-        *ephemeral,
         f"slipway.dead.{name}",
         "$JS.API.INFO",
     ]

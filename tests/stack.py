@@ -25,6 +25,7 @@ import pytest
 from pydantic import SecretStr
 
 from shared import topology
+from shared.contracts.events import fact_name_parts
 from shared.postgres import SHARED_MIGRATIONS, migrate
 from shared.settings import ServiceSettings
 
@@ -80,6 +81,12 @@ authorization {{
   ]
 }}
 """
+
+
+def teller_of(fact: str) -> str:
+    """The service that may publish events of this fact, by its class name."""
+    noun = fact_name_parts(fact).partition(".")[0]
+    return next(user.name for user in topology.users() if noun in topology.events_of(user.name))
 
 
 def _quoted(subjects: tuple[str, ...]) -> str:

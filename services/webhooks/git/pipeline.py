@@ -232,6 +232,6 @@ class _Listeners:
                 self._heard.put_nowait(Event.decode(message.data))
 
     async def _read_logs(self, subject: str) -> None:
-        async for message in follow(self._bus, "LOGS", subject, None):
+        async for message in follow(self._bus, "LOGS", subject, self._since):
             with suppress(ValueError):
                 self._heard.put_nowait(LogLines.decode(message.data))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import httpx
@@ -20,7 +21,7 @@ from shared.contracts.events import Event
 from shared.postgres import database
 from shared.process import Process
 from shared.rpc import server
-from tests.stack import migrated, service_settings
+from tests.stack import migrated, service_settings, teller_of
 
 CLONE_URL = "http://127.0.0.1:9/git"
 
@@ -113,10 +114,11 @@ async def service_bus(nats_url: str, user: str) -> AsyncIterator[Bus]:
 
 
 async def published(nats_url: str, *events: Event) -> None:
-    """Publishes events as the coordinator would."""
-    async with service_bus(nats_url, "coordinator") as bus:
-        for event in events:
-            await bus.publish(event.subject, event)
+    """Publishes events as the services would whose they are."""
+    for teller, told in groupby(events, lambda event: teller_of(event.name)):
+        async with service_bus(nats_url, teller) as bus:
+            for event in told:
+                await bus.publish(event.subject, event)
 
 
 async def fetched(nats_url: str, durable: str, stream: str) -> bytes:

@@ -73,7 +73,7 @@ class Auth(auth_pb2_grpc.AuthServicer):
 
 
 class Coordinator:
-    """Takes changes from the bus and says what became of them."""
+    """Takes changes from the bus and says what became of them; connected as api, what became of the catalogue."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus

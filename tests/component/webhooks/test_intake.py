@@ -12,6 +12,7 @@ from shared.contracts.changes import FoundBy
 from shared.contracts.events import CatalogueChanged
 from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.deliveries import A, B, deliver, example, push
+from tests.component.webhooks.neighbours import Coordinator
 from tests.polling import eventually
 
 
@@ -113,7 +114,8 @@ async def test_what_is_wrong_is_said_in_a_problem_document(webhooks: Webhooks) -
         assert (answer.status_code, answer.json()["status"]) == (status, status)
         assert answer.headers["content-type"] == "application/problem+json"
     assert (await webhooks.http.post("/hooks/gh", content=bytes(26 * 1024 * 1024))).status_code == 413
-    assert await webhooks.pool.fetchval("SELECT count(*) FROM deliveries") == 0
+    stored = await webhooks.pool.fetch("SELECT reason FROM deliveries")
+    assert [row["reason"].partition(":")[0] for row in stored] == ["it could not be read"]
 
 
 async def test_a_body_without_declared_length_is_cut_off_at_the_limit(webhooks: Webhooks) -> None:
@@ -184,7 +186,9 @@ async def test_a_change_of_the_catalogue_reaches_the_mirror(webhooks: Webhooks) 
     """A connection that was removed takes no more deliveries."""
     assert (await deliver(webhooks.http, push(A))).status_code == 202
     del webhooks.api.connections["gh"]
-    await webhooks.coordinator.say(CatalogueChanged(kind="connection", name="gh", action="deleted"), deployment=None)
+    catalogue = await Coordinator.on(webhooks.settings.model_copy(update={"nats_user": "api"}))
+    await catalogue.say(CatalogueChanged(kind="connection", name="gh", action="deleted"), deployment=None)
+    await catalogue.bus.close()
 
     async def gone() -> bool:
         return (await deliver(webhooks.http, push(B), delivery="d-9")).status_code == 404

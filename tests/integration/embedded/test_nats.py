@@ -1,6 +1,7 @@
 """The embedded NATS server and its users."""
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from nats.aio.client import Client
 
 from embedded.nats import ADMINISTRATOR, NatsServer, User, administrator, credentials, is_ready
 from shared import topology
+from shared.contracts.events import fact_name_parts
+from shared.contracts.facts import FACTS
 from tests.polling import eventually
 from tests.stack import free_port
 
@@ -75,6 +78,92 @@ async def test_a_service_may_not_touch_what_is_not_its_own(server: NatsServer) -
 
     await eventually(all_refused)
     await client.close()
+
+
+_CREATE = '{"stream_name": "EVENTS", "config": {"name": "%s", "durable_name": "%s", "filter_subject": "slipway.evt.>"}}'
+_FORBIDDEN = (
+    ("webhooks", "slipway.evt.main.shop.production.deployment.succeeded", ""),
+    ("webhooks", "$JS.API.CONSUMER.CREATE.EVENTS.api-events", _CREATE % ("api-events", "api-events")),
+    ("webhooks", "$JS.API.CONSUMER.CREATE.EVENTS.mine.slipway.evt.>", _CREATE % ("mine", "mine")),
+    ("webhooks", "$JS.API.CONSUMER.CREATE.EVENTS", _CREATE % ("mine", "mine")),
+    ("webhooks", "$JS.API.CONSUMER.DURABLE.CREATE.EVENTS.mine", _CREATE % ("mine", "mine")),
+    ("webhooks", "$JS.API.CONSUMER.DELETE.EVENTS.api-events", ""),
+    ("webhooks", "$JS.API.CONSUMER.INFO.EVENTS.api-events", ""),
+    ("webhooks", "$JS.API.CONSUMER.MSG.NEXT.EVENTS.notifier-events", "1"),
+    ("webhooks", "$JS.ACK.EVENTS.api-events.1.1.1.1.0", "+TERM"),
+    ("webhooks", "$JS.ACK.LOGS.api-logs.1.1.1.1.0", "+TERM"),
+    ("webhooks", "$JS.API.DIRECT.GET.DEADLETTERS", '{"seq": 1}'),
+    ("api", "$JS.API.CONSUMER.CREATE.EVENTS.mine.slipway.evt.>", _CREATE % ("mine", "mine")),
+    ("api", "$JS.API.CONSUMER.DELETE.EVENTS.notifier-events", ""),
+    ("api", "$JS.ACK.EVENTS.notifier-events.1.1.1.1.0", "+TERM"),
+    ("api", "slipway.evt.main.shop.production.deployment.succeeded", ""),
+    ("api", "slipway.evt.main.shop.production.notification.attempted", ""),
+    ("notifier", "slipway.evt.main._._.catalogue.changed", ""),
+    ("notifier", "slipway.evt.main.shop.production.image.built", ""),
+    ("coordinator", "slipway.evt.main._._.catalogue.changed", ""),
+    ("auth", "slipway.evt.main.shop.production.deployment.authorized", ""),
+)
+
+
+@pytest.mark.parametrize(("name", "subject", "body"), _FORBIDDEN, ids=[f"{name} {subject}" for name, subject, _ in _FORBIDDEN])
+async def test_what_the_server_refuses(server: NatsServer, name: str, subject: str, body: str) -> None:
+    """No service touches another's consumers, makes one of its own, or tells another's events."""
+    administers = await connect(server, ADMINISTRATOR, [])
+    await topology.declare(administers.jetstream(), "local")
+    before = [info.config for info in await administers.jetstream().consumers_info("EVENTS")]
+    errors: list[str] = []
+    client = await connect(server, name, errors)
+    await client.publish(subject, body.encode(), reply=f"{topology.inbox_of(name)}.x")
+    await client.flush()
+
+    async def refused() -> bool:
+        return any("permissions violation for publish" in error and subject.lower() in error for error in errors)
+
+    await eventually(refused)
+    assert [info.config for info in await administers.jetstream().consumers_info("EVENTS")] == before
+    assert (await administers.jetstream().stream_info("EVENTS")).state.messages == 0
+    await client.close()
+    await administers.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [("coordinator", "deployment.succeeded"), ("coordinator", "change.taken"), ("coordinator", "nothing.to_undo"),
+     ("api", "catalogue.changed"), ("api", "message.given_up"), ("notifier", "notification.attempted")],
+)  # fmt: skip
+async def test_each_service_tells_its_own_events(server: NatsServer, name: str, event: str) -> None:
+    """Durably, so that everybody who follows has them."""
+    administers = await connect(server, ADMINISTRATOR, [])
+    await topology.declare(administers.jetstream(), "local")
+    client = await connect(server, name, [])
+    stored = await client.jetstream().publish(f"slipway.evt.main._._.{event}", b"{}", timeout=5)
+    assert stored.seq == 1
+    await client.close()
+    await administers.close()
+
+
+def test_every_event_has_one_teller() -> None:
+    """A noun that no service may tell would be an event that is never published."""
+    told = [noun for user in topology.users() for noun in topology.events_of(user.name)]
+    assert sorted(told) == sorted({fact_name_parts(name).partition(".")[0] for name in FACTS})
+
+
+async def test_webhooks_reads_events_and_logs_without_a_consumer(server: NatsServer) -> None:
+    """What a pusher is told comes from the streams by direct get; word of it by core NATS."""
+    administers = await connect(server, ADMINISTRATOR, [])
+    await topology.declare(administers.jetstream(), "local")
+    client = await connect(server, "webhooks", [])
+    news = await client.subscribe("slipway.evt.main.shop.>")
+    await client.flush()
+    await administers.jetstream().publish("slipway.evt.main.shop.production.image.built", b"{}")
+    await administers.jetstream().publish("slipway.log.local.d1.build-web", b"{}")
+    assert (await news.next_msg(5)).data == b"{}"
+    for stream, subject in (("EVENTS", "slipway.evt.main.shop.>"), ("LOGS", "slipway.log.*.d1.*")):
+        asked = json.dumps({"seq": 1, "next_by_subj": subject}).encode()
+        found = await client.request(f"$JS.API.DIRECT.GET.{stream}", asked, timeout=5)
+        assert (found.headers or {})["Nats-Sequence"] == "1"
+    await client.close()
+    await administers.close()
 
 
 async def test_a_wrong_password_is_refused(server: NatsServer) -> None:

@@ -24,24 +24,26 @@ from shared.proto import catalogue_pb2 as pb
 from shared.settings import ServiceSettings
 from tests.integration.notifier.catalogue import Catalogue, catalogue_server
 from tests.polling import eventually
-from tests.stack import migrated, service_settings
+from tests.stack import migrated, service_settings, teller_of
 
 COMMIT = "c0ffee" + "0" * 34
 
 
 @dataclass
 class World:
-    """What a test has: the catalogue, the bus as the coordinator, the database, and ways to start notifier."""
+    """What a test has: the catalogue, the bus as the coordinator and as api, the database, and ways to start notifier."""
 
     catalogue: Catalogue
     coordinator: Bus
+    api: Bus
     database: "asyncpg.Connection[asyncpg.Record]"
     start: Callable[..., AbstractAsyncContextManager[None]]
 
     async def happens(self, fact: Fact, *, deployment: str | None = None, sequence: int | None = None) -> Event:
         """An event on the stream."""
         event = Event.of(fact, "main", "todo", "production", deployment=deployment, sequence=sequence)
-        await self.coordinator.publish(event.subject, event)
+        teller = self.api if teller_of(event.name) == "api" else self.coordinator
+        await teller.publish(event.subject, event)
         return event
 
     async def deployment(self, commit: str = COMMIT) -> str:
@@ -112,6 +114,7 @@ async def world(nats_url: str, postgres_dsn: str, home: Home) -> AsyncIterator[W
     """Everything but notifier."""
     await migrated(postgres_dsn, "notifier")
     bus = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
+    api = await Bus.connect(service_settings(ServiceSettings, "api", nats_url), "api")
     connection = await asyncpg.connect(postgres_dsn, server_settings={"search_path": "notifier"})
     async with catalogue_server(home.tls) as (catalogue, address):
 
@@ -134,8 +137,9 @@ async def world(nats_url: str, postgres_dsn: str, home: Home) -> AsyncIterator[W
                 process.stop()
                 await process.until_stopped()
 
-        yield World(catalogue, bus, connection, start)
+        yield World(catalogue, bus, api, connection, start)
     await connection.close()
+    await api.close()
     await bus.close()
 
 

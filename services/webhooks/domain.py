@@ -39,8 +39,9 @@ class Origin:
 class Push:
     """A ref that moved, as a forge says it. `commit` None: the ref was deleted; `before` None: it was made.
 
-    `repository` begins with a slash where the forge does not say its own host. `message` is the head commit's, as far as it is known.
-    `obstacle`: why the forge's words alone do not lead to a commit.
+    `repository` begins with a slash where the forge does not say its own host. `title` is the head commit's message, as far as it is
+    known; its first line is kept. `skips` is what in the message asks for no deployment. `obstacle`: why the forge's words alone do
+    not lead to a commit.
     """
 
     repository: str
@@ -49,9 +50,10 @@ class Push:
     before: str | None
     commit: str | None
     pusher: Pusher
-    message: str = ""
+    title: str = ""
     author: str = ""
     web_url: str | None = None
+    skips: str = ""
     obstacle: str = ""
 
 
@@ -107,7 +109,7 @@ class Delivery:
 class Arrival:
     """Pushes that arrived together. `expected`: the arrival number that the sweep saw before it looked at the refs.
 
-    `trace` is the span of what brought them (W3C traceparent); where several came together, each begins a trace of its own.
+    `ignored`: why the delivery tells of no push. `again`: the id of the stored delivery that a person had read again. `trace` is the span of what brought them (W3C traceparent); where several came together, each begins a trace of its own.
     """
 
     origin: Origin
@@ -116,6 +118,8 @@ class Arrival:
     delivery: Delivery | None = None
     expected: int | None = None
     trace: str | None = None
+    ignored: str = ""
+    again: str | None = None
 
 
 @dataclass(frozen=True)
@@ -173,34 +177,62 @@ def follows(followed: Sequence[str], ref: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in followed for name in (ref, short(ref)))
 
 
+def is_of(repository: str, origin: Origin) -> bool:
+    """Whether the origin takes pushes of this repository; one that begins with a slash may be on any host."""
+    said, wanted = repository.lower(), origin.repository.lower()
+    return not wanted or said == wanted or (said.startswith("/") and wanted.endswith(said))
+
+
+def skip_marker(message: str) -> str:
+    """What in a commit's message asks for no deployment: `[skip ci]`, `[ci skip]` or `***NO_CI***`, in any letters; empty: nothing."""
+    found = _SKIPS.search(message)
+    return found.group() if found else ""
+
+
 def judge(push: Push, head: Head | None, arrival: Arrival) -> Known | None:
     """None: a change. Else why not.
 
     The rule of sameness: equal only to the last change of that ref that was not ignored. The sweep takes
-    an ignored one for known too, lest it find it every minute.
+    an ignored one for known too, lest it find it every minute. What a person delivers again is a change again,
+    whatever was made of it before.
     """
     if reason := _leads_nowhere(push, arrival.origin):
         return Known(reason, push.ref)
-    if head is None:
+    if arrival.found_by is FoundBy.REDELIVERY:
         return None
+    if head is None:
+        return _skipped(push)
     by_sweep = arrival.found_by is FoundBy.SWEEP
     if by_sweep and head.arrival != arrival.expected:
         return Known("a newer change came while the sweep looked", push.ref, head.change)
     if head.commit == push.commit and (by_sweep or head.state is not State.IGNORED):
         return Known("this change is known already", push.ref, head.change)
-    return None
+    return _skipped(push)
+
+
+def _skipped(push: Push) -> Known | None:
+    return Known(f"the commit's message asks for no deployment: {push.skips}", push.ref, moved=True) if push.skips else None
 
 
 def _leads_nowhere(push: Push, origin: Origin) -> str:
-    if origin.repository and push.repository.lower() != origin.repository.lower():
+    if not is_of(push.repository, origin):
         return f"the push is of {push.repository}, and the connection is for {origin.repository}"
     if len(push.ref) > LONGEST_REF or not is_ref(push.ref):
         return "the ref has a name that git does not allow, or a longer one than Slipway takes"
+    if push.obstacle:
+        return push.obstacle
     if push.commit is None:
         return "the ref was deleted: there is nothing to deploy"
     if push.commit == push.before:
         return "the head did not move"
     return ""
+
+
+def why_ignored(request: ChangeRequest, origin: Origin) -> str:
+    """What is recorded of a change request."""
+    if not is_of(request.repository, origin):
+        return f"{request}: it is of {request.repository}, and the connection is for {origin.repository}"
+    return f"{request}: no environment follows change requests"
 
 
 def change_of(push: Push, arrival: Arrival, number: int) -> ChangePushed:
@@ -221,7 +253,7 @@ def change_of(push: Push, arrival: Arrival, number: int) -> ChangePushed:
         title=push.title[:200],
         author=push.author[:200],
         found_by=arrival.found_by,
-        delivery=arrival.delivery.id if arrival.delivery else None,
+        delivery=arrival.delivery.id if arrival.delivery else arrival.again,
         web_url=push.web_url,
     )
 
@@ -240,6 +272,7 @@ def cleaned(push: Push) -> Push:
         ref=clean(push.ref),
         pusher=pusher,
         title=clean(next(iter(push.title.strip().splitlines()), "")),
+        skips=skip_marker(push.title),
         author=clean(push.author),
         web_url=clean(push.web_url)[:2000] if push.web_url else None,
     )

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from services.webhooks.batches import BatchWriter, CannotStore
 from services.webhooks.catalogue import Away, Connection
 from services.webhooks.connections import Connections
-from services.webhooks.domain import Arrival, Delivery, Origin, clean
+from services.webhooks.domain import Arrival, Delivery, Origin, clean, why_ignored
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Forge, Headers, Reading, Unreadable
 from services.webhooks.requests import ClientLeft, Room, answer, busy, headers_of, read_body
@@ -94,12 +94,13 @@ class Intake:
         try:
             reading = await self._reader.read(connection.forge, forge, headers, body)
         except Unreadable as error:
+            await self._record(connection, _unreadable(connection, forge, headers, body, error))
             raise Problem(400, "unreadable-delivery", clean(f"{error}.")) from None
-        if not reading.pushes:
-            reason = clean(reading.ignored)
-            log.info("delivery ignored", connection=connection.name, reason=reason)
-            return 200, {"status": "ignored", "reason": reason}
         arrival = _arrival(connection, forge, headers, body, reading)
+        recorded = await self._record(connection, arrival)
+        return _say(recorded, arrival.ignored)
+
+    async def _record(self, connection: Connection, arrival: Arrival) -> Recorded:
         with span("take delivery", kind=SpanKind.SERVER) as taking:
             taking.set_attributes({"slipway.connection": connection.name, "vcs.provider.name": connection.forge})
             try:
@@ -108,8 +109,15 @@ class Intake:
                 log.warning("delivery not stored", connection=connection.name, reason=str(error))
                 raise busy("The delivery could not be stored.") from error
             changes = [change.id for change in recorded.changes]
-            log.info("delivery taken", connection=connection.name, delivery=recorded.delivery, known=recorded.redelivered, changes=changes)
-        return _say(recorded)
+            log.info(
+                "delivery taken",
+                connection=connection.name,
+                delivery=recorded.delivery,
+                known=recorded.redelivered,
+                changes=changes,
+                ignored=clean(arrival.ignored),
+            )
+            return recorded
 
 
 async def _verify(forge: Forge, headers: Headers, body: bytes, secrets: Sequence[str]) -> bool:
@@ -121,15 +129,39 @@ async def _verify(forge: Forge, headers: Headers, body: bytes, secrets: Sequence
 def _arrival(connection: Connection, forge: Forge, headers: Headers, body: bytes, reading: Reading) -> Arrival:
     identity = forge.identify(headers)
     key = identity.key or f"sha256:{sha256(body).hexdigest()}"
-    kept = {name: value for name, value in headers.items() if name.startswith("x-") and "signature" not in name and "token" not in name}
-    origin = Origin(connection.organization, connection.project, connection.name, connection.repository, connection.clone_url)
-    delivery = Delivery(new_id(), identity.hook, key, identity.event, kept, body)
-    return Arrival(origin, FoundBy.DELIVERY, reading.pushes, delivery)
+    delivery = Delivery(new_id(), identity.hook, key, identity.event, _kept(headers), body)
+    origin = origin_of(connection)
+    ignored = reading.ignored or (why_ignored(reading.request, origin) if reading.request else "")
+    return Arrival(origin, FoundBy.DELIVERY, reading.pushes, delivery, ignored=ignored)
 
 
-def _say(recorded: Recorded) -> tuple[int, dict[str, object]]:
+def _unreadable(connection: Connection, forge: Forge, headers: Headers, body: bytes, error: Unreadable) -> Arrival:
+    """With a key of its own: the same delivery may come again once it can be read."""
+    identity, id_ = forge.identify(headers), new_id()
+    delivery = Delivery(id_, identity.hook, f"unreadable:{id_}", identity.event, _kept(headers), body)
+    return Arrival(origin_of(connection), FoundBy.DELIVERY, (), delivery, ignored=f"it could not be read: {error}")
+
+
+def _kept(headers: Headers) -> dict[str, str]:
+    """What is needed to read the delivery again; signatures and tokens are not kept."""
+    named = ("content-type", "idempotency-key")
+    return {
+        name: value
+        for name, value in headers.items()
+        if name in named or (name.startswith("x-") and "signature" not in name and "token" not in name)
+    }
+
+
+def origin_of(connection: Connection) -> Origin:
+    """Where a connection's deliveries come from."""
+    return Origin(connection.organization, connection.project, connection.name, connection.repository, connection.clone_url)
+
+
+def _say(recorded: Recorded, ignored: str) -> tuple[int, dict[str, object]]:
     if recorded.redelivered:
         return 200, {"status": "known", "delivery": recorded.delivery, "reason": "this delivery was stored before"}
+    if ignored:
+        return 200, {"status": "ignored", "delivery": recorded.delivery, "reason": clean(ignored)}
     changes = [change.id for change in recorded.changes]
     content: dict[str, object] = {"status": "stored", "delivery": recorded.delivery, "changes": changes}
     if recorded.known:

@@ -13,6 +13,8 @@ class FoundBy(StrEnum):
     DELIVERY = "delivery"
     PUSH = "push"
     SWEEP = "sweep"
+    REDELIVERY = "redelivery"
+    """A person had a delivery read again: it leads to a deployment even where the commit is the last one taken."""
 
 
 class Pusher(Frozen):

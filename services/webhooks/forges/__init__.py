@@ -1,15 +1,15 @@
-"""The forges whose deliveries Slipway reads.
-
-To add one: a class that fits `port.Forge` in a file of its own, a line in `FORGES`, real payloads under
-`tests/data/<forge>/`, and its name in the contract suite `tests/unit/webhooks/test_forges.py`.
-"""
+"""The forges whose deliveries Slipway reads. docs/forges.md says how to add one."""
 
 from collections.abc import Callable, Mapping
 
-from services.webhooks.forges.github import GitHub
+from services.webhooks.forges import bitbucket, bitbucket_data_center, gitea, github, gitlab
 from services.webhooks.forges.port import Forge
 
 FORGES: Mapping[str, Callable[[], Forge]] = {
-    "github": GitHub,
+    github.FORGE: github.GitHub,
+    gitlab.FORGE: gitlab.GitLab,
+    bitbucket.FORGE: bitbucket.Bitbucket,
+    bitbucket_data_center.FORGE: bitbucket_data_center.BitbucketDataCenter,
+    gitea.FORGE: gitea.Gitea,
 }
 """Constructors by the forge's name in the catalogue."""

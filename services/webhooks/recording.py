@@ -1,0 +1,226 @@
+"""Recording arrivals: deliveries are stored, their pushes judged against the heads, changes and outbox rows written. One transaction."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import asyncpg
+from opentelemetry.trace import SpanKind
+
+from services.webhooks.domain import Arrival, Head, Known, State, change_of, clean, cleaned, judge
+from shared.contracts.changes import ChangePushed
+from shared.outbox import Outbox
+from shared.postgres import Connection
+from shared.telemetry import span
+
+FIRST_RESEND_S = 30.0
+
+_DELIVERIES = """
+INSERT INTO deliveries (id, connection, hook, key, event, headers, body, reason)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[])
+ON CONFLICT (connection, event, key) DO NOTHING RETURNING id
+"""
+_FORMER = "SELECT id FROM deliveries WHERE connection = $1 AND event = $2 AND key = $3"
+_PLACES = """
+INSERT INTO heads (connection, repository, ref)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING
+"""
+_LOCK = """
+SELECT h.connection, h.repository, h.ref, h.commit, h.arrival, h.change, c.state
+FROM heads h
+JOIN unnest($1::text[], $2::text[], $3::text[]) AS wanted (connection, repository, ref) USING (connection, repository, ref)
+LEFT JOIN changes c ON c.id = h.change
+ORDER BY h.connection COLLATE "C", h.repository COLLATE "C", h.ref COLLATE "C"
+FOR UPDATE OF h
+"""
+_NUMBERS = "SELECT nextval('arrivals') AS number FROM generate_series(1, $1)"
+_CHANGES = """
+INSERT INTO changes (id, arrival, connection, repository, ref, commit, message, delivery, state, reason, settled_at, send_next_at)
+SELECT id, arrival, connection, repository, ref, commit, message, delivery, CASE WHEN reason IS NULL THEN 'pending' ELSE 'ignored' END,
+       reason, CASE WHEN reason IS NOT NULL THEN now() END, now() + make_interval(secs => $10)
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+     AS new (id, arrival, connection, repository, ref, commit, message, delivery, reason)
+"""
+_HEADS = """
+UPDATE heads SET commit = new.commit, arrival = new.arrival, change = new.change
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+     AS new (connection, repository, ref, commit, arrival, change)
+WHERE heads.connection = new.connection AND heads.repository = new.repository AND heads.ref = new.ref
+"""
+_OUTBOX = """
+INSERT INTO outbox (id, stream, subject, headers, body, open)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::bool[])
+"""
+_REASONS = """
+UPDATE deliveries SET reason = said.reason FROM unnest($1::text[], $2::text[]) AS said (id, reason) WHERE deliveries.id = said.id
+"""
+
+_Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of an arrival. `redelivered`: this delivery was stored before. `known`: pushes that are no new changes.
+
+    `ignored`: changes that are settled as they are written, with the reason: their refs moved, and nobody is told.
+    """
+
+    delivery: str | None
+    redelivered: bool = False
+    changes: tuple[ChangePushed, ...] = ()
+    known: tuple[Known, ...] = ()
+    ignored: tuple[tuple[ChangePushed, str], ...] = ()
+
+
+class Recording:
+    """One transaction. Locks are taken in the same order everywhere: deliveries, then heads, each sorted."""
+
+    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+        self._connection = connection
+        self._outbox = outbox
+
+    async def run(self, arrivals: Sequence[Arrival]) -> list[Recorded]:
+        """Records them in their order; answers what became of each."""
+        arrivals = [_cleaned(arrival) for arrival in arrivals]
+        new = await self._deliveries(arrivals)
+        fresh = [arrival for arrival in arrivals if arrival.delivery is None or arrival.delivery.id in new]
+        heads = await self._heads(fresh)
+        numbers = iter(await self._numbers(sum(len(arrival.pushes) for arrival in fresh)))
+        recorded = {id(arrival): _judge(arrival, heads, numbers) for arrival in fresh}
+        traces = {
+            change.id: arrival.trace if len(arrival.pushes) == 1 else None for arrival in fresh for change in recorded[id(arrival)].changes
+        }
+        await self._write([recorded[id(arrival)] for arrival in fresh], heads, traces)
+        return [recorded.get(id(arrival)) or await self._redelivered(arrival) for arrival in arrivals]
+
+    async def _deliveries(self, arrivals: Sequence[Arrival]) -> set[str]:
+        found = [(arrival.origin.connection, arrival.delivery, arrival.ignored) for arrival in arrivals if arrival.delivery]
+        if not found:
+            return set()
+        found.sort(key=lambda item: (item[0], item[1].event, item[1].key))
+        rows = await self._connection.fetch(
+            _DELIVERIES,
+            [delivery.id for _, delivery, _ in found],
+            [connection for connection, _, _ in found],
+            [delivery.hook for _, delivery, _ in found],
+            [delivery.key for _, delivery, _ in found],
+            [delivery.event for _, delivery, _ in found],
+            [json.dumps(delivery.headers) for _, delivery, _ in found],
+            [delivery.body for _, delivery, _ in found],
+            [ignored or None for _, _, ignored in found],
+        )
+        return {row["id"] for row in rows}
+
+    async def _heads(self, arrivals: Sequence[Arrival]) -> dict[_Place, Head | None]:
+        places = sorted({_place(arrival, push.repository, push.ref) for arrival in arrivals for push in arrival.pushes})
+        if not places:
+            return {}
+        columns = [list(column) for column in zip(*places, strict=True)]
+        await self._connection.execute(_PLACES, *columns)
+        rows = await self._connection.fetch(_LOCK, *columns)
+        return {(row["connection"], row["repository"], row["ref"]): _head(row) for row in rows}
+
+    async def _numbers(self, count: int) -> list[int]:
+        return [row["number"] for row in await self._connection.fetch(_NUMBERS, count)] if count else []
+
+    async def _write(self, recorded: Sequence[Recorded], heads: Mapping[_Place, Head | None], traces: Mapping[str, str | None]) -> None:
+        sent = [change for one in recorded for change in one.changes]
+        ignored = [pair for one in recorded for pair in one.ignored]
+        changes = [*sent, *(change for change, _ in ignored)]
+        if changes:
+            await self._connection.execute(
+                _CHANGES,
+                [change.id for change in changes],
+                [change.arrival for change in changes],
+                [change.connection for change in changes],
+                [change.repository for change in changes],
+                [change.ref for change in changes],
+                [change.commit for change in changes],
+                [change.encode().decode() for change in changes],
+                [change.delivery for change in changes],
+                [*([None] * len(sent)), *(reason for _, reason in ignored)],
+                FIRST_RESEND_S,
+            )
+            new = {change.id for change in changes}
+            moved = [(place, head) for place, head in heads.items() if head and head.change in new]
+            await self._connection.execute(
+                _HEADS,
+                *([place[column] for place, _ in moved] for column in range(3)),
+                [head.commit for _, head in moved],
+                [head.arrival for _, head in moved],
+                [head.change for _, head in moved],
+            )
+            if sent:
+                await self._send(sent, traces)
+        reasons = [(one.delivery, "; ".join(known.reason for known in one.known)) for one in recorded if one.delivery and one.known]
+        if reasons:
+            await self._connection.execute(_REASONS, [delivery for delivery, _ in reasons], [reason for _, reason in reasons])
+
+    async def _send(self, changes: Sequence[ChangePushed], traces: Mapping[str, str | None]) -> None:
+        """Each change goes on with the trace of what brought it, and its deployments with the change's."""
+        rows: list[tuple[object, ...]] = []
+        for change in changes:
+            trace = traces[change.id]
+            with span("push received", {"traceparent": trace} if trace else {}, SpanKind.PRODUCER) as received:
+                received.set_attributes(_about(change))
+                rows += zip(*self._outbox.columns([change]), strict=True)
+        await self._connection.execute(_OUTBOX, *(list(column) for column in zip(*rows, strict=True)))
+
+    async def _redelivered(self, arrival: Arrival) -> Recorded:
+        assert arrival.delivery is not None, "only deliveries come again"
+        identity = (arrival.origin.connection, arrival.delivery.event, arrival.delivery.key)
+        return Recorded(await self._connection.fetchval(_FORMER, *identity), redelivered=True)
+
+
+def _about(change: ChangePushed) -> dict[str, str]:
+    return {
+        "vcs.repository.url.full": change.clone_url,
+        "vcs.ref.head.name": change.ref.removeprefix("refs/heads/").removeprefix("refs/tags/"),
+        "vcs.ref.head.revision": change.commit,
+        "vcs.provider.name": change.pusher.forge,
+        "slipway.change": change.id,
+        "slipway.found_by": change.found_by,
+    }
+
+
+def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: Iterator[int]) -> Recorded:
+    changes: list[ChangePushed] = []
+    known: list[Known] = []
+    ignored: list[tuple[ChangePushed, str]] = []
+    for push in arrival.pushes:
+        place = _place(arrival, push.repository, push.ref)
+        reason = judge(push, heads.get(place), arrival)
+        if reason is not None:
+            known.append(reason)
+            if not reason.moved:
+                continue
+        change = change_of(push, arrival, next(numbers))
+        heads[place] = Head(change.commit, change.arrival, change.id, State.IGNORED if reason else State.PENDING)
+        if reason:
+            ignored.append((change, reason.reason))
+        else:
+            changes.append(change)
+    return Recorded(arrival.delivery.id if arrival.delivery else None, changes=tuple(changes), known=tuple(known), ignored=tuple(ignored))
+
+
+def _place(arrival: Arrival, repository: str, ref: str) -> _Place:
+    return arrival.origin.connection, arrival.origin.repository or repository, ref[:2000]
+
+
+def _head(row: asyncpg.Record) -> Head | None:
+    if row["change"] is None:
+        return None
+    return Head(row["commit"], row["arrival"], row["change"], State(row["state"] or State.TAKEN))
+
+
+def _cleaned(arrival: Arrival) -> Arrival:
+    delivery = arrival.delivery
+    if delivery is not None:
+        texts = {name: clean(value)[:1000] for name, value in delivery.headers.items()}
+        delivery = replace(
+            delivery, hook=clean(delivery.hook)[:200], key=clean(delivery.key)[:200],
+            event=clean(delivery.event)[:200], headers=texts,
+        )  # fmt: skip
+    return replace(
+        arrival, delivery=delivery, pushes=tuple(cleaned(push) for push in arrival.pushes), ignored=clean(arrival.ignored)[:2000]
+    )

@@ -109,7 +109,7 @@ class Daemon:
         """Choose ports, make servers, users and passwords; what services and preparation need is put together."""
         chosen = self._choose_ports(found.host)
         stateful = [service.name for service in self._stack.services if service.stateful]
-        bus = servers.bus(self._settings, self._home)
+        bus = servers.bus(self._settings, self._home, chosen["nats-monitor"])
         database = servers.database(self._settings, self._home, stateful, chosen["postgres"])
         self._servers = [child for child in (bus.child, database.child) if child is not None]
         data_plane = DataPlane(
@@ -141,7 +141,7 @@ class Daemon:
             "traefik-api": traefik.name(self._home.instance),
         }
         of_services = [name for service in self._stack.services for name in service.port_names]
-        names = dict.fromkeys([*of_services, *of_containers, "postgres", "webhooks-http", "api-http"])
+        names = dict.fromkeys([*of_services, *of_containers, "postgres", "nats-monitor", "webhooks-http", "api-http"])
         held = {port for port, container in of_containers.items() if container in running}
         return dict(ports.choose(self._home.run / "ports.json", names, held))
 

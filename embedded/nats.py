@@ -9,11 +9,15 @@ import importlib.metadata
 import json
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from embedded.home import write_private
 
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
 ADMINISTRATOR = "admin"
 _WHOLE_LIMIT = 5.0
+_HEALTH_LIMIT = 1.0
+_ROOM = 16 * 1024 * 1024
+"""Free bytes with which a server that stopped writing is worth a new start."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class NatsServer:
 
     folder: Path
     port: int
+    monitor_port: int = 0
+    """Where it tells of its own health (HTTP, 127.0.0.1)."""
 
     @property
     def url(self) -> str:
@@ -55,6 +64,21 @@ class NatsServer:
     def pid_file(self) -> Path:
         """Written by the server itself."""
         return self.folder / "nats.pid"
+
+    def gave_up_writing(self) -> bool:
+        """Whether it could not write to a stream, and there is room by now.
+
+        It tries no second time, answers all else as before, and only its next start mends it (seen with 2.15.1).
+        https://docs.nats.io/running-a-nats-service/nats_admin/monitoring#health
+        """
+        try:
+            urlopen(f"http://127.0.0.1:{self.monitor_port}/healthz", timeout=_HEALTH_LIMIT).close()
+        except HTTPError as unhealthy:
+            with unhealthy:
+                return b"write error" in unhealthy.read() and shutil.disk_usage(self.folder).free > _ROOM
+        except (OSError, HTTPException):
+            return False
+        return False
 
     def arguments(self) -> list[str]:
         """The command line that runs it in the foreground."""
@@ -93,6 +117,7 @@ def render(server: NatsServer, users: Iterable[User]) -> str:
     """The configuration, as JSON, which the server reads: no value can break out of its quotes."""
     content = {
         "listen": f"127.0.0.1:{server.port}",
+        "http": f"127.0.0.1:{server.monitor_port}",
         "server_name": "slipway",
         "pid_file": str(server.pid_file),
         "max_payload": 1024 * 1024,

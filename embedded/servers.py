@@ -38,7 +38,7 @@ class Database:
     child: Child | None
 
 
-def bus(settings: Settings, home: Home) -> Bus:
+def bus(settings: Settings, home: Home, monitor_port: int) -> Bus:
     """The bus that SLIPWAY_NATS_URL names, or our own: users and configuration written, a left-over server ended."""
     if settings.nats_url is not None:
         url = urlsplit(settings.nats_url)
@@ -48,15 +48,22 @@ def bus(settings: Settings, home: Home) -> Bus:
     names = [nats.ADMINISTRATOR, *(user.name for user in users)]
     passwords = nats.credentials(home.nats / "credentials.json", names)
     administrator = passwords[nats.ADMINISTRATOR]
-    server = nats.NatsServer(home.nats, settings.nats_port)
+    server = nats.NatsServer(home.nats, settings.nats_port, monitor_port)
     processes.end_left_over(server.pid_file, str(server.configuration), signal.SIGTERM, _END_LIMIT)
     services = [nats.User(user.name, passwords[user.name], user.publish, user.subscribe) for user in users]
     server.write_configuration([nats.administrator(administrator), *services])
+
+    async def is_well() -> bool:
+        if server.gave_up_writing():
+            processes.end_left_over(server.pid_file, str(server.configuration), signal.SIGTERM, _END_LIMIT)
+            return False
+        return await nats.is_whole(server.url, nats.ADMINISTRATOR, administrator, settings.target)
+
     child = Child(
         "nats",
         processes.program(server.arguments(), {"PATH": os.defpath}, None, signal.SIGTERM),
         home.logs / "nats.log",
-        lambda: nats.is_whole(server.url, nats.ADMINISTRATOR, administrator, settings.target),
+        is_well,
     )
     return Bus(server.url, nats.ADMINISTRATOR, passwords, child)
 

@@ -217,7 +217,7 @@ async def own_push(
         before=before,
         commit=commit,
         pusher=pusher,
-        title=summary.title,
+        message=summary.title,
         author=summary.author,
     )
 

@@ -217,7 +217,7 @@ async def own_push(
         before=before,
         commit=commit,
         pusher=pusher,
-        message=summary.title,
+        title=summary.title,
         author=summary.author,
     )
 

@@ -11,6 +11,9 @@ from cli.where import Project, place_of
 
 Name = Annotated[str, typer.Argument(help="Its name: deliveries arrive at /hooks/<name>.")]
 Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
+OwnSecret = Annotated[
+    bool, typer.Option("--secret", help="Read the hook's secret (GitLab's signing token: whsec_…) from standard input; else one is made.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,12 +48,15 @@ def add(
     forge: Annotated[str, typer.Option(help="github, gitlab, bitbucket, bitbucket-data-center, gitea")] = "github",
     project: Project = None,
     token: Annotated[bool, typer.Option("--token", help="Read a token (to clone, to set statuses) from standard input.")] = False,
+    secret: OwnSecret = False,
 ) -> None:
-    """Connect a repository. The hook's secret is printed now and never again."""
+    """Connect a repository. The hook's secret is printed now and never again. Of token and secret the token is read first."""
     place = place_of(project)
     body: Json = {"name": name, "project": place.project, "forge": forge, "clone_url": clone_url}
     if token:
-        body["token"] = typer.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read().strip()
+        body["token"] = _read("Token")
+    if secret:
+        body["secret"] = _read("Secret")
     made = session().api.post(_path(place.organization), body)
     _show_secret(made)
 
@@ -61,9 +67,15 @@ def _show_secret(made: Json) -> None:
     session().note("Copy the secret to the forge now: it is not shown again.")
 
 
-def rotate(name: Name, organization: Organization = None) -> None:
+def _read(what: str) -> str:
+    """A line of standard input; asked for where a person sits there."""
+    return str(typer.prompt(what, hide_input=True, err=True)) if sys.stdin.isatty() else sys.stdin.readline().strip()
+
+
+def rotate(name: Name, organization: Organization = None, secret: OwnSecret = False) -> None:
     """Make a new secret; the former one is accepted until `finish-rotation`."""
-    _show_secret(session().api.post(f"{_path(organization, name)}/rotate"))
+    body: Json | None = {"secret": _read("Secret")} if secret else None
+    _show_secret(session().api.post(f"{_path(organization, name)}/rotate", body))
 
 
 def finish(name: Name, organization: Organization = None) -> None:

@@ -2,7 +2,22 @@
 
 import typer
 
-from cli import channels, connections, deadletters, deployments, doctor, explain, people, places, push, secrets, stack, trust, variables
+from cli import (
+    channels,
+    connections,
+    deadletters,
+    deliveries,
+    deployments,
+    doctor,
+    explain,
+    people,
+    places,
+    push,
+    secrets,
+    stack,
+    trust,
+    variables,
+)
 
 app = typer.Typer(
     name="slipway",
@@ -12,7 +27,22 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (stack, push, deployments, explain, variables, secrets, places, connections, channels, people, deadletters, doctor, trust):
+for group in (
+    stack,
+    push,
+    deployments,
+    explain,
+    variables,
+    secrets,
+    places,
+    connections,
+    deliveries,
+    channels,
+    people,
+    deadletters,
+    doctor,
+    trust,
+):
     group.register(app)
 
 

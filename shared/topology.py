@@ -172,6 +172,7 @@ def events_of(service: str) -> tuple[str, ...]:
 _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
     "webhooks": (
         "slipway.chg.>",
+        "slipway.told._webhooks.>",
         "$JS.API.DIRECT.GET.EVENTS",
         "$JS.API.DIRECT.GET.LOGS",
     ),
@@ -201,7 +202,7 @@ _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
     ),
 }
 _OWN_SUBSCRIBE: dict[str, tuple[str, ...]] = {
-    "webhooks": ("slipway.evt.>", "slipway.log.>"),
+    "webhooks": ("slipway.evt.>", "slipway.log.>", "slipway.ask._webhooks"),
     "coordinator": ("slipway.beat.>",),
     "builder": ("slipway.cancel.{target}.>",),
     "deployer": ("slipway.cancel.{target}.>", "slipway.ask.{target}"),

@@ -5,6 +5,7 @@ from functools import partial
 
 from services.api import background, first_start
 from services.api.adapters.auth import Auth
+from services.api.adapters.deliveries import Deliveries
 from services.api.adapters.targets import Targets
 from services.api.archive import Archive, decode_event, decode_letter, decode_lines
 from services.api.catalogue_servicer import Servicer
@@ -61,7 +62,7 @@ async def parts_for(settings: Settings, process: Process) -> Parts:
     auth = Auth(await process.enter(channel(settings.auth_address, settings.tls_dir, "api")))
     process.check("auth", auth.ready)
     safe = Safe(Vault.from_file(settings.master_key_file))
-    return Parts(settings, pool, Outbox("api"), safe, auth, Wakeups(), Targets(process.bus))
+    return Parts(settings, pool, Outbox("api"), safe, auth, Wakeups(), Targets(process.bus), Deliveries(process.bus))
 
 
 def start_readers(process: Process, parts: Parts) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.api.adapters.auth import Auth
+from services.api.adapters.deliveries import Deliveries
 from services.api.adapters.targets import Targets
 from services.api.live import Wakeups
 from services.api.safe import Safe
@@ -16,7 +17,7 @@ from shared.postgres import Pool
 
 @dataclass(frozen=True)
 class Parts:
-    """The pool, the outbox, the safe, auth, who waits for news, and the targets."""
+    """The pool, the outbox, the safe, auth, who waits for news, the targets, and the deliveries of webhooks."""
 
     settings: Settings
     pool: Pool
@@ -25,6 +26,7 @@ class Parts:
     auth: Auth
     wakeups: Wakeups
     targets: Targets
+    deliveries: Deliveries
 
 
 def parts_of(request: Request) -> Parts:

@@ -131,6 +131,8 @@ PERMISSIONS: dict[str, Permission] = {
     "secret.reveal": Permission("reveal secrets of {}", _D, _A),
     "connection.read": _everywhere("see connections of {}", _V),
     "connection.write": _everywhere("change connections of {}", _A),
+    "delivery.read": _everywhere("see webhook deliveries of {}", _D),
+    "delivery.redeliver": _everywhere("have webhook deliveries of {} read again", _D),
     "channel.read": _everywhere("see channels of {}", _V),
     "channel.write": _everywhere("change channels of {}", _A),
     "target.read": _everywhere("see targets of {}", _V),

@@ -12,7 +12,7 @@ from services.coordinator.saga import DeploymentState, Origin, Saga
 from services.coordinator.work import UnitOfWork
 from shared import inbox
 from shared.consumer import Received
-from shared.contracts.changes import ChangePushed
+from shared.contracts.changes import ChangePushed, FoundBy
 from shared.contracts.commands import Source
 from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
 from shared.contracts.releases import ReleaseKind
@@ -52,7 +52,7 @@ async def _take(work: UnitOfWork, change: ChangePushed, followers: Sequence[Foll
     last = await store.last_taken(work.connection, change.organization, change.project, change.connection, change.ref)
     if not new:
         await _settle_again(work, change)
-    elif last is not None and (last.repository, last.commit) == (change.repository, change.commit):
+    elif last is not None and _same(last, change) and not _by_hand(change):
         _ignore(work, change, "this commit is the last one taken of the ref already")
     elif last is not None and last.arrival >= change.arrival:
         _ignore(work, change, "a newer change of the ref was taken before it")
@@ -63,6 +63,15 @@ async def _take(work: UnitOfWork, change: ChangePushed, followers: Sequence[Foll
         sagas = [await _create(work, change, follower, sources[follower.target]) for follower in followers]
         await store.set_taken(work.connection, change, sagas)
         _settle(work, change, ChangeTaken(change=change.id, deployments=tuple(sagas), ref=change.ref, commit=change.commit))
+
+
+def _same(last: store.Taken, change: ChangePushed) -> bool:
+    return (last.repository, last.commit) == (change.repository, change.commit)
+
+
+def _by_hand(change: ChangePushed) -> bool:
+    """Somebody had its delivery read again, and means it, also where the commit was deployed before."""
+    return change.found_by is FoundBy.REDELIVERY
 
 
 async def _create(work: UnitOfWork, change: ChangePushed, follower: Follower, source: Source) -> str:
@@ -80,6 +89,7 @@ async def _create(work: UnitOfWork, change: ChangePushed, follower: Follower, so
         author=change.author,
         web_url=change.web_url,
         needs_approval=follower.needs_approval,
+        by_hand=_by_hand(change),
     )
     return await create(work, origin, cause=change.id)
 

@@ -14,6 +14,7 @@ from services.webhooks.git.remote import Remote
 from services.webhooks.git.repositories import Repositories
 from services.webhooks.handlers import Settled, decode
 from services.webhooks.intake import Intake
+from services.webhooks.questions import Questions
 from services.webhooks.server import Application
 from services.webhooks.settings import Settings
 from services.webhooks.store import Store
@@ -64,6 +65,7 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
 
     process.spawn("intake", intake.run())
     process.spawn("connections", connections.run())
+    process.spawn("questions", Questions(process.bus, store, connections).run())
     process.spawn("relay", Relay(process.bus, settings.postgres_dsn.get_secret_value(), "webhooks", outbox).run())
     process.spawn("settled", consume(process.bus, "EVENTS", "webhooks-settled", decode, Settled(store, connections)))
     process.spawn("resend", _repeat(store.send_again, RESEND_EVERY_S))

@@ -1,12 +1,16 @@
 """Deployments through the real coordinator: changes and requests in, commands and events out."""
 
+import json
+
 import pytest
 
 from services.coordinator.saga import DeploymentState
 from shared.contracts.answers import Failure
+from shared.contracts.changes import FoundBy
 from shared.contracts.commands import Command
 from shared.contracts.events import DeploymentCreated
 from shared.contracts.requests import ApproveRequested, CancelRequested, DeployRequested, RollbackRequested
+from shared.messages import new_id
 from tests.component.coordinator.world import PLACE, World, world
 from tests.unit.coordinator.scenario import fails
 
@@ -55,6 +59,21 @@ async def test_the_same_change_twice_is_one_deployment(nats_url: str, postgres_d
         ignored = await made.event("ChangeIgnored")
         assert "already" in str(ignored.data["reason"])
         assert await made.coordinator.pool.fetchval("SELECT count(*) FROM deployments") == 1
+
+
+async def test_a_delivery_read_again_by_hand_deploys_what_was_deployed_before(nats_url: str, postgres_dsn: str) -> None:
+    """The commit is the last one taken, or an older one: a person asked for it, so it is a deployment by hand."""
+    async with world(nats_url, postgres_dsn) as made:
+        older = await made.push("a")
+        await made.event("DeploymentSucceeded")
+        last = await made.push("b")
+        await made.event("DeploymentSucceeded", count=2)
+        for number, change in enumerate((last, older), start=3):
+            again = {"id": new_id(), "arrival": number, "found_by": FoundBy.REDELIVERY}
+            await made.send(change.model_copy(update=again))
+            await made.event("DeploymentSucceeded", count=number)
+        origins = await made.coordinator.pool.fetch("SELECT origin FROM deployments ORDER BY id")
+        assert [json.loads(row["origin"]).get("by_hand", False) for row in origins] == [False, False, True, True]
 
 
 async def test_a_change_that_nothing_follows_is_ignored_with_the_reason(nats_url: str, postgres_dsn: str) -> None:

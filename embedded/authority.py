@@ -25,6 +25,8 @@ SERVER_NAME = "slipway.internal"
 _CA_DAYS = 3650
 _LEAF_DAYS = 365
 _RENEW_BEFORE = dt.timedelta(days=60)
+_CLOCKS_DIFFER = dt.timedelta(days=1)
+"""Who reads a certificate may have a clock so far behind."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _builder(name: str, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_before(now - _CLOCKS_DIFFER)
         .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )

@@ -10,6 +10,7 @@ from nacl.public import PrivateKey
 
 from embedded import authority
 from embedded.home import Home
+from services.deployer.targets.local.certificates import LocalAuthority
 
 
 @pytest.fixture
@@ -43,6 +44,14 @@ def test_each_service_has_a_certificate_of_the_control_planes_authority(home: Ho
     assert "slipway.internal" in names.get_values_for_type(x509.DNSName)
     usages = issued.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert len(list(usages)) == 2
+
+
+def test_a_machine_whose_clock_is_behind_accepts_them(home: Home) -> None:
+    """Every certificate is good already for whoever thinks that it is yesterday: also those that the target issues to applications."""
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(hours=12)
+    application, _ = LocalAuthority(home.ca).issue(("web.localhost",))
+    for made in (*(path.read_bytes() for folder in (home.tls, home.ca) for path in folder.glob("*.pem")), application):
+        assert x509.load_pem_x509_certificate(made).not_valid_before_utc < yesterday
 
 
 def test_the_two_authorities_are_apart(home: Home) -> None:

@@ -24,6 +24,8 @@ from shared.participant import StepFailure
 
 _VALID = timedelta(days=90)
 _RENEW_BEFORE = timedelta(days=30)
+_CLOCKS_DIFFER = timedelta(days=1)
+"""Who reads a certificate may have a clock so far behind."""
 _SETTLED_S = 60.0
 _DOTS = 4
 """In the name of a release's certificate: organization, project, environment, service, fingerprint."""
@@ -55,7 +57,7 @@ class LocalAuthority:
             .issuer_name(root.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=5))
+            .not_valid_before(now - _CLOCKS_DIFFER)
             .not_valid_after(now + _VALID)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=True)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

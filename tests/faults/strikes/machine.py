@@ -203,7 +203,8 @@ class Machine:
 
     def kill_everything(self) -> None:
         """Every process of the machine at once, but the first one, ourselves, and those outside."""
-        spared = {1, os.getpid(), *self.outside}
+        below = {child.pid for pid in self.outside for child in psutil.Process(pid).children(recursive=True)}
+        spared = {1, os.getpid(), *self.outside, *below}
         for _ in range(3):
             for pid in [pid for pid in psutil.pids() if pid not in spared]:
                 with suppress(ProcessLookupError):

@@ -7,6 +7,7 @@ its own merits is tried a few times with delay, then published to DEADLETTERS wi
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from random import shuffle
 from typing import Generic, TypeVar
 
 import structlog
@@ -30,10 +31,16 @@ DELAY_S = 2.0
 UNKNOWN_TRIES = 10
 """Deliveries of a message of an unknown type: while replicas are exchanged, the next may come to one that knows it."""
 UNKNOWN_DELAY_S = 3.0
+SUSPECT, DEADLY = 3, 16
+"""Deliveries after which a message is handled alone, and after which it is given up unhandled: whoever has handled it has died."""
 FETCH_S = 5.0
 """A fetch in flight when the server restarts ends only at its own timeout."""
 ACKNOWLEDGED_S = 5
 """How long the server may take to say that it has the acknowledgements; one that restarts meanwhile never says it."""
+
+
+class KillsItsReader(ValueError):
+    """The message was delivered often, and was neither acknowledged nor given back: its readers die of it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ async def consume(
                 raise bus_module.ConnectionLost(durable) from error
             await asyncio.sleep(0.25)
             continue
+        reader.note(messages)
         while True:
             try:
                 await reader.take(messages)
@@ -115,14 +123,28 @@ class _Reader(Generic[T]):
         self._decode = decode
         self._handle = handle
 
+    def note(self, messages: Sequence[Msg]) -> None:
+        """Counts and tells of what comes again; once a delivery, however long an outage keeps it waiting."""
+        for message in messages:
+            if (tries := message.metadata.num_delivered) > 1:
+                REDELIVERED.labels(self._durable).inc()
+                log.info("message came again", durable=self._durable, subject=message.subject, tries=tries)
+
     async def take(self, messages: Sequence[Msg]) -> None:
-        """Handles what was fetched: together, and one by one where one of them is bad.
+        """Handles what was fetched: together, and one by one where one of them is bad, or has been in a batch that nobody finished.
 
         Called again after an outage, it leaves alone what it has acknowledged: an acknowledgement that was lost on
         the way brings the message again, and acknowledging twice is an error of its own.
         """
         waiting = [message for message in messages if not message.is_acked]
         received = [(message, item) for message in waiting if (item := await self._read(message)) is not None]
+        await self._take_together([(message, item) for message, item in received if item.tries <= SUSPECT])
+        suspects = [(message, item) for message, item in received if item.tries > SUSPECT]
+        shuffle(suspects)  # the one of which readers die keeps those behind it from being handled: each time others
+        for message, item in suspects:
+            await self._take_one(message, item)
+
+    async def _take_together(self, received: Sequence[tuple[Msg, Received[T]]]) -> None:
         if not received:
             return
         try:
@@ -161,11 +183,10 @@ class _Reader(Generic[T]):
 
     async def _read(self, message: Msg) -> Received[T] | None:
         tries = message.metadata.num_delivered
-        if tries > 1:
-            REDELIVERED.labels(self._durable).inc()
-            log.info("message came again", durable=self._durable, subject=message.subject, tries=tries)
         came = as_it_came(self._durable, message)
         try:
+            if tries > DEADLY:
+                raise KillsItsReader(f"it was delivered {tries} times, and nobody lived to answer")
             came = delivered(self._bus, self._durable, message)
             return Received(self._decode(came.subject, dict(came.headers), message.data), dict(came.headers), came.subject, tries)
         except ValueError as error:

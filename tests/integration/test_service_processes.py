@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import httpx
+import nats
 import pytest
 from nats.js.client import JetStreamContext
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from shared import consumer, participant
+from shared import consumer, participant, topology
 from shared.bus import Bus, ConnectionLost
 from shared.consumer import Received, consume
 from shared.contracts.answers import Answer, Outcome, answer
@@ -275,3 +276,45 @@ async def test_a_command_that_no_replica_knows_ends_as_a_dead_letter(nats_url: s
     assert told.count("dead letter") == 1
     await bus.close()
     await coordinator.close()
+
+
+async def test_a_message_that_kills_its_reader_is_given_up_and_takes_no_other_with_it(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers die of it again and again: it is taken alone, so that those beside it are handled, and in the end it is a dead letter."""
+    admin = await nats.connect(nats_url, user="admin", password="test")
+    (results,) = [durable for durable in topology.durables() if durable.name == "coordinator-results"]
+    await admin.jetstream().add_consumer("RESULTS", results.config(), ack_wait=0.3)
+    settings = service_settings(ServiceSettings, "coordinator", nats_url)
+    builder = await Bus.connect(service_settings(ServiceSettings, "builder", nats_url), "builder")
+    taken: list[str] = []
+    dies = asyncio.Event()
+
+    async def handle(batch: Sequence[Received[Answer]]) -> None:
+        if any(item.message.deployment == "poison" for item in batch):
+            dies.set()
+            await asyncio.Event().wait()
+        taken.extend(str(item.message.deployment) for item in batch)
+
+    def decode(_subject: str, _headers: dict[str, str], body: bytes) -> Answer:
+        return Answer.decode(body)
+
+    for deployment in ("d1", "poison", "d2"):
+        await builder.publish(f"slipway.res.local.builder.{deployment}-inspect", answer(inspect(deployment), "builder", Outcome.ACCEPTED))
+    deaths = 0
+    letters = await admin.jetstream().pull_subscribe_bind("api-deadletters", "DEADLETTERS")
+    while (await admin.jetstream().stream_info("DEADLETTERS")).state.messages == 0:
+        bus = await Bus.connect(settings, "coordinator")
+        dies.clear()
+        async with running(asyncio.create_task(consume(bus, "RESULTS", "coordinator-results", decode, handle))):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(dies.wait(), 1)
+                deaths += 1
+        await bus.close()
+        assert deaths <= consumer.DEADLY
+    (letter,) = await letters.fetch(1, timeout=5)
+    assert (letter.headers or {})["slipway-error"] == "KillsItsReader"
+    assert Answer.decode(letter.data).deployment == "poison"
+    assert sorted(set(taken)) == ["d1", "d2"]
+    await builder.close()
+    await admin.close()

@@ -9,6 +9,17 @@ from cli.answers import Json
 from cli.session import command, listing, session
 from cli.where import Project, place_of
 
+_WHERE = {
+    "github": "Settings → Webhooks → Add webhook. Content type: application/json. Events: pushes, pull requests.",
+    "gitlab": "Settings → Webhooks. The secret is the “Secret token”. Trigger: push, tag push, merge request events. "
+    "For a signing token let GitLab generate it, then: slipway connections rotate {name} --secret",
+    "bitbucket": "Repository settings → Webhooks → Add webhook. Triggers: repository push; pull request created, updated, merged, declined.",
+    "bitbucket-data-center": "Repository settings → Webhooks. Events: push; pull request opened, source branch updated, modified, merged, "
+    "declined, deleted.",
+    "gitea": "Settings → Webhooks → Add webhook. Content type: application/json. Trigger on: push, delete, pull request, its synchronization.",
+}
+"""Where a forge's hook is made, and what it shall tell."""
+
 Name = Annotated[str, typer.Argument(help="Its name: deliveries arrive at /hooks/<name>.")]
 Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
 OwnSecret = Annotated[
@@ -62,8 +73,8 @@ def add(
 
 
 def _show_secret(made: Json) -> None:
-    text = f"Webhook address: {made['hook_url']}\nSecret:          {made['secret']}\nContent type:    application/json"
-    session().show(made, text)
+    session().show(made, f"Webhook address: {made['hook_url']}\nSecret:          {made['secret']}")
+    session().note(f"On the forge: {_WHERE.get(made['forge'], '').format(name=made['name'])}")
     session().note("Copy the secret to the forge now: it is not shown again.")
 
 

@@ -1,7 +1,7 @@
 """The fence of the local target: the highest epoch seen per environment, and a lease for one look and one effect.
 
 A worker that wakes up after its deployment was undone carries a lower epoch and is refused. The lease is a
-lock file (`flock`, so that it falls with its process) that holds the process id of whoever has it.
+lock file (`flock`, so that it falls with its process) that holds the process id of whoever has it, and a number of that very lease.
 """
 
 import asyncio
@@ -112,24 +112,27 @@ class Fence:
             write_durably(self._epochs / place.subject, str(epoch))
 
     async def _lock(self, descriptor: int, place: Place) -> None:
-        since = time.monotonic()
+        """Waits for the lock, and ends a process that holds one lease longer than the limit: how long others waited does not count."""
+        holder, since = b"", time.monotonic()
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() - since > self._limit_s:
-                    _kill_holder(descriptor, place)
+                if (now := os.pread(descriptor, 128, 0)) != holder:
+                    holder, since = now, time.monotonic()
+                elif time.monotonic() - since > self._limit_s:
+                    _kill(holder, place)
                     since = time.monotonic()
                 await asyncio.sleep(_TRY_EVERY_S)
             else:
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()} {started_at(os.getpid())}".encode(), 0)
+                os.pwrite(descriptor, f"{os.getpid()} {started_at(os.getpid())} {time.monotonic_ns()}".encode(), 0)
                 return
 
 
-def _kill_holder(descriptor: int, place: Place) -> None:
-    """Ends the process that the lock file names, if it still is that process."""
-    pid, _, started = os.pread(descriptor, 64, 0).decode().partition(" ")
+def _kill(holder: bytes, place: Place) -> None:
+    """Ends the process that the lock file named (process id, its start, the lease's own number), if it still is that process."""
+    pid, started, *_ = [*holder.decode().split(), "", ""]
     if pid.isdigit() and int(pid) != os.getpid() and started_at(int(pid)) == started:
         log.warning("worker killed: it held a lease too long", place=str(place), pid=int(pid))
         os.kill(int(pid), signal.SIGKILL)

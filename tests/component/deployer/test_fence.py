@@ -108,6 +108,37 @@ async def test_worker_that_holds_too_long_is_killed(tmp_path: Path) -> None:
         assert await asyncio.to_thread(process.wait, 5) == -9
 
 
+async def test_a_busy_worker_is_not_killed_for_the_time_that_others_wait(tmp_path: Path) -> None:
+    """One that takes many short leases, one after the other, holds none too long, however long somebody waits for his."""
+    script = f"""
+        import asyncio
+        from pathlib import Path
+        from services.deployer.fence import Fence
+        from shared.contracts.places import Place
+        async def main():
+            fence, place = Fence(Path({str(tmp_path)!r})), Place(organization="main", project="shop", environment="production")
+            async with fence.lease(place):
+                print("held", flush=True)
+            while True:
+                async with fence.lease(place):
+                    await asyncio.sleep(0.05)
+        asyncio.run(main())
+    """
+    busy = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    try:
+        assert busy.stdout is not None
+        assert busy.stdout.readline() == b"held\n"
+        waiting = [asyncio.create_task(_enter(Fence(tmp_path, limit_s=0.3))) for _ in range(8)]
+        await asyncio.wait(waiting, timeout=1.5)
+        assert busy.poll() is None
+    finally:
+        busy.kill()
+        busy.wait()
+        assert busy.stdout is not None
+        busy.stdout.close()
+    await asyncio.gather(*waiting)
+
+
 async def test_lease_falls_with_its_process(tmp_path: Path) -> None:
     """A worker that was killed leaves no lock behind."""
     process = hold(tmp_path)

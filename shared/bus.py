@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
-from nats.js.errors import ServiceUnavailableError
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from shared.messages import Message
 from shared.settings import ServiceSettings
@@ -35,6 +35,10 @@ class ConnectionLost(RuntimeError):
     """The connection was closed for good; the process ends and is started again."""
 
 
+class Gone(RuntimeError):
+    """A stream that the process reads, or its durable there, does not exist any more: nothing arrives until it is made again."""
+
+
 class Bus:
     """One service's connection. Reconnects without limit; `closed` is set when nats-py gave up all the same."""
 
@@ -46,6 +50,9 @@ class Bus:
         """Known to this service alone, and the same in all its replicas."""
         self.closed = asyncio.Event()
         self.disconnected_at: float | None = None
+        self.reading: set[tuple[str, str]] = set()
+        """Streams that the process reads, and its durable in each: it is ready as long as they are there."""
+        self._gone: set[tuple[str, str]] = set()
         self._closing = False
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
 
@@ -83,8 +90,24 @@ class Bus:
         self._on_reconnect.append(callback)
 
     async def ready(self) -> None:
-        """A JetStream round trip; raises where there is none."""
+        """A JetStream round trip; raises where there is none, and `Gone` where something that the process reads is not there."""
         await self.nc.request("$JS.API.INFO", b"", timeout=2)
+        await self.look()
+
+    async def look(self) -> None:
+        """Looks whether what the process reads is there; raises `Gone`, and says it in the log, once. Or one of `UNAVAILABLE`."""
+        for stream, durable in sorted(self.reading):
+            try:
+                await self.js.consumer_info(stream, durable, timeout=2)
+            except NotFoundError:
+                message = f"the stream {stream} or its consumer {durable} is gone: nothing arrives until it is made again"
+                if (stream, durable) not in self._gone:
+                    self._gone.add((stream, durable))
+                    log.error("stream gone", stream=stream, durable=durable, user=self.user)
+                raise Gone(message) from None
+            if (stream, durable) in self._gone:
+                self._gone.discard((stream, durable))
+                log.info("stream there again", stream=stream, durable=durable, user=self.user)
 
     async def publish(self, subject: str, message: Message, *, message_id: str | None = None) -> PubAck | None:
         """Publishes durably and waits for JetStream's word. None: the message was there already."""

@@ -6,6 +6,7 @@ its own merits is tried a few times with delay, then published to DEADLETTERS wi
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import shuffle
 from typing import Generic, TypeVar
@@ -13,11 +14,11 @@ from typing import Generic, TypeVar
 import structlog
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.errors import FetchTimeoutError
+from nats.js.errors import FetchTimeoutError, ServiceUnavailableError
 
 from shared import bus as bus_module
 from shared import postgres
-from shared.bus import Bus
+from shared.bus import Bus, Gone
 from shared.letters import Delivered, as_it_came, bury, delivered
 from shared.messages import UnknownType
 from shared.telemetry import HANDLED, HANDLING_SECONDS, REDELIVERED
@@ -68,6 +69,7 @@ async def consume(
     `UnknownType` for what a newer one may: that is left to other replicas for a while.
     """
     subscription = await bus.js.pull_subscribe_bind(durable, stream)
+    bus.reading.add((stream, durable))
     reader = _Reader(bus, durable, decode, handle)
     pause = 0.1
     while True:
@@ -81,6 +83,9 @@ async def consume(
         except bus_module.UNAVAILABLE as error:
             if bus.closed.is_set():
                 raise bus_module.ConnectionLost(durable) from error
+            if isinstance(error, ServiceUnavailableError):  # nobody answers for the consumer
+                with suppress(Gone, *bus_module.UNAVAILABLE):
+                    await bus.look()  # says by itself what is gone
             await asyncio.sleep(0.25)
             continue
         reader.note(messages)

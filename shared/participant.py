@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol, TypeVar
 
@@ -24,7 +25,7 @@ from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
 from shared import bus as bus_module
-from shared.bus import Bus
+from shared.bus import Bus, Gone
 from shared.consumer import UNKNOWN_DELAY_S, UNKNOWN_TRIES
 from shared.contracts.answers import Answer, Failure, Outcome, answer
 from shared.contracts.commands import Command, Direction
@@ -46,6 +47,11 @@ ACCEPT_AFTER_S = 0.1
 """A step that ends sooner is answered at once: its `accepted` would only be one message more to store and to read."""
 TRIES = 3
 """Deliveries after which a command that fails unexpectedly, or kills its worker, is answered as failed and dead-lettered."""
+DELIVERIES = 10
+"""Deliveries after which a command is not tried any more: it must have killed its workers. More than `TRIES`, since workers that
+stop give commands back, and a bus that was away brings them again."""
+LOOK_S = 10.0
+"""How often a worker looks whether the stream of commands is there."""
 GIVEN_BACK_S = 1.0
 """When another worker gets what this one gives back because it stops."""
 CLOSED_S = 1.0
@@ -151,6 +157,15 @@ AnyHandler = Callable[..., Awaitable[Fact]]
 """A handler of some class of command; the table that holds it says which."""
 
 
+@dataclass(frozen=True)
+class _AtWork:
+    """A command that is being handled, and its sequence number in the stream."""
+
+    work: Work
+    task: asyncio.Task[Fact]
+    sequence: int
+
+
 class Participant:
     """One participant's workers, for every pool that it has commands in."""
 
@@ -167,7 +182,7 @@ class Participant:
         self._settings = settings
         self._bus = bus
         self._handlers = {Direction.DO: dict(handlers), Direction.UNDO: dict(undos or {})}
-        self._working: dict[tuple[str, Direction], tuple[Work, asyncio.Task[Fact]]] = {}
+        self._working: dict[tuple[str, Direction], _AtWork] = {}
         self._worker = worker_name()
         self._stopping = False
 
@@ -182,14 +197,16 @@ class Participant:
         for subscriber in broker.subscribers:
             if isinstance(subscriber, PullStreamSubscriber) and subscriber.subscription is not None:
                 _let_others_run(subscriber.subscription)
+        looking = asyncio.create_task(self._look())
         try:
             while not client.is_closed:  # where nats-py has given up, nothing brings commands any more
                 await asyncio.sleep(CLOSED_S)
             raise bus_module.ConnectionLost(self.name)
         finally:
             self._stopping = True
-            for _, task in self._working.values():
-                task.cancel()
+            looking.cancel()
+            for at_work in self._working.values():
+                at_work.task.cancel()
             with suppress(ConnectionClosedError):
                 await cancels.unsubscribe()
             for subscriber in broker.subscribers:
@@ -197,6 +214,13 @@ class Participant:
                     subscriber.subscription = None  # it cannot be given up any more; what else the subscriber has is closed
                 await subscriber.stop()
             await client.close()  # not `broker.stop()`: it drains, which raises while reconnecting
+
+    async def _look(self) -> None:
+        """FastStream asks a consumer that is gone for ever, and says nothing: the bus does."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with suppress(Gone, *bus_module.UNAVAILABLE):
+                await self._bus.look()
 
     def _broker(self) -> NatsBroker:
         settings = self._settings
@@ -216,6 +240,7 @@ class Participant:
 
     def _subscribe(self, broker: NatsBroker, pool: str) -> None:
         durable = command_durable(self.target, self.name, pool)
+        self._bus.reading.add(("COMMANDS", durable))
 
         async def take(_body: bytes) -> None:
             message: NatsMessage = broker.context.get_local("message")
@@ -252,8 +277,10 @@ class Participant:
         except ValueError as error:
             await self._not_read(raw, came, tries, error)
             return
-        if (command.step_key, command.direction) in self._working:
-            await raw.nak(delay=BEAT_S)
+        if tries > DELIVERIES:
+            await self._given_up(command, raw, came, tries)
+            return
+        if not await self._has_its_turn(command, raw):
             return
         where = {"deployment": command.deployment, "step": command.step, "direction": command.direction, "attempt": command.attempt}
         begin = time.monotonic()
@@ -274,6 +301,28 @@ class Participant:
                 log.warning("command not done", command=title, seconds=said.seconds, outcome=said.outcome, code=said.failure.code)
         HANDLED.labels(durable, said.outcome).inc()
 
+    async def _has_its_turn(self, command: Command, raw: Msg) -> bool:
+        """Waits while another attempt at the step is at work here. False for the very command that is, which came again (its beats keep it), and where
+        the process stops."""
+        while (now := self._working.get((command.step_key, command.direction))) is not None:
+            if now.sequence == raw.metadata.sequence.stream:
+                return False
+            await asyncio.wait({now.task}, timeout=BEAT_S)
+            if self._stopping:
+                await raw.nak(delay=GIVEN_BACK_S)
+                return False
+            await raw.in_progress()
+        return True
+
+    async def _given_up(self, command: Command, raw: Msg, came: Delivered, tries: int) -> None:
+        """What came so often without an answer is not begun once more."""
+        message = (
+            f"{self.name} took it {tries - 1} times and never answered: its workers died of it, or were ended; their logs may say more"
+        )
+        await bury(self._bus, came, RuntimeError("killed its workers"), message)
+        await self._say(self._answer(command, Outcome.FAILED, failure=Failure(code="worker_killed", message=message)))
+        await raw.ack()
+
     async def _not_read(self, raw: Msg, came: Delivered, tries: int, error: ValueError) -> None:
         if isinstance(error, UnknownType) and tries < UNKNOWN_TRIES:
             log.warning("left to a newer replica", durable=came.durable, subject=came.subject, error=str(error), tries=tries)
@@ -287,7 +336,7 @@ class Participant:
         work = Work(command, self._bus, self.target)
         beats = asyncio.create_task(self._beat(command, raw))
         task = asyncio.create_task(self._handle(command, work))
-        self._working[command.step_key, command.direction] = (work, task)
+        self._working[command.step_key, command.direction] = _AtWork(work, task, raw.metadata.sequence.stream)
         try:
             said = await self._result(command, work, task)
         except GivenBack:
@@ -390,9 +439,8 @@ class Participant:
             return
         working = self._working.get((raw.subject.rsplit(".", 1)[-1], cancel.direction))
         if working is not None:
-            work, task = working
-            work.cancelled.set()
-            task.cancel()
+            working.work.cancelled.set()
+            working.task.cancel()
 
 
 def _let_others_run(subscription: JetStreamContext.PullSubscription) -> None:

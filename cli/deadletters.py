@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from cli.answers import Json
+from cli.failures import Failed
 from cli.session import command, listing, session
 
 Letter = Annotated[int, typer.Argument(min=1, help="Its number: slipway deadletters")]
@@ -57,16 +58,29 @@ def show(letter: Letter) -> None:
 
 def retry(letters: Letters) -> None:
     """Send messages again, each to the reader that gave it up. Mend the cause first."""
-    done = [session().api.post(f"/deadletters/{letter}/retry") for letter in letters]
-    numbers = ", ".join(str(letter) for letter in letters)
-    session().show({"items": done}, f"Sent again: {numbers}.")
+    _each(letters, "retry", "Sent again")
     session().note("One that is given up again waits here again: slipway deadletters")
 
 
 def drop(letters: Letters) -> None:
     """Give messages up for good. They stay in the list with --all."""
-    done = [session().api.post(f"/deadletters/{letter}/drop") for letter in letters]
-    session().show({"items": done}, f"Dropped: {', '.join(str(letter) for letter in letters)}.")
+    _each(letters, "drop", "Dropped")
+
+
+def _each(letters: list[int], verb: str, done: str) -> None:
+    """One after the other; where one is refused the others are done all the same, and then it is told."""
+    items: list[Json] = []
+    refusals: list[Failed] = []
+    for letter in letters:
+        try:
+            items.append(session().api.post(f"/deadletters/{letter}/{verb}"))
+        except Failed as failed:
+            refusals.append(failed)
+    if items:
+        session().show({"items": items}, f"{done}: {', '.join(str(item['position']) for item in items)}.")
+    if refusals:
+        first = refusals[0]
+        raise Failed("\n".join(refusal.message for refusal in refusals), first.remedy, code=first.code)
 
 
 def _row(item: Json) -> Json:

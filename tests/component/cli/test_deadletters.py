@@ -35,8 +35,8 @@ async def test_letters_are_listed_shown_retried_and_dropped(slipway: Slipway, ap
     assert answer(await slipway("deadletters", "list", "--json"))["items"] == []
     everything = answer(await slipway("deadletters", "list", "--all", "--json"))["items"]
     assert [(item["position"], item["state"]) for item in everything] == [(1, "retried"), (2, "dropped")]
-    again = await slipway("deadletters", "retry", "2")
-    assert again.exit_code == 1
+    again = await slipway("deadletters", "retry", "2", "1")
+    assert (again.exit_code, again.stdout) == (1, "Sent again: 1.\n")
     assert "was dropped" in again.stderr
     unknown = await slipway("deadletters", "show", "99")
     assert (unknown.exit_code, "no dead letter 99" in unknown.stderr) == (1, True)

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
@@ -213,6 +216,29 @@ async def test_what_cannot_be_stored_is_answered_503_and_can_be_delivered_again(
     assert int(refused.headers["retry-after"]) > 0
     await _read_only(webhooks, "off")
     assert (await deliver(webhooks.http, push(B), delivery="d-2")).status_code == 202
+
+
+async def test_what_a_silent_database_does_not_store_is_answered_503_in_time(webhooks: Webhooks) -> None:
+    """A database that hangs keeps no forge waiting for more than the ten seconds that GitHub waits; then it works again."""
+    await deliver(webhooks.http, push(A))
+    database = await webhooks.pool.fetchval("SELECT current_database()")
+    backends = await webhooks.pool.fetch("SELECT pid FROM pg_stat_activity WHERE datname = $1", database)
+    since = time.monotonic()
+    for backend in backends:
+        os.kill(backend["pid"], signal.SIGSTOP)
+    try:
+        refused = await deliver(webhooks.http, push(B), delivery="d-2")
+    finally:
+        for backend in backends:
+            os.kill(backend["pid"], signal.SIGCONT)
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    assert time.monotonic() - since < 10
+
+    async def works() -> bool:
+        return (await deliver(webhooks.http, push(B), delivery="d-2")).status_code in (200, 202)
+
+    assert await eventually(works)
 
 
 async def _read_only(webhooks: Webhooks, switch: str) -> None:

@@ -14,6 +14,7 @@ def _hears(listener: Listener, name: str, organization: str = "main", project: s
     [
         ((), "DeploymentRolledBack", True),
         ((), "DeploymentStarted", False),
+        ((), "MessageGivenUp", True),
         (("deployment.*",), "DeploymentStarted", True),
         (("*.failed",), "BuildFailed", True),
         (("image.built", "traffic.switched"), "TrafficSwitched", True),
@@ -23,7 +24,7 @@ def _hears(listener: Listener, name: str, organization: str = "main", project: s
     ],
 )
 def test_patterns_decide(events: tuple[str, ...], name: str, expected: bool) -> None:
-    """Without patterns the ends of deployments are heard; attempts to tell are never told."""
+    """Without patterns the ends of deployments and dead letters are heard; attempts to tell are never told."""
     assert _hears(Listener("main", "c", "", "webhook", events), name) is expected
 
 

@@ -6,7 +6,7 @@ from services.notifier.deployments import Deployment
 from services.notifier.providers.forge_states import DESCRIPTION, FORGE_STATES, description_of, environment_url
 from services.notifier.wording import Tone, wording
 from shared.contracts.answers import Failure
-from shared.contracts.events import DeploymentFailed, DeploymentRolledBack, DeploymentSucceeded, Event
+from shared.contracts.events import DeploymentFailed, DeploymentRolledBack, DeploymentSucceeded, Event, MessageGivenUp
 from shared.contracts.facts import FACTS, DeploymentDenied, Fact
 
 DEPLOYMENT = Deployment(
@@ -40,6 +40,14 @@ def test_a_roll_back_says_why_and_what_cannot_come_back() -> None:
     assert told.title == "todo/production was rolled back"
     assert told.lines[:2] == ("check container failed", "It exits with 1")
     assert told.lines[-2:] == ("line 8", "cannot come back: rows written")
+    assert told.tone is Tone.BAD
+
+
+def test_a_dead_letter_says_whose_and_where_to_look() -> None:
+    """It is the platform's own, of no project."""
+    told = wording(Event.of(MessageGivenUp(letter=7, service="coordinator", reason="unknown request"), "main"), None)
+    assert told.title == "main has a dead letter of coordinator"
+    assert told.lines == ("unknown request", "slipway deadletters show 7")
     assert told.tone is Tone.BAD
 
 

@@ -86,10 +86,10 @@ def revoke(person: Person, resource: Resource) -> None:
 def link(
     person: Person,
     forge: Annotated[str, typer.Argument(help="github, gitlab, …")],
-    login: Annotated[str, typer.Argument(help="The account's name there.")],
+    login: Annotated[str, typer.Argument(help="The account's name there; none on Bitbucket Cloud, where names are not unique.")] = "",
     account_id: Annotated[str, typer.Option(help="Its immutable id there.")] = "",
 ) -> None:
-    """Take pushes from a forge account for theirs."""
+    """Take pushes from a forge account for theirs. Give its name, its id, or both."""
     body = {"forge": forge, "login": login, "account_id": account_id}
     session().show(session().api.put(f"/people/{person}/identities", body), "Linked.")
 
@@ -97,11 +97,12 @@ def link(
 def unlink(
     person: Person,
     forge: Annotated[str, typer.Argument(help="github, gitlab, …")],
-    login: Annotated[str, typer.Argument(help="The account's name there.")],
+    login: Annotated[str, typer.Argument(help="The account's name there.")] = "",
+    account_id: Annotated[str, typer.Option(help="Its immutable id there.")] = "",
 ) -> None:
     """Take them for theirs no longer."""
-    session().api.delete(f"/people/{person}/identities", {"forge": forge, "login": login})
-    session().show({"unlinked": login}, "Unlinked.")
+    session().api.delete(f"/people/{person}/identities", {"forge": forge, "login": login, "account_id": account_id})
+    session().show({"unlinked": login or account_id}, "Unlinked.")
 
 
 def list_tokens(person: Annotated[str, typer.Option(help="Somebody else's.")] = "") -> None:

@@ -61,6 +61,18 @@ async def test_people_and_tokens(slipway: Slipway, api: RunningApi) -> None:
     assert api.token not in after.output
 
 
+async def test_an_account_without_a_name_is_linked_by_its_id(slipway: Slipway) -> None:
+    """As auth says it of a push from Bitbucket Cloud, where names are not unique."""
+    person = answer(await slipway("people", "add", "Zoë", "--json"))["id"]
+    answer(await slipway("people", "grant", person, "viewer", "organization/main", "--json"))
+    answer(await slipway("people", "link", person, "bitbucket", "--account-id", "557058:0a1b", "--json"))
+    assert "bitbucket:557058:0a1b" in (await slipway("people", "list")).stdout
+    answer(await slipway("people", "unlink", person, "bitbucket", "--account-id", "557058:0a1b", "--json"))
+    assert "bitbucket" not in (await slipway("people", "list")).stdout
+    nobody = await slipway("people", "link", person, "bitbucket")
+    assert (nobody.exit_code, "its login or its id" in nobody.stderr) == (1, True)
+
+
 async def test_connections_and_channels(slipway: Slipway) -> None:
     """Secrets are shown once."""
     await slipway("project", "create", "todo")

@@ -12,7 +12,7 @@ from services.coordinator.inputs import BuildsPlanned, Planned, Refused
 from services.coordinator.saga import BuildInput, Plan, Saga
 from services.coordinator.snapshot import Record, ServiceSettings, Snapshot
 from shared.contracts.answers import Failure
-from shared.contracts.manifest import MIB, DatabaseManifest, HealthCheck, Manifest, Resources, ServiceManifest
+from shared.contracts.manifest import MIB, DatabaseManifest, HealthCheck, Manifest, Resources, ServiceManifest, is_root
 from shared.contracts.places import Place
 from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, JobSpec, Release, ReleaseKind
 from shared.messages import new_id
@@ -138,6 +138,8 @@ def _release(saga: Saga, snapshot: Snapshot, record: Record, manifest: Manifest,
         for variable in sorted(variables.keys() & service.variables.keys())
         if variables[variable] != service.variables[variable]
     ]
+    if service.user is not None and is_root(service.user):
+        notes.append(f"service {name} runs as root, as its manifest says")
     hosts = service.domains or settings.domains or ((saga.origin.place.host(name),) if service.port else ())
     container = ContainerSpec(
         image=saga.images[name],

@@ -71,7 +71,7 @@ class ServiceManifest(Frozen):
     stop_grace_s: float = 10.0
     user: str | None = Field(
         default=None,
-        description="uid[:gid] or name; the image's own where it is not root, else 65532:65532",
+        description="uid[:gid] or name, root only if it is said here; without it the image's own where that is not root, else 65532:65532",
     )
     read_only: bool = True
     writable: tuple[str, ...] = Field(default=("/tmp",), description="Paths that get a tmpfs")  # noqa: S108
@@ -103,3 +103,9 @@ class Manifest(Frozen):
     services: dict[Slug, ServiceManifest] = {}
     databases: dict[Slug, DatabaseManifest] = {}
     jobs: dict[Slug, JobManifest] = {}
+
+
+def is_root(user: str) -> bool:
+    """Whether a `user` (or `user:group`) is root: by name, by number however it is written, or because nobody is named."""
+    name = user.partition(":")[0]
+    return name in {"", "root"} or (name.lstrip("+-").isdecimal() and int(name) == 0)

@@ -69,6 +69,13 @@ def test_everything_that_a_manifest_can_say() -> None:
     assert read.jobs["seed"].depends_on == ("migrate",)
 
 
+@pytest.mark.parametrize("user", ["root", "0", "0:0"])
+def test_root_runs_only_where_the_manifest_says_so(user: str) -> None:
+    """It is one's right to say so, in the repository, for everybody to see."""
+    read = manifest.parse(f"services: {{web: {{image: x, user: '{user}'}}, other: {{image: x}}}}".encode())
+    assert (read.services["web"].user, read.services["other"].user) == (user, None)
+
+
 def test_the_least_that_a_manifest_can_say() -> None:
     """A service without anything is a worker built from the root."""
     assert manifest.parse(b"services: {web: }").services["web"].build == BuildSpec()

@@ -12,12 +12,25 @@ from services.deployer.targets.local.containers import Endpoint, Limits, configu
         (None, "root", "65532:65532"),
         (None, "0:0", "65532:65532"),
         (None, "node", "node"),
+        (None, "00", "65532:65532"),
+        (None, "+0:1000", "65532:65532"),
+        (None, "1000:0", "1000:0"),
         ("1000:1000", "root", "1000:1000"),
+        ("root", "node", "root"),
+        ("0:0", "", "0:0"),
     ],
 )
 def test_user(wanted: str | None, own: str, expected: str) -> None:
-    """The manifest's, else the image's where it is not root, else nobody."""
+    """The manifest's, root too; else the image's where it is not root however it is written; else nobody."""
     assert user_of(wanted, {"Config": {"User": own}}) == expected
+
+
+def test_root_has_no_more_rights_than_others() -> None:
+    """Who runs as root because the manifest says so has neither capabilities nor a way to get any, and a root file system to read."""
+    made = configuration(image="i", labels={}, environment={}, user="0", limits=Limits(1), endpoint=Endpoint("n", "10.0.0.2"))
+    assert made["User"] == "0"
+    host = made["HostConfig"]
+    assert (host["CapDrop"], host["SecurityOpt"], host["ReadonlyRootfs"]) == (["ALL"], ["no-new-privileges"], True)
 
 
 def test_command_replaces_the_entrypoint() -> None:

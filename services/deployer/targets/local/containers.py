@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Json
+from shared.contracts.manifest import is_root
 
 NOBODY = "65532:65532"
 """Who runs where neither the manifest nor the image names a user other than root."""
@@ -95,8 +96,9 @@ def configuration(
 
 
 def user_of(wanted: str | None, image: Json) -> str:
-    """The manifest's user; else the image's own where it is not root; else nobody."""
+    """The manifest's user, root too where it says so; else the image's own where it is not root; else nobody.
+
+    The engine looks names up in the image: one of its own that has the number 0 is taken for what it is called.
+    """
     own = str((image.get("Config") or {}).get("User") or "")
-    if wanted:
-        return wanted
-    return NOBODY if own.partition(":")[0] in {"", "0", "root"} else own
+    return wanted or (NOBODY if is_root(own) else own)

@@ -165,7 +165,7 @@ def _details(fact: Fact | None) -> Iterator[str]:  # noqa: C901, PLR0912 -- a ta
         case e.DeploymentSuperseded() if fact.reason or fact.by:
             yield fact.reason or f"by {fact.by}"
         case e.DeploymentUnstuck():
-            yield f"{fact.by} chose to {fact.action}"
+            yield f"{fact.by} chose to {fact.action}" if fact.by else "the undo has worked after all"
         case f.JobUndone(ran_undo=False):
             yield "rows that it wrote stay"
 

@@ -299,7 +299,7 @@ class Narrator:
     @_lines_of.register
     def _unstuck(self, fact: e.DeploymentUnstuck, _: Event) -> Iterator[Line]:
         self.outcome = None
-        yield Line(LineKind.NOTE, f"{fact.by} chose to {fact.action}")
+        yield Line(LineKind.NOTE, f"{fact.by} chose to {fact.action}" if fact.by else "The undo has worked after all")
 
     @_lines_of.register
     def _taken(self, _: e.DeploymentStarted, __: Event) -> Iterator[Line]:

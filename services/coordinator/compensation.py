@@ -11,6 +11,7 @@ from services.coordinator.saga import DeploymentState, Saga, Step, StepState
 from shared.contracts.answers import Answer, Failure, Outcome
 from shared.contracts.commands import Direction
 from shared.contracts.events import CompensationFailed, CompensationStarted, DeploymentStuck, DeploymentUnstuck, UndoStarted
+from shared.contracts.facts import NothingToUndo
 
 
 def start(move: Move, ends_as: DeploymentState, reason: str, failure: Failure | None, *, cause: str | None = None) -> None:
@@ -76,17 +77,20 @@ def _newest_event_above(saga: Saga, step: Step) -> str | None:
 
 
 def undo_answered(move: Move, answer: Answer) -> None:
-    """An answer to an undo; it counts by the same rule as on the way forward."""
+    """An answer to an undo; it counts by the same rule as on the way forward.
+
+    A success that comes after the undo was given up counts as well: what a person was asked to mend has mended itself.
+    """
     saga = move.saga
     step = saga.steps.get(answer.step or "")
-    if step is None or step.state is not StepState.UNDOING or not is_of_its_participant(saga, step, answer):
+    if step is None or step.state not in {StepState.UNDOING, StepState.UNDO_FAILED} or not is_of_its_participant(saga, step, answer):
         return
     if answer.epoch != step.epoch:
         return
-    awaited = answer.attempt == step.undo_attempt
+    awaited = answer.attempt == step.undo_attempt and step.state is StepState.UNDOING and step.retry_at is None
     if answer.outcome is Outcome.DONE and answer.attempt <= step.undo_attempt:
         _undone(move, step, answer)
-    elif answer.outcome is Outcome.ACCEPTED and awaited and not step.accepted and step.retry_at is None:
+    elif answer.outcome is Outcome.ACCEPTED and awaited and not step.accepted:
         move.accepted(step, command(saga, step, Direction.UNDO, move.now).timeout_s)
         move.emit(UndoStarted(attempt=step.undo_attempt, title=step.row.title), step=step, outcome="undoing", cause=step.cause)
     elif answer.outcome in {Outcome.FAILED, Outcome.REFUSED} and awaited:
@@ -99,12 +103,18 @@ def _undone(move: Move, step: Step, answer: Answer) -> None:
         fact = answer.fact()
     except ValueError:
         fact = None
-    if fact is None:
-        _undo_failed(move, step, Failure(code="nonsense", message=f"{answer.participant} answered what nobody asked"))
+    assert step.row.undone is not None
+    was_given_up = step.state is StepState.UNDO_FAILED
+    if not isinstance(fact, (step.row.undone, NothingToUndo)):
+        if not was_given_up and answer.attempt == step.undo_attempt:
+            _undo_failed(move, step, Failure(code="nonsense", message=f"{answer.participant} answered what nobody asked"))
         return
     step.state = StepState.UNDONE
     move.close(step, Direction.UNDO)
     move.emit(fact, step=step, outcome="undone", cause=step.event or step.cause, seconds=answer.seconds)
+    if was_given_up and not any(other.state is StepState.UNDO_FAILED for other in move.saga.steps.values()):
+        move.saga.state = DeploymentState.COMPENSATING
+        move.emit(DeploymentUnstuck(by="", action="undone"), outcome=move.saga.state, cause=step.event)
 
 
 def _undo_failed(move: Move, step: Step, failure: Failure) -> None:

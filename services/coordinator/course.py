@@ -88,9 +88,11 @@ def cancelled(move: Move, wish: i.Cancelled) -> None:
 
 
 def superseded(move: Move, by: i.Superseded) -> None:
-    """A newer deployment takes its place, unless its build is at work, or it holds the environment."""
+    """A newer deployment takes its place, unless its build is at work, it holds the environment, or a person asked for it."""
     saga = move.saga
     if saga.state not in BEFORE_LOCK or (by.queued_only and saga.state is not DeploymentState.QUEUED):
+        return
+    if saga.origin.by_hand and not by.by_hand:
         return
     if any(step.kind == "build" and step.state is StepState.ACCEPTED for step in saga.steps.values()):
         return

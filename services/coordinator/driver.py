@@ -14,6 +14,7 @@ from services.coordinator.inputs import EnvironmentTaken, Input, Refused, Supers
 from services.coordinator.plan import plan_builds, plan_deployment
 from services.coordinator.saga import Saga, Want
 from services.coordinator.snapshot import Record
+from services.coordinator.turns import turn
 from shared.consumer import UNAVAILABLE, is_outage
 from shared.contracts.answers import Failure
 
@@ -69,7 +70,7 @@ async def _older_give_way(coordinator: Coordinator, newer: Saga) -> None:
             older = await store.older_before_lock(work.connection, newer.origin.place, newer.origin.arrival)
             await work.lock(older)
             for name in older:
-                await work.apply(name, Superseded(by=newer.id, reason="a newer commit was pushed"))
+                await work.apply(name, Superseded(by=newer.id, reason="a newer commit was pushed", by_hand=newer.origin.by_hand))
     except Exception as error:
         if is_outage(error):
             raise
@@ -77,7 +78,7 @@ async def _older_give_way(coordinator: Coordinator, newer: Saga) -> None:
 
 
 async def _take_environment(coordinator: Coordinator, deployment: str) -> None:
-    """The newest in the queue takes a free environment; older ones there end as superseded."""
+    """Whose turn it is takes a free environment; those that have nothing to wait for any more end as superseded."""
     async with coordinator.work() as work:
         loaded = await store.read(work.connection, deployment)
         if loaded is None:
@@ -88,12 +89,13 @@ async def _take_environment(coordinator: Coordinator, deployment: str) -> None:
             return
         await work.lock(queued)
         environment = await store.environment(work.connection, place)
-        newest, *older = queued
-        for name in older:
-            await work.apply(name, Superseded(by=newest, reason="a newer deployment is ready", queued_only=True))
-        if await store.holder(work.connection, place) is None:
+        runs = await store.read(work.connection, environment.deployment) if environment.deployment else None
+        now = turn([saga for name in queued if (saga := work.saga(name)) is not None and saga.wants is Want.ENVIRONMENT], runs)
+        for name, newer in now.give_way.items():
+            await work.apply(name, newer)
+        if now.next is not None and await store.holder(work.connection, place) is None:
             former = {name: release.id for name, release in environment.record.releases.items()}
-            await work.apply(newest, EnvironmentTaken(epoch=environment.epoch + 1, former=former))
+            await work.apply(now.next, EnvironmentTaken(epoch=environment.epoch + 1, former=former))
 
 
 async def _plan_builds(coordinator: Coordinator, deployment: str) -> None:

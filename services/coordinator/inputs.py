@@ -43,6 +43,8 @@ class Superseded:
     reason: str
     queued_only: bool = False
     """Only where it waits for the environment, not where its build still waits for a worker."""
+    by_hand: bool = False
+    """A person asked for the newer one. A push takes no place of what a person asked for."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,14 @@ Output = Command | Event | CancelWork | CloseCommands
 
 def working_copy(saga: Saga) -> Saga:
     """A copy that may be changed without the original noticing."""
-    return replace(saga, steps={name: replace(step) for name, step in saga.steps.items()}, images=dict(saga.images))
+    return replace(saga, steps={name: _copy(step) for name, step in saga.steps.items()}, images=dict(saga.images))
+
+
+def _copy(step: Step) -> Step:
+    """As `replace(step)`, in a fraction of its time: every move copies every step."""
+    twin = object.__new__(Step)
+    twin.__dict__.update(step.__dict__)
+    return twin
 
 
 @dataclass
@@ -45,18 +52,22 @@ class Move:
         saga = self.saga
         saga.sequence += 1
         place = saga.origin.place
-        event = Event.of(
-            fact,
-            place.organization,
-            place.project,
-            place.environment,
+        event = Event(
+            id=f"{saga.id}.{saga.sequence}",
+            time=self.now,
+            name=type(fact).__name__,
+            data=fact.model_dump(mode="json"),
+            organization=place.organization,
+            project=place.project,
+            environment=place.environment,
             cause=cause or saga.event,
             deployment=saga.id,
             step=step.name if step else None,
             sequence=saga.sequence,
             stage=step.row.stage if step else None,
             outcome=outcome,
-        ).model_copy(update={"id": f"{saga.id}.{saga.sequence}", "time": self.now, "seconds": seconds})
+            seconds=seconds,
+        )
         self.outputs.append(event)
         if step:
             step.event = event.id
@@ -66,7 +77,7 @@ class Move:
     def add(self, steps: Iterable[Step]) -> None:
         """Adds steps that were not known before."""
         for step in steps:
-            self.saga.steps.setdefault(step.name, replace(step))
+            self.saga.steps.setdefault(step.name, _copy(step))
 
     def send(self, step: Step, direction: Direction) -> None:
         """Sends the next attempt of a step, forward or back."""

@@ -265,9 +265,9 @@ class DeploymentStuck(Fact):
 
 
 class DeploymentUnstuck(Fact):
-    """A person retried, or accepted it as it stands."""
+    """A person retried, or accepted it as it stands; or the undo has worked after all."""
 
-    by: str
+    by: str = Field(description="Empty where nobody had to do anything")
     action: str
 
 

@@ -369,3 +369,57 @@ def test_the_address_of_another_environment_cannot_be_taken(domain: str, ends: D
     """Nobody can sit on the name that another organization's service will be called by."""
     manifest = Manifest(services={"web": ServiceManifest(port=3000, domains=(domain,))})
     assert Scenario(manifest=manifest).run().saga.state is ends
+
+
+def test_an_undo_that_was_given_up_and_works_after_all_frees_the_deployment() -> None:
+    """A late success of the undo at which it is stuck counts; nonsense does not."""
+
+    def script(command: Command) -> str | Failure | None:
+        if command.step == "expose-web" and command.direction is Direction.UNDO:
+            return "hangs"
+        return fails("check-endpoint-web")(command)
+
+    scenario = Scenario(script=script).run()
+    assert scenario.saga.state is DeploymentState.STUCK
+    first = next(command for command in scenario.commands if command.step == "expose-web" and command.direction is Direction.UNDO)
+    before = repr(scenario.saga)
+    scenario.feed(scenario.answer(first, Outcome.DONE).model_copy(update={"name": "Nonsense"}))
+    scenario.feed(scenario.answer(first, Outcome.FAILED, failure=Failure(code="x", message="late")))
+    assert repr(scenario.saga) == before
+    scenario.feed(scenario.answer(first, Outcome.DONE, fact=f.RouteRemoved(service="web")))
+    assert "DeploymentUnstuck" in scenario.happened()
+    assert scenario.run().saga.state is DeploymentState.ROLLED_BACK
+
+
+def test_a_command_that_was_delivered_twice_and_failed_twice_failed_once() -> None:
+    """Between a failed attempt and the next no attempt is awaited; a success counts all the same."""
+    scenario = Scenario(script=lambda command: "hangs" if command.step == "build-web" else None)
+    scenario.run(lambda now: "build-web" in now.saga.steps and now.saga.steps["build-web"].accepted)
+    build = scenario.commands[-1]
+    scenario.feed(scenario.answer(build, Outcome.FAILED, failure=Failure(code="x", message="once", may_pass=True)))
+    before = repr(scenario.saga)
+    scenario.feed(scenario.answer(build, Outcome.FAILED, failure=Failure(code="x", message="twice")))
+    assert repr(scenario.saga) == before
+    scenario.feed(scenario.answer(build, Outcome.DONE, fact=f.ImageBuilt(service="web", image=f"web@sha256:{'1' * 64}")))
+    assert scenario.saga.steps["build-web"].state is StepState.DONE
+
+
+def test_an_undo_that_answers_with_another_fact_is_not_undone() -> None:
+    """Nonsense is never taken for success, on the way back neither."""
+
+    def script(command: Command) -> str | Failure | None:
+        return "hangs" if command.direction is Direction.UNDO else fails("deploy-container-web")(command)
+
+    scenario = Scenario(script=script).run(lambda now: "deploy-container-web" in now.names(Direction.UNDO))
+    undo = scenario.commands[-1]
+    scenario.feed(scenario.answer(undo, Outcome.DONE, fact=f.DatabaseHealthy(database="db", version="18")))
+    assert scenario.saga.steps[str(undo.step)].state is StepState.UNDOING
+    assert scenario.saga.steps[str(undo.step)].retry_at is not None
+
+
+def test_a_push_does_not_take_the_place_of_what_a_person_asked_for() -> None:
+    """Only another wish of a person does."""
+    for by_hand, end in ((False, DeploymentState.QUEUED), (True, DeploymentState.SUPERSEDED)):
+        scenario = Scenario(origin=origin(by_hand=True)).run(lambda now: now.saga.state is DeploymentState.QUEUED)
+        scenario.feed(i.Superseded(by="d2", reason="newer", by_hand=by_hand))
+        assert scenario.saga.state is end

@@ -1,0 +1,58 @@
+"""The coordinator's PostgreSQL: what a crash leaves. A transaction is what happens between two stops of a task."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.coordinator.saga import Saga
+from services.coordinator.snapshot import Record
+from shared.contracts.changes import ChangePushed
+from tests.simulation.outbox import Outbox
+from tests.simulation.violation import hold
+
+
+@dataclass
+class Environment:
+    """The environment's row."""
+
+    epoch: int = 0
+    newest_arrival: int = 0
+    newest_commit: str | None = None
+    record: Record = field(default_factory=Record)
+    deployment: str | None = None
+
+
+@dataclass
+class Database:
+    """All tables. There is one environment."""
+
+    sagas: dict[str, Saga] = field(default_factory=dict)
+    wake_at: dict[str, datetime] = field(default_factory=dict)
+    wants: dict[str, None] = field(default_factory=dict)
+    """Deployments that want something of the driver."""
+    environment: Environment = field(default_factory=Environment)
+    records: dict[str, Record] = field(default_factory=dict)
+    """Deployments that succeeded, in order."""
+    taken: ChangePushed | None = None
+    """The last change taken of the ref."""
+    made_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    inbox: set[str] = field(default_factory=set)
+    outbox: Outbox = field(default_factory=Outbox)
+    arrivals: int = 0
+
+    def take(self, message_id: str) -> bool:
+        """Into the inbox; False where it was there."""
+        if message_id in self.inbox:
+            return False
+        self.inbox.add(message_id)
+        return True
+
+    def arrival(self) -> int:
+        """A number for a deployment: larger is newer."""
+        self.arrivals += 1
+        return self.arrivals
+
+    def holder(self) -> str | None:
+        """The deployment that holds the environment: a unique index sees that it is one."""
+        holders = [name for name, saga in self.sagas.items() if saga.holds]
+        hold(len(holders) <= 1, f"the environment is held by {holders}")
+        return holders[0] if holders else None

@@ -1,0 +1,131 @@
+"""Pushes: webhooks, which stores each and sends it until it is settled, and how the coordinator takes a change."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.coordinator.saga import DeploymentState, Saga
+from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
+from shared.outbox import outgoing
+from tests.simulation import applications
+from tests.simulation.outbox import Outbox, Relay
+from tests.simulation.streams import Consumer
+from tests.simulation.tasks import IDLE, Nap, Party, Steps
+
+if TYPE_CHECKING:
+    from tests.simulation.coordinator import Work
+    from tests.simulation.world import World
+
+UNSETTLED_S = 300.0
+_PUSHER = Pusher(forge="slipway", login="ada")
+
+
+def take(work: "Work", message: object) -> None:
+    """Handles one change in a transaction, as `services.coordinator.changes`."""
+    assert isinstance(message, ChangePushed)
+    world, database = work.world, work.world.database
+    last = database.taken
+    if not database.take(message.id):
+        made = database.made_of.get(message.id, ())
+        _settle(work, message, ChangeTaken(change=message.id, deployments=made, ref=message.ref, commit=message.commit) if made else None)
+    elif last is not None and (last.commit == message.commit or last.arrival >= message.arrival):
+        _settle(work, message, None)
+    else:
+        name = f"d{database.arrival()}"
+        number = int(message.commit, 16)
+        origin = applications.origin(
+            database.arrivals, source=applications.source(number), change=message.id, pusher=message.pusher, needs_approval=False
+        )
+        world.tell(f"coordinator: {name} is of commit {number}")
+        work.create(Saga(name, origin, DeploymentState.AUTHORIZING, world.clock()), message.id)
+        database.taken, database.made_of[message.id] = message, (name,)
+        _settle(work, message, ChangeTaken(change=message.id, deployments=(name,), ref=message.ref, commit=message.commit))
+
+
+def _settle(work: "Work", change: ChangePushed, fact: ChangeTaken | None) -> None:
+    said = fact or ChangeIgnored(change=change.id, reason="settled", ref=change.ref, commit=change.commit)
+    event = Event.of(said, change.organization, change.project, cause=change.id)
+    work.publish(event.model_copy(update={"id": work.world.fresh_id("settled")}))
+
+
+@dataclass
+class Stored:
+    """What webhooks has in its database."""
+
+    outbox: Outbox = field(default_factory=Outbox)
+    unsettled: dict[str, None] = field(default_factory=dict)
+    pushed: int = 0
+
+
+@dataclass(eq=False)
+class Webhooks(Party):
+    """Its process."""
+
+    world: "World" = field(kw_only=True)
+    stored: Stored = field(kw_only=True)
+    settled: Consumer = field(kw_only=True)
+
+    def start(self, now: float) -> None:
+        """Publishes what is unsettled, and hears what is settled."""
+        super().start(now)
+        self.relay = Relay(self.world, self.stored.outbox)
+        self.stored.outbox.relays = [self.spawn("relay", self.relay.run(), now)]
+        self.settled.readers = [self.spawn("settled", self._hear(), now)]
+        self._unsettled = self.spawn("unsettled", self._send_again(), now)
+
+    def reconnected(self, now: float) -> None:
+        """Looks for losses."""
+        self.relay.check = True
+        self.stored.outbox.relays[0].wake(now)
+
+    def push(self) -> None:
+        """Somebody pushes: stored before it is answered."""
+        self.stored.pushed += 1
+        number = self.stored.pushed
+        change = ChangePushed(
+            id=f"change-{number}",
+            time=applications.START,
+            organization="main",
+            project="todo",
+            connection=applications.CONNECTION,
+            repository=applications.REPOSITORY,
+            clone_url="http://slipway",
+            ref=applications.REF,
+            commit=applications.commit(number),
+            arrival=number,
+            pusher=_PUSHER,
+            found_by=FoundBy.PUSH,
+        )
+        self.world.tell(f"ada: pushes commit {number}")
+        self.stored.unsettled[change.id] = None
+        self.stored.outbox.add(outgoing(change), self.world.now)
+        self._unsettled.wake(self.world.now + UNSETTLED_S)
+
+    def _hear(self) -> Steps[None]:
+        while True:
+            found = self.settled.fetch(self.world.now, 20) if self.world.bus.up else []
+            if found:
+                yield 0.0
+                for delivery in found:
+                    event = delivery.stored.body
+                    assert isinstance(event, Event)
+                    change = str(event.data["change"])
+                    self.stored.unsettled.pop(change, None)
+                    self.stored.outbox.close([change], self.world.now)
+                yield 0.0
+                for delivery in found:
+                    delivery.acknowledge()
+            at = self.settled.next_at(self.world.now)
+            yield Nap(max(at - self.world.now, 0.0))
+
+    def _send_again(self) -> Steps[None]:
+        while True:
+            if not self.stored.unsettled:
+                yield IDLE
+            yield UNSETTLED_S
+            for change in self.stored.unsettled:
+                row = self.stored.outbox.rows[change]
+                if row.sent_at is not None:
+                    row.sent_at = None
+                    self.stored.outbox.unsent[change] = row
+            self.stored.outbox.relays[0].wake(self.world.now)

@@ -1,0 +1,68 @@
+"""What each command does on the target, one look and one effect after the other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.contracts import commands as c
+from shared.contracts.commands import Command, Direction
+from tests.simulation import data_effects as data
+from tests.simulation import service_effects as services
+from tests.simulation.target import Landing, Target
+
+Effect = Callable[[Target, Command], Landing | None]
+"""Looks and writes records; what the container engine is asked for it hands back, since that may happen later."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A wait without an effect, and without the lease."""
+
+    at: Callable[..., None]
+
+
+Script = tuple[Callable[..., Landing | None] | Look, ...]
+DO: dict[type[Command], Script] = {
+    c.ProvisionDatabase: (data.provision,),
+    c.ConnectDatabase: (data.connect_database,),
+    c.CheckDatabase: (Look(data.check_database),),
+    c.RunJob: (data.start_job, data.run_job),
+    c.DeployContainer: (services.deploy,),
+    c.ConnectContainer: (services.connect,),
+    c.ExposeCandidate: (services.expose,),
+    c.AssignDomain: (services.assign,),
+    c.IssueCertificate: (services.issue,),
+    c.CheckCandidate: (Look(services.check_candidate),),
+    c.SwitchTraffic: (services.promote, services.switch),
+    c.CheckEndpoint: (Look(services.check_endpoint),),
+    c.RetireRelease: (services.retire_containers, services.retired),
+    c.RemoveService: (services.forget_service, services.clear_service),
+    c.RemoveDatabase: (data.detach,),
+}
+UNDO: dict[type[Command], Script] = {
+    c.ProvisionDatabase: (data.restore,),
+    c.ConnectDatabase: (services.nothing,),
+    c.RunJob: (data.undo_job,),
+    c.DeployContainer: (services.remove,),
+    c.ConnectContainer: (services.nothing,),
+    c.ExposeCandidate: (services.hide,),
+    c.AssignDomain: (services.give_back,),
+    c.IssueCertificate: (services.withdraw,),
+    c.SwitchTraffic: (services.stop_again, services.bring_back, services.switch_back),
+}
+
+
+def begin_undo(target: Target, command: Command) -> None:
+    """From here on nothing that carries the step's key may stand."""
+    target.undone.add(command.step_key)
+
+
+def sweep(target: Target, _command: Command) -> None:
+    """What undone steps left goes."""
+    target.sweep()
+
+
+def script(command: Command) -> Script:
+    """What a command does, in order."""
+    if command.direction is Direction.DO:
+        return DO.get(type(command), ())
+    return (begin_undo, *UNDO[type(command)], sweep)

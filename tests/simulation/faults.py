@@ -1,0 +1,116 @@
+"""Whole faults: what strikes a process, the bus or the clock, besides what goes wrong with single messages and effects."""
+
+from typing import TYPE_CHECKING
+
+from services.coordinator.saga import DeploymentState
+from shared.contracts import requests as r
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_DOWN_S = (0.0, 1.0, 20.0, 600.0)
+_ASLEEP_S = (20.0, 40.0, 400.0, 4000.0)
+_CLOCK_S = (30.0, -30.0, 3600.0, -3600.0)
+
+
+def crash(world: "World") -> None:
+    """Any process dies, and is started again."""
+    alive = [party for party in world.parties if party.up]
+    if alive:
+        world.crash(alive[world.pick(len(alive))], _DOWN_S[world.pick(4)])
+
+
+def crash_coordinator(world: "World") -> None:
+    """The same, for the one that matters most."""
+    if world.coordinator.up:
+        world.crash(world.coordinator, _DOWN_S[world.pick(4)])
+
+
+def sleep(world: "World") -> None:
+    """A worker's process is stopped, through its lease, and wakes later."""
+    awake = [process for process in world.processes if process.awake]
+    if awake:
+        process, seconds = awake[world.pick(len(awake))], _ASLEEP_S[world.pick(4)]
+        world.tell(f"{process.name}: sleeps for {seconds:g} s")
+        process.sleep(world.now, world.now + seconds)
+
+
+def power_cut(world: "World") -> None:
+    """Some streams lose their end."""
+    names = [name for name in world.bus.streams if world.happens(0.6)]
+    world.tell(f"bus: power cut, lost the end of {', '.join(names) or 'nothing'}")
+    for name in names:
+        world.bus.streams[name].lose_end()
+    world.reconnect()
+
+
+def new_streams(world: "World") -> None:
+    """The bus's store was deleted while it was down."""
+    world.tell("bus: a new store")
+    for stream in world.bus.streams.values():
+        stream.anew()
+    world.reconnect()
+
+
+def outage(world: "World") -> None:
+    """Nobody reaches the bus for a while."""
+    if world.bus.up:
+        seconds = _DOWN_S[world.pick(4)]
+        world.tell(f"bus: away for {seconds:g} s")
+        world.bus.go_down()
+        world.later(seconds, world.bus_is_back)
+
+
+def clock(world: "World") -> None:
+    """The database's clock is set."""
+    seconds = _CLOCK_S[world.pick(4)]
+    world.tell(f"clock: {seconds:+g} s")
+    world.offset += seconds
+
+
+def land(world: "World") -> None:
+    """The container engine comes to a request whose sender is gone."""
+    if world.target.late:
+        world.land(world.pick(len(world.target.late)))
+
+
+def arrive(world: "World") -> None:
+    """A publish arrives that its sender had given up."""
+    if world.bus.under_way:
+        world.bus.arrive(world.pick(len(world.bus.under_way)))
+
+
+def reconcile(world: "World") -> None:
+    """The deployer compares record and target."""
+    if world.target.holder is None:
+        world.reconcile()
+
+
+KINDS = (crash, crash_coordinator, sleep, power_cut, new_streams, outage, clock, land, arrive, reconcile)
+NEVER_TOGETHER = (KINDS.index(clock), KINDS.index(power_cut))
+"""The relay knows by the database's clock what a power cut may have taken. One that is set by more than minutes, within the minutes
+before a power cut, hides events from it: a limit that the outbox has (a new stream gets them all)."""
+
+
+def person(world: "World") -> None:
+    """Somebody wants something."""
+    wish, live = world.pick(7), world.live()
+    api = world.api
+    if not api.up:
+        return
+    if wish == 0 and world.webhooks.up:
+        world.push()
+    elif wish in {1, 2} and live:
+        api.wish(r.CancelRequested, target_deployment=live[world.pick(len(live))].id)
+    elif wish == 3:
+        api.wish(r.RollbackRequested)
+    elif wish == 4:
+        api.wish(r.DeployRequested)
+    elif wish == 5:
+        api.wish(r.RemoveRequested)
+    else:
+        for saga in live:
+            if saga.state is DeploymentState.STUCK:
+                api.wish(r.AcceptRequested if world.pick(2) else r.RetryRequested, target_deployment=saga.id)
+            elif saga.state is DeploymentState.WAITING:
+                api.wish(r.ApproveRequested, target_deployment=saga.id, approved=not world.pick(2))

@@ -1,0 +1,284 @@
+"""Workers, as `shared.participant` and the deployer's fence make them: decode, fence, look, make it so, answer, acknowledge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from services.coordinator.inputs import CancelWork
+from shared.contracts import commands as c
+from shared.contracts import facts as f
+from shared.contracts.answers import Answer, Failure, Outcome
+from shared.contracts.commands import Command, Direction
+from shared.contracts.steps import STEP_KINDS
+from tests.simulation import applications, effects
+from tests.simulation.streams import Consumer, Delivery, Unavailable
+from tests.simulation.target import Failed, Landing
+from tests.simulation.tasks import Nap, Party, Steps
+from tests.unit.coordinator.scenario import fact_for, undone_for
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+PARTICIPANT_OF = {kind.command: kind.participant for kind in STEP_KINDS.values()}
+LEASE_S = 30.0
+BUSY_S, TRIES, PAUSE_S = 5.0, 3, 0.5
+
+
+class LowerEpoch(Exception):
+    """The target has seen a higher epoch."""
+
+
+class StepFailure(Exception):
+    """An expected failure."""
+
+    def __init__(self, code: str, *, may_pass: bool = False) -> None:
+        super().__init__(code)
+        self.failure = Failure(code=code, message=code, may_pass=may_pass)
+
+
+class Unexpected(Exception):
+    """A defect of the worker or of its surroundings."""
+
+
+class Cancelled(Exception):
+    """Somebody called it off."""
+
+
+@dataclass(eq=False)
+class Worker:
+    """One delivery of a command in a process's hands."""
+
+    world: "World"
+    process: "Process"
+    command: Command
+    delivery: Delivery
+    cancelled: bool = False
+    began_at: float = 0.0
+
+    def run(self) -> Steps[None]:
+        """Until it is acknowledged or given back."""
+        command, key = self.command, (self.command.step_key, self.command.direction)
+        if key in self.process.working:
+            self.delivery.give_back(BUSY_S)
+            return
+        self.process.working[key] = self
+        self.began_at = self.world.now
+        try:
+            said = yield from self._answer()
+        finally:
+            self.process.working.pop(key, None)
+        if said is None:
+            self.delivery.give_back(float(self.delivery.tries))
+            return
+        yield from self._say(said)
+        yield 0.0
+        self.delivery.acknowledge()
+        self.world.tell(f"{self.process.name}: acknowledges {command.attempt_id}")
+
+    def _answer(self) -> Steps[Answer | None]:
+        try:
+            if self.world.happens(self.world.profile.slow):
+                yield from self._say(self._message(Outcome.ACCEPTED))
+            yield from self.pause(0.0)
+            return self._message(Outcome.DONE, fact=(yield from self._make_it_so()))
+        except StepFailure as error:
+            return self._message(Outcome.FAILED, failure=error.failure)
+        except LowerEpoch:
+            refused = Failure(code="lower_epoch", message="a later deployment has had it")
+            return self._message(Outcome.REFUSED, failure=refused, seen=self.world.target.fence)
+        except Cancelled:
+            return self._message(Outcome.FAILED, failure=Failure(code="cancelled", message="cancelled"))
+        except Unexpected:
+            if self.delivery.tries < TRIES:
+                return None
+            return self._message(Outcome.FAILED, failure=Failure(code="internal_error", message="a defect"))
+
+    def pause(self, seconds: float) -> Steps[None]:
+        """Where others may come between; where it hears that it was cancelled, or that its time is over."""
+        yield seconds
+        if self.cancelled:
+            raise Cancelled
+        if self.world.now - self.began_at > self.command.timeout_s:
+            raise StepFailure("timed_out")
+
+    def _make_it_so(self) -> Steps[f.Fact]:
+        command = self.command
+        if PARTICIPANT_OF[type(command)] == "deployer":
+            yield from self.leased(None)
+            for effect in effects.script(command):
+                self.world.trouble(command)
+                if isinstance(effect, effects.Look):
+                    yield from self._look(effect)
+                else:
+                    yield from self.leased(effect)
+        else:
+            yield from self.pause(0.0)
+        if self.world.happens(self.world.profile.hangs):
+            yield from self.pause(self.command.timeout_s + 1)
+        self.world.trouble(command, at_the_end=True)
+        return self.world.fact(command)
+
+    def _look(self, look: effects.Look) -> Steps[None]:
+        yield from self.pause(0.0)
+        try:
+            look.at(self.world.target, self.command)
+        except Failed as error:
+            raise StepFailure(str(error)) from None
+
+    def leased(self, effect: effects.Effect | None) -> Steps[None]:
+        """One look and one effect under the lease. Without an effect: only the fence."""
+        target = self.world.target
+        yield from self._acquire()
+        try:
+            admit(self.process, self.command)
+            if effect is None:
+                return
+            yield from self.pause(0.0)
+            landing = effect(target, self.command)
+            if landing is not None:
+                yield from self._land(landing)
+        except Failed as error:
+            raise StepFailure(str(error)) from None
+        finally:
+            if target.holder is self.process:
+                target.holder = None
+
+    def _acquire(self) -> Steps[None]:
+        target, since = self.world.target, self.world.now
+        while target.holder is not None:
+            if self.world.now - since > LEASE_S and target.holder is not self.process:
+                self.world.tell(f"{self.process.name}: kills {target.holder.name}, which held the lease too long")
+                self.world.crash(target.holder)
+                target.holder = None
+                break
+            yield from self.pause(1.0)
+        target.holder = self.process
+
+    def _land(self, landing: Landing) -> Steps[None]:
+        try:
+            yield from self.pause(0.0)
+        except (GeneratorExit, Cancelled, StepFailure):
+            if self.world.happens(self.world.profile.late_requests):
+                self.world.target.late.append((self.command.step_key, landing))
+            raise
+        landing()
+
+    def _message(self, outcome: Outcome, *, fact: f.Fact | None = None, failure: Failure | None = None, seen: int | None = None) -> Answer:
+        return answer(self.world, self.command, outcome, fact=fact, failure=failure, seen=seen)
+
+    def _say(self, said: Answer) -> Steps[None]:
+        """Until the stream has it."""
+        while True:
+            try:
+                self.world.bus.publish("RESULTS", said.id, f"{said.deployment}-{said.step}", said)
+            except Unavailable:
+                yield PAUSE_S
+            else:
+                return
+
+
+def admit(process: "Process", command: Command) -> None:
+    """The fence: remembers the highest epoch, refuses lower ones."""
+    epoch, target = command.epoch or 0, process.world.target
+    if epoch < target.fence:
+        raise LowerEpoch
+    target.fence = epoch
+
+
+def answer(
+    world: "World",
+    command: Command,
+    outcome: Outcome,
+    *,
+    fact: f.Fact | None = None,
+    failure: Failure | None = None,
+    seen: int | None = None,
+) -> Answer:
+    """As participants say it."""
+    data: Mapping[str, JsonValue] = {} if fact is None else fact.model_dump(mode="json")
+    participant = PARTICIPANT_OF[type(command)]
+    return Answer(
+        id=world.fresh_id("answer"),
+        time=applications.START,
+        cause=command.id,
+        deployment=command.deployment,
+        step=command.step,
+        target="_" if participant == "auth" else command.target,
+        participant=participant,
+        direction=command.direction,
+        attempt=command.attempt,
+        epoch=command.epoch,
+        outcome=outcome,
+        name=None if fact is None else type(fact).__name__,
+        data=dict(data),
+        failure=failure,
+        seen_epoch=seen,
+    )
+
+
+@dataclass(eq=False)
+class Process(Party):
+    """One process of a participant."""
+
+    participant: str = ""
+    world: "World" = field(kw_only=True)
+    consumer: Consumer = field(kw_only=True)
+    working: dict[tuple[str, Direction], Worker] = field(default_factory=dict)
+
+    @property
+    def awake(self) -> bool:
+        """Neither dead nor stopped."""
+        return self.up and self.asleep_until <= self.world.now
+
+    def start(self, now: float) -> None:
+        """Takes commands."""
+        super().start(now)
+        self.working = {}
+        self.consumer.readers = [task for task in self.consumer.readers if task.party is not self]
+        self.consumer.readers.append(self.spawn("commands", self._fetch(), now))
+
+    def _fetch(self) -> Steps[None]:
+        world = self.world
+        while True:
+            for delivery in self.consumer.fetch(world.now, 8) if world.bus.up else ():
+                command = delivery.stored.body
+                assert isinstance(command, Command)
+                world.tell(f"{self.name}: takes {command.attempt_id}, epoch {command.epoch}, delivery {delivery.tries}")
+                self.spawn(command.attempt_id, Worker(world, self, command, delivery).run(), world.now)
+            at = self.consumer.next_at(world.now)
+            yield Nap(max(at - world.now, 0.001))
+
+    def hear(self, cancel: CancelWork) -> None:
+        """Core NATS: a worker at work is told to stop."""
+        worker = self.working.get((cancel.step_key, Direction(cancel.direction)))
+        if worker is not None:
+            worker.cancelled = True
+
+    def works_at(self, sequence: int) -> bool:
+        """It says so every few seconds."""
+        return self.awake and any(
+            worker.delivery.stored.sequence == sequence and worker.delivery.starts == self.consumer.stream.starts
+            for worker in self.working.values()
+        )
+
+    def heard(self, step_key: str) -> float | None:
+        """When a worker of the step was last heard; None where none is at it here."""
+        if not any(key == step_key for key, _ in self.working):
+            return None
+        return self.world.now if self.awake else self.fell_asleep_at
+
+
+def fact_of(command: Command, variant: int, number: int) -> f.Fact:
+    """What is true after a command that worked."""
+    if command.direction is Direction.UNDO:
+        return undone_for(command)
+    if isinstance(command, c.InspectSource):
+        stale = command.newest is not None and command.source.commit < command.newest
+        return applications.inspected(number, variant, stale=stale)
+    if isinstance(command, c.BuildImage):
+        return f.ImageBuilt(service=command.service, image=applications.image(command.service, number))
+    if isinstance(command, c.PushImage):
+        return f.ImagePushed(service=command.service, image=command.image)
+    return fact_for(command, applications.MANIFESTS[variant])

@@ -1,0 +1,161 @@
+"""What stands on the target of one environment, and the fence before it. Records of services are the deployer's own class."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.coordinator.snapshot import Record
+from services.deployer.targets.local.records import Placed, ServiceRecord
+from shared.contracts.commands import Command
+from shared.contracts.releases import DatabaseSpec, Release
+from tests.simulation.applications import PLACE
+
+if TYPE_CHECKING:
+    from tests.simulation.tasks import Party
+
+Landing = Callable[[], None]
+"""What a request does when the container engine comes to it, which may be after its sender died."""
+
+
+class Failed(Exception):
+    """The step cannot be done as things are."""
+
+
+@dataclass
+class Container:
+    """One container: what it is of, and which step of which deployment made it."""
+
+    role: str
+    service: str
+    deployment: str
+    step_key: str
+    epoch: int
+    started: bool = False
+    stopped: bool = False
+    connected: bool = False
+    late: bool = False
+    """It came after its sender had died or been told to stop."""
+
+
+@dataclass
+class Made:
+    """A database that runs."""
+
+    spec: DatabaseSpec
+    container: str
+    deployment: str
+
+
+@dataclass
+class Target:
+    """Everything on it."""
+
+    fence: int = 0
+    holder: "Party | None" = None
+    """Who has the lease of the environment."""
+    containers: dict[str, Container] = field(default_factory=dict)
+    services: dict[str, ServiceRecord] = field(default_factory=dict)
+    databases: dict[str, Made] = field(default_factory=dict)
+    domains: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Host → service and step key that claimed it."""
+    undone: set[str] = field(default_factory=set)
+    ran: dict[str, int] = field(default_factory=dict)
+    """Step key of a job → how often it ran."""
+    reverted: set[str] = field(default_factory=set)
+    """Jobs whose own undo has run."""
+    late: list[tuple[str, Landing]] = field(default_factory=list)
+    """Requests whose sender is gone."""
+
+    def service(self, name: str) -> ServiceRecord:
+        """The record of a service."""
+        return self.services.get(name) or ServiceRecord(place=PLACE, service=name)
+
+    def keep(self, record: ServiceRecord) -> None:
+        """Writes it, or removes it where nothing is left."""
+        if record.is_empty:
+            self.services.pop(record.service, None)
+        else:
+            self.services[record.service] = record
+
+    def kept(self) -> set[str]:
+        """Containers that the records speak of."""
+        names = {name for record in self.services.values() for name in record.containers()}
+        return names | {made.container for made in self.databases.values()}
+
+    def sweep(self, below: int = 0) -> None:
+        """Removes what undone steps left, and candidates of lower epochs."""
+        kept = self.kept()
+        for name, container in list(self.containers.items()):
+            stale = container.role == "application" and container.epoch < below
+            if name not in kept and (stale or container.step_key in self.undone) and not (container.role == "job" and container.started):
+                del self.containers[name]
+
+    def create(self, name: str, container: Container) -> None:
+        """Where the name is free."""
+        self.containers.setdefault(name, container)
+
+    def remove(self, *names: str) -> None:
+        """What is there of these."""
+        for name in names:
+            self.containers.pop(name, None)
+
+    def clear_jobs(self, deployment: str) -> None:
+        """The jobs of a deployment that has ended: none of them starts again."""
+        for name, container in list(self.containers.items()):
+            if container.role == "job" and container.deployment == deployment:
+                self.undone.add(container.step_key)
+                del self.containers[name]
+
+    def reconcile(self) -> None:
+        """Record against target: what is live runs, leftovers go."""
+        for record in self.services.values():
+            if record.live is not None and not record.giving_way:
+                self.bring_back(record.live)
+        self.sweep(below=self.fence)
+
+    def bring_back(self, placed: Placed) -> None:
+        """What the record speaks of runs."""
+        found = self.containers.setdefault(
+            placed.container, Container("application", placed.release.service, placed.deployment, "reconcile", self.fence)
+        )
+        found.started, found.stopped, found.connected = True, False, True
+
+    def given(self, record: Record, deployment: str) -> None:
+        """As an earlier deployment left it."""
+        for name, release in record.releases.items():
+            placed = Placed(release=release, container=container_of(release), deployment=deployment)
+            certificate = f"{name} {release.hosts}" if release.hosts else None
+            self.keep(ServiceRecord(place=PLACE, service=name, live=placed, certificate=certificate))
+            self.bring_back(placed)
+            for host in release.hosts:
+                self.domains[host] = (name, f"{deployment}-assign-domain-{name}")
+        for name, spec in record.databases.items():
+            self.databases[name] = Made(spec, f"database-{name}", deployment)
+            self.containers[f"database-{name}"] = Container(
+                "database", name, deployment, f"{deployment}-provision-database-{name}", 0, started=True
+            )
+
+    def of(self, deployment: str) -> list[str]:
+        """What the deployment has put here, in words; but for what came late, which the next look at the target takes away."""
+        found = [
+            f"container {name}" for name, one in self.containers.items()
+            if one.deployment == deployment and one.step_key != "reconcile" and not one.late
+        ]  # fmt: skip
+        for record in self.services.values():
+            found += [f"{kind} {one.container}" for kind, one in (("live", record.live), ("candidate", record.candidate), ("former", record.former))
+                      if one is not None and one.deployment == deployment]  # fmt: skip
+            if record.candidate_certificate and f" {deployment}-" in record.candidate_certificate:
+                found.append(f"certificate {record.candidate_certificate}")
+        found += [f"database {name}" for name, made in self.databases.items() if made.deployment == deployment]
+        found += [f"name {host}" for host, (_, key) in self.domains.items() if key.startswith(f"{deployment}-")]
+        return found
+
+
+def container_of(release: Release) -> str:
+    """A container's name is made from the release's key."""
+    return f"{release.service}-{release.key}"
+
+
+def made_by(command: Command, role: str, service: str, *, started: bool) -> Container:
+    """A container that carries the step that made it."""
+    return Container(role, service, str(command.deployment), command.step_key, command.epoch or 0, started=started)

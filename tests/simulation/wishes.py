@@ -1,0 +1,135 @@
+"""What people wish: api, which writes their requests and archives all events, and how the coordinator takes a request."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.coordinator import inputs as i
+from services.coordinator.saga import DeploymentState, Saga
+from shared.contracts import requests as r
+from shared.contracts.events import Event, RequestRefused
+from shared.contracts.releases import ReleaseKind
+from shared.outbox import outgoing
+from tests.simulation import applications
+from tests.simulation.outbox import Outbox, Relay
+from tests.simulation.streams import Consumer
+from tests.simulation.tasks import Nap, Party, Steps
+
+if TYPE_CHECKING:
+    from tests.simulation.coordinator import Work
+    from tests.simulation.world import World
+
+
+class Impossible(Exception):
+    """The request cannot be done."""
+
+
+def take(work: "Work", message: object) -> None:
+    """Handles one request in a transaction, as `services.coordinator.requests`."""
+    assert isinstance(message, r.Request)
+    if not work.world.database.take(message.id):
+        return
+    try:
+        _do(work, message)
+    except Impossible as reason:
+        fact = RequestRefused(request=message.id, reason=str(reason))
+        event = Event.of(fact, message.organization, "todo", "production", cause=message.id)
+        work.publish(event.model_copy(update={"id": work.world.fresh_id("refused")}))
+
+
+def _do(work: "Work", request: r.Request) -> None:
+    match request:
+        case r.DeployRequested() | r.RollbackRequested() | r.RemoveRequested():
+            _create(work, request)
+        case r.CancelRequested():
+            _move(work, request.target_deployment, i.Cancelled(by="ada", cause=request.id))
+        case r.ApproveRequested():
+            decision = i.Approved(by="ada", approved=request.approved, cause=request.id)
+            _move(work, request.target_deployment, decision, only=DeploymentState.WAITING)
+        case r.RetryRequested():
+            _move(work, request.target_deployment, i.Retried(by="ada", cause=request.id), only=DeploymentState.STUCK)
+        case r.AcceptRequested():
+            _move(work, request.target_deployment, i.Accepted(by="ada", cause=request.id), only=DeploymentState.STUCK)
+
+
+def _move(work: "Work", deployment: str, message: i.Input, only: DeploymentState | None = None) -> None:
+    saga = work.world.database.sagas.get(deployment)
+    if saga is None or saga.state.final or (only is not None and saga.state is not only):
+        raise Impossible(f"{deployment} is not there, has ended, or is not {only}")
+    work.apply(deployment, message)
+
+
+def _create(work: "Work", request: r.Request) -> None:
+    database, world = work.world.database, work.world
+    more: dict[str, object] = {"subject": "ada", "request": request.id, "by_hand": True}
+    if isinstance(request, r.RollbackRequested):
+        goals = list(database.records)
+        if database.environment.deployment in goals:
+            goals = goals[: goals.index(database.environment.deployment)]
+        if not goals:
+            raise Impossible("there is no earlier release")
+        more |= {"kind": ReleaseKind.ROLLBACK, "rollback_to": request.to if request.to in goals else goals[-1], "source": None}
+    elif isinstance(request, r.RemoveRequested):
+        more |= {"kind": ReleaseKind.REMOVE, "source": None}
+    elif database.taken is None:
+        raise Impossible("nothing was pushed")
+    else:
+        more |= {"source": applications.source(int(database.taken.commit, 16))}
+    name = f"d{database.arrival()}"
+    world.tell(f"coordinator: {name} is of {request.id} ({request.verb})")
+    origin = applications.origin(database.arrivals, **more)
+    work.create(Saga(name, origin, DeploymentState.AUTHORIZING, world.clock()), request.id)
+
+
+@dataclass
+class Stored:
+    """What api has in its database."""
+
+    outbox: Outbox = field(default_factory=Outbox)
+    archive: dict[str, Event] = field(default_factory=dict)
+    wishes: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Api(Party):
+    """Its process."""
+
+    world: "World" = field(kw_only=True)
+    stored: Stored = field(kw_only=True)
+    events: Consumer = field(kw_only=True)
+
+    def start(self, now: float) -> None:
+        """Publishes requests, archives events."""
+        super().start(now)
+        self.relay = Relay(self.world, self.stored.outbox)
+        self.stored.outbox.relays = [self.spawn("relay", self.relay.run(), now)]
+        self.events.readers = [self.spawn("archive", self._archive(), now)]
+
+    def reconnected(self, now: float) -> None:
+        """Looks for losses."""
+        self.relay.check = True
+        self.stored.outbox.relays[0].wake(now)
+
+    def wish(self, kind: type[r.Request], **more: object) -> None:
+        """Somebody wants something."""
+        name = self.world.fresh_id("request")
+        place = {"place": applications.PLACE} if "place" in kind.model_fields else {}
+        given = {"id": name, "time": applications.START, "organization": "main", "subject": "ada"} | place | more
+        request = kind.model_validate(given)
+        self.world.tell(f"ada: {name}: {request.verb} {more or ''}")
+        self.stored.wishes.append(name)
+        self.stored.outbox.add(outgoing(request), self.world.now)
+
+    def _archive(self) -> Steps[None]:
+        while True:
+            found = self.events.fetch(self.world.now, 50) if self.world.bus.up else []
+            if found:
+                yield 0.0
+                for delivery in found:
+                    event = delivery.stored.body
+                    assert isinstance(event, Event)
+                    self.stored.archive.setdefault(event.id, event)
+                yield 0.0
+                for delivery in found:
+                    delivery.acknowledge()
+            at = self.events.next_at(self.world.now)
+            yield Nap(max(at - self.world.now, 0.0))

@@ -73,6 +73,8 @@ class Load:
             connection.writer.close()
 
     async def _on_a_kept(self, path: str) -> bytes:
+        # One that lay idle for minutes was closed by the load balancer, and browsers know that, too.
+        self._idle = [connection for connection in self._idle if not connection.reader.at_eof()]
         connection = self._idle.pop() if self._idle else await self._connect()
         try:
             body = await _ask(connection, self.host, path)

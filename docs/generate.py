@@ -16,6 +16,7 @@ from shared.contracts.answers import Answer
 from shared.contracts.changes import ChangePushed
 from shared.contracts.commands import Direction
 from shared.contracts.events import Event
+from shared.contracts.examination import Question, Told
 from shared.contracts.facts import FACTS
 from shared.contracts.logs import Beat, Cancel, LogLines
 from shared.contracts.requests import REQUESTS
@@ -49,6 +50,8 @@ def document() -> str:
     channel("slipway.log.{target}.{deployment}.{step}", LogLines, "LogLines", LogLines.__doc__)
     channel("slipway.beat.{target}.{step_key}", Beat, "Beat", Beat.__doc__)
     channel("slipway.cancel.{target}.{step_key}", Cancel, "Cancel", Cancel.__doc__)
+    channel("slipway.ask.{target}", Question, "Question", Question.__doc__)
+    channel("slipway.told.{target}.{question}", Told, "Told", Told.__doc__)
     application = AsyncAPI(
         broker,
         title="Slipway",

@@ -155,13 +155,13 @@ async def test_fetching_pauses_while_infrastructure_fails(nats_url: str) -> None
             async def tried_often() -> bool:
                 return tries > consumer.TRIES
 
-            await eventually(tried_often)
+            await eventually(tried_often, within=40)
         away = False
 
         async def done() -> bool:
             return taken == [1]
 
-        await eventually(done)
+        await eventually(done, within=40)
     assert {line["event"] for line in lines} == {"fetching paused"}
     await builder.close()
     await coordinator.close()

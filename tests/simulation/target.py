@@ -86,8 +86,10 @@ class Target:
         """Removes what undone steps left, and candidates of lower epochs."""
         kept = self.kept()
         for name, container in list(self.containers.items()):
+            if container.role == "job" and container.started and container.epoch + 1 >= below:
+                continue  # its own undo has to see it
             stale = container.role == "application" and container.epoch < below
-            if name not in kept and (stale or container.step_key in self.undone) and not (container.role == "job" and container.started):
+            if name not in kept and (stale or container.step_key in self.undone):
                 del self.containers[name]
 
     def create(self, name: str, container: Container) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from services.deployer.fence import Claim
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.participant import LowerEpoch, StepFailure
@@ -109,3 +110,29 @@ async def test_removed_when_the_deployment_ends(here: Site) -> None:
         await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
     assert failed.value.failure.code == "deployment_ended"
     assert await here.described() == after
+
+
+async def test_the_sweep_of_another_undo_leaves_a_job_to_its_own(here: Site) -> None:
+    """Two undos at the same time: the job's container is still there when its own undo comes to look whether it ran."""
+    before = await here.described()
+    first, job = here.deployment(), here.job("true", undo="echo undone")
+    await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    await here.target.sweep.begin(Claim(here.target.fence, here.place, first.epoch + 1, first.id, STEP))
+    await first.undo(c.AssignDomain, "assign-domain-web", f.DomainRestored, release=here.release("one"))
+    undone = await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    assert undone.ran_undo
+    assert await here.described() == before
+
+
+async def test_a_job_whose_undo_was_given_up_goes_with_the_next_deployment(here: Site) -> None:
+    """Somebody accepted the environment as it stood; reconcile takes the container away once another deployment has had its turn."""
+    before = await here.described()
+    first, job = here.deployment(), here.job("true", undo="exit 1")
+    await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    with pytest.raises(StepFailure):
+        await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    await here.target.reconcile.once()
+    assert await here.described() != before
+    await here.deployment().undo(c.AssignDomain, "assign-domain-web", f.DomainRestored, release=here.release("one"))
+    await here.target.reconcile.once()
+    assert await here.described() == before

@@ -32,7 +32,8 @@ class Sweep:
     async def clear(self, place: Place, below: int = 0) -> list[str]:
         """Removes what undone steps left, and candidates of epochs below the given one; their names. The caller holds the lease.
 
-        What the records speak of stays, whoever made it. A job's container stays until its own undo has seen it.
+        What the records speak of stays, whoever made it. A job that has started stays until its own undo has seen it: by its container
+        the undo knows that there is something to undo. Of a deployment that has ended, with the undo given up, it goes as well.
         A volume is never removed, only marked as detached.
         """
         undone = self.records.undone(place)
@@ -41,7 +42,10 @@ class Sweep:
         removed = []
         for summary in await self.engine.summaries(place_labels(self.instance, place)):
             name, carried = str(summary["Names"][0]).removeprefix("/"), summary["Labels"]
-            stale = carried.get("slipway.role") == Role.APPLICATION and int(carried.get("slipway.epoch") or 0) < below
+            role, epoch = carried.get("slipway.role"), int(carried.get("slipway.epoch") or 0)
+            if role == Role.JOB and summary["State"] != "created" and epoch + 1 >= below:
+                continue
+            stale = role == Role.APPLICATION and epoch < below
             if name not in kept and (stale or carried.get("slipway.step") in undone) and await self.engine.remove(name):
                 removed.append(name)
         await self._detach_volumes(place, undone)

@@ -305,16 +305,16 @@ class Relay:
             except NotFoundError as error:
                 raise OSError(f"stream {name} does not exist") from error
             created, sequence = _as_datetime(info.created), info.state.last_seq
-            before = known.get(name)
-            if before is not None:
-                await self._reset(connection, name, before, created)
+            await self._reset(connection, name, known.get(name), created)
             await connection.execute(_REMEMBER, name, created, sequence)
             self._seen[name] = (created, sequence)
 
-    async def _reset(self, connection: Connection, name: str, before: asyncpg.Record, created: datetime) -> None:
+    async def _reset(self, connection: Connection, name: str, before: asyncpg.Record | None, created: datetime) -> None:
+        """Where nothing was noted yet, its first messages may have been lost before that: they are sent once more."""
         await connection.execute(_AGAIN_OPEN, name)
-        if created != before["created"]:
-            log.warning("stream is a new one, events are sent again", stream=name)
+        if before is None or created != before["created"]:
+            if before is not None:
+                log.warning("stream is a new one, events are sent again", stream=name)
             await connection.execute(_AGAIN_SINCE, name, datetime.now(UTC) - KEEP)
         else:
             await connection.execute(_AGAIN_SINCE, name, before["seen_at"] - 2 * SYNC_INTERVAL)

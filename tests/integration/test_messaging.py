@@ -249,6 +249,24 @@ async def test_the_relay_sends_what_is_handed_over_and_what_is_only_written(coor
     assert stored == await pool.fetchval("SELECT count(*) FROM outbox") == 6 + outbox_module.HANDED_MOST + 1
 
 
+async def test_what_was_sent_before_anything_was_noted_of_its_stream_is_sent_again(
+    coordinator: Bus, pool: Pool, postgres_dsn: str, nats_url: str
+) -> None:
+    """The relay died, and the stream was lost, between its first messages and the first note of where it stands."""
+    outbox = Outbox("coordinator")
+    before = (await coordinator.js.stream_info("COMMANDS")).state.messages
+    async with pool.acquire() as connection:
+        await outbox.add(connection, [inspect("d5")])
+        await connection.execute("UPDATE outbox SET sent_at = now()")
+        await connection.execute("DELETE FROM outbox_streams")
+    async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
+
+        async def there() -> bool:
+            return (await coordinator.js.stream_info("COMMANDS")).state.messages == before + 1
+
+        await eventually(there)
+
+
 async def test_open_messages_are_sent_again_to_a_new_stream(coordinator: Bus, pool: Pool, postgres_dsn: str, nats_url: str) -> None:
     """Where the stream was lost and made anew, an open command is published again, with the same id."""
     outbox = Outbox("coordinator")

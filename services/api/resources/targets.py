@@ -122,6 +122,10 @@ async def mend_target(target: Slug, wanted: MendWanted, caller: Asking, unit: Wi
     return _examined(target, told, await archive.holding(unit.reads), [])
 
 
+def _later(stray: Difference) -> Difference:
+    return stray.model_copy(update={"mendable": False, "remedy": "left alone until the releases are as recorded: it may be of use"})
+
+
 def _sees(caller: Caller, place: Place | None) -> bool:
     return place is None or caller.sees(place.organization, place.project, place.environment)
 
@@ -129,7 +133,10 @@ def _sees(caller: Caller, place: Place | None) -> bool:
 def _examined(target: str, told: Sequence[Told], holding: Sequence[Deployment], recorded: Sequence[Deployment]) -> Examined:
     held = {place_of(deployment): deployment for deployment in holding if deployment.target == target}
     live = {place: releases for part in told for place, releases in part.releases.items()}
-    found = [*(each for part in told for each in part.differences), *release_differences(recorded, live, target)]
+    releases = list(release_differences(recorded, live, target))
+    found = [*(each for part in told for each in part.differences), *releases]
+    if releases:  # where the target has lost records, their routes still lead to what runs
+        found = [each if each.place is not None else _later(each) for each in found]
     return Examined(
         target=target,
         places=len({place for part in told for place in part.places}),

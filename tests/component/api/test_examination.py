@@ -6,7 +6,7 @@ import pytest
 from services.api.adapters import targets
 from tests.component.api.running import RunningApi, published, service_bus
 from tests.component.api.story import Story, successful
-from tests.component.api.upkeep import PLACE, FakeUpkeep, answering
+from tests.component.api.upkeep import PLACE, STRAY, FakeUpkeep, answering
 from tests.polling import eventually
 
 
@@ -58,6 +58,9 @@ async def test_releases_are_compared_with_what_the_last_deployment_left(api: Run
         upkeep.live = {**wanted, first: "another", "shop": "r9"}
         found = (await api.client.get("/targets/local/examination")).json()["differences"]
         assert {(each["kind"], each["name"], each["mendable"]) for each in found} == {("release", first, False), ("release", "shop", False)}
+        upkeep.live, upkeep.differ = {}, {None: [STRAY]}  # as where the target has lost its records: what runs still needs its files
+        found = (await api.client.get("/targets/local/examination")).json()["differences"]
+        assert {(each["kind"], each["mendable"]) for each in found} == {("route", False), ("release", False)}
 
 
 async def test_a_deployment_that_runs_is_not_disturbed(api: RunningApi, nats_url: str) -> None:

@@ -1,9 +1,9 @@
-"""One HTTP request and its answer, in the order that proxies need: first all of the request, then the answer."""
+"""HTTP requests and their answers in the order that proxies need: first all of the request, then the answer."""
 
 import asyncio
 from time import monotonic
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 DISCARDED_MOST = 32 * 1024 * 1024
 """Of a body that nobody wants to read, in bytes; a longer one may see its connection cut instead of the answer."""
@@ -14,21 +14,34 @@ _ANNOUNCES_A_BODY = (b"content-length", b"transfer-encoding")
 """RFC 9112, 6.3: a request with neither has none."""
 
 
-class Exchange:
-    """Reads what is left of the request's body before the answer begins. Whoever answers does not read at the same time.
+class ReadFirst:
+    """ASGI middleware, around all others: reads what is left of a request's body before the answer begins.
+
+    The application does not read on when it answers, nor begin to answer while another task of its reads.
 
     A proxy written with Go's net/http (Traefik) throws away what it has not read yet of a body, its end included, as soon as the
     answer begins, and then cuts the connection because the body is too short: the client sees a torn answer. On a busy machine
     an answer overtakes even a body of 500 bytes. https://github.com/golang/go/issues/40747
     """
 
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request; other things than requests pass through."""
+        if scope["type"] == "http":
+            exchange = _Exchange(scope, receive, send)
+            receive, send = exchange.receive, exchange.send
+        await self._app(scope, receive, send)
+
+
+class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self._whole = not any(name.lower() in _ANNOUNCES_A_BODY for name, _ in scope["headers"])
         self._whole_at = 0.0
-        self.answered = False
-        """Whether the answer has begun."""
+        self._answered = False
 
     async def receive(self) -> Message:
         """The next part of the request, or word that the client has left."""
@@ -39,9 +52,9 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """Sends a part of the answer."""
-        if not self.answered:
+        if not self._answered:
             await self._let_the_request_end()
-            self.answered = True
+            self._answered = True
         await self._send(message)
 
     async def _let_the_request_end(self) -> None:

@@ -10,7 +10,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
+from shared.exchange import ReadFirst
 from shared.telemetry import exposition
 
 Check = Callable[[], Awaitable[None]]
@@ -45,10 +47,10 @@ async def _say(check: Check) -> str:
 
 
 @asynccontextmanager
-async def serve(app: object, host: str, port: int) -> AsyncIterator[int]:
+async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
     """Serves an ASGI application in this event loop, without touching signal handlers; yields the port."""
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        ReadFirst(app),
         host=host,
         port=port,
         log_config=None,

@@ -3,8 +3,6 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.exchange import Exchange
-
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -13,10 +11,7 @@ _HEADERS = {
 
 
 class Hardened:
-    """ASGI middleware; streams pass through it unbuffered. What says nothing about caching is not cached.
-
-    A request that is refused without a look at its body is read all the same (see `Exchange`).
-    """
+    """ASGI middleware; streams pass through it unbuffered. What says nothing about caching is not cached."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -27,14 +22,12 @@ class Hardened:
             await self._app(scope, receive, send)
             return
 
-        exchange = Exchange(scope, receive, send)
-
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
-            await exchange.send(message)
+            await send(message)
 
-        await self._app(scope, exchange.receive, hardened)
+        await self._app(scope, receive, hardened)

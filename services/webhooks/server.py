@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from shared.exchange import Exchange
 from shared.problems import Problem
 
 log = structlog.get_logger()
@@ -25,16 +24,22 @@ class Application:
         """Answers one request. Problems become problem documents; what nobody expected, a 500 without details."""
         if scope["type"] != "http":
             return
-        exchange = Exchange(scope, receive, send)
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
         try:
-            await self._route(scope, exchange.receive, exchange.send)
+            await self._route(scope, receive, noting)
         except Problem as problem:
-            await problem.response(scope["path"])(scope, exchange.receive, exchange.send)
+            await problem.response(scope["path"])(scope, receive, noting)
         except Exception:  # the process edge: it goes on, the log says what was wrong
             log.exception("request failed", path=scope["path"])
-            if not exchange.answered:
+            if not started:
                 await Problem(500, "internal-error", "Something went wrong here; the log of webhooks says what.").response()(
-                    scope, exchange.receive, exchange.send
+                    scope, receive, send
                 )
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:

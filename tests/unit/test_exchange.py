@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from services.webhooks.server import Application
-from shared.exchange import DISCARDED_MOST, Exchange
+from shared.exchange import DISCARDED_MOST, ReadFirst
 from shared.problems import Problem
 
 
@@ -31,7 +31,9 @@ async def asked(application: Application, body: Iterator[Message]) -> list[str]:
     async def send(message: Message) -> None:
         order.append(message["type"].removeprefix("http.response."))
 
-    await application({"type": "http", "path": "/hooks/github", "method": "POST", "headers": [(b"content-length", b"30")]}, receive, send)
+    await ReadFirst(application)(
+        {"type": "http", "path": "/hooks/github", "method": "POST", "headers": [(b"content-length", b"30")]}, receive, send
+    )
     return order
 
 
@@ -68,8 +70,10 @@ async def test_a_request_without_a_body_is_answered_at_once() -> None:
     async def send(message: Message) -> None:
         sent.append(message["type"])
 
-    exchange = Exchange({"type": "http", "headers": [(b"accept", b"text/event-stream")]}, receive, send)
-    await exchange.send({"type": "http.response.start", "status": 200})
+    async def streams(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    await ReadFirst(streams)({"type": "http", "headers": [(b"accept", b"text/event-stream")]}, receive, send)
     assert sent == ["http.response.start"]
 
 

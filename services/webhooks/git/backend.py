@@ -91,7 +91,7 @@ async def _feed(process: Program, receive: Receive, left: Callable[[], None], fe
 
 
 async def _answer(process: Program, send: Send, fed: asyncio.Event) -> None:
-    """What git says. It begins to speak before it has heard anything; the answer may not (see `Exchange`)."""
+    """What git says. It begins to speak before it has heard anything; the answer may not (see `ReadFirst`)."""
     assert process.stdout is not None, "it was opened as a pipe"
     try:
         head = await process.stdout.readuntil(b"\r\n\r\n")

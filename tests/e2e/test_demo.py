@@ -49,7 +49,7 @@ class Shell:
 
     def demo(self) -> str:
         """What `make demo` runs once all is installed."""
-        return self.run(sys.executable, "-m", "examples.demo", within=200)
+        return self.run(sys.executable, "-m", "examples.demo", within=400)
 
     def application(self) -> Application:
         """What the demo has deployed."""
@@ -99,7 +99,7 @@ def _told(story: str) -> tuple[list[int], list[int]]:
     return requests, [int(number) for number in re.findall(r"^  status 200, version (\d+)$", story, re.MULTILINE)]
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_the_demo_runs_twice_and_ends_as_it_says(shell: Shell) -> None:
     """Two pushes that go live and one that is rolled back, a second time on top; then `down`, which the application outlives, and `down --all`."""
     first, second = shell.demo(), shell.demo()

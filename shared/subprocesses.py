@@ -5,6 +5,7 @@ push needs a dozen. What `spawn` answers is used like `asyncio.subprocess.Proces
 """
 
 import asyncio
+import os
 import subprocess
 import threading
 from asyncio import StreamReader, StreamReaderProtocol, StreamWriter
@@ -13,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import IO
+
+import uvloop
 
 _LIMIT = 2**16
 
@@ -72,6 +75,9 @@ class Program:
         """Closes the pipes; what was not read is lost."""
         for transport in self._transports:
             transport.close()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()  # has no effect on one that a transport has
 
     async def connect(self, limit: int) -> None:
         """Makes streams of the pipes."""
@@ -79,15 +85,15 @@ class Program:
         self.stderr = await self._reading(self._process.stderr, limit)
         if self._process.stdin is not None:
             loop = asyncio.get_running_loop()
-            transport, protocol = await loop.connect_write_pipe(lambda: _Pipe(StreamReader()), self._process.stdin)
+            transport, protocol = await loop.connect_write_pipe(lambda: _Pipe(StreamReader()), _handed_over(self._process.stdin, loop))
             self._transports.append(transport)
             self.stdin = StreamWriter(transport, protocol, None, loop)
 
     async def _reading(self, pipe: IO[bytes] | None, limit: int) -> StreamReader | None:
         if pipe is None:
             return None
-        reader = StreamReader(limit)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: _Pipe(reader), pipe)
+        reader, loop = StreamReader(limit), asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: _Pipe(reader), _handed_over(pipe, loop))
         self._transports.append(transport)
         return reader
 
@@ -136,3 +142,13 @@ async def spawn(
 
 async def _all_of(stream: StreamReader | None) -> bytes:
     return b"" if stream is None else await stream.read()
+
+
+def _handed_over(pipe: IO[bytes], loop: asyncio.AbstractEventLoop) -> IO[bytes]:
+    """The same pipe, for a transport to close, once.
+
+    uvloop closes the descriptor itself, and the file a moment later, or when it is collected, where the transport had closed
+    before it was made. The number may be another's by then: a connection broke, and what read from it waited for ever.
+    """
+    with pipe:
+        return open(os.dup(pipe.fileno()), pipe.mode, buffering=0, closefd=not isinstance(loop, uvloop.Loop))

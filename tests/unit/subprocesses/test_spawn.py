@@ -1,6 +1,7 @@
 """Programs as child processes, on both event loops."""
 
 import asyncio
+import gc
 import os
 import signal
 from asyncio.subprocess import PIPE
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
-from shared.subprocesses import spawn
+from shared.subprocesses import Program, spawn
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "WORD": "hello"}
 Run = Callable[[Awaitable[None]], None]
@@ -98,5 +99,30 @@ def test_many_at_once(run: Run) -> None:
 
     async def work() -> None:
         assert await asyncio.gather(*(one(number) for number in range(30))) == list(range(30))
+
+    run(work())
+
+
+def test_who_is_cancelled_at_the_start_closes_nothing_of_others(run: Run) -> None:
+    """Descriptors are numbers that are given again: what is closed twice was somebody else's the second time."""
+
+    async def work() -> None:
+        others: list[int] = []
+        for turn in range(60):
+            starting = asyncio.create_task(spawn("true", env=ENVIRONMENT))
+            for _ in range(turn % 4 + 1):
+                await asyncio.sleep(0)
+            starting.cancel()
+            ended = await asyncio.gather(starting, return_exceptions=True)
+            others += os.pipe()
+            if isinstance(ended[0], Program):
+                await ended[0].communicate()
+            del starting, ended
+            await asyncio.sleep(0.002)
+            others += os.pipe()
+        gc.collect()
+        for other in others:
+            os.fstat(other)
+            os.close(other)
 
     run(work())

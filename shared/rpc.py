@@ -1,4 +1,7 @@
-"""gRPC between services: mutual TLS, each service with a certificate of its own from the control plane's authority."""
+"""gRPC between services: mutual TLS, each service with a certificate of its own from the control plane's authority.
+
+Calls carry the caller's trace (rpc_tracing.py).
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -6,6 +9,8 @@ from pathlib import Path
 
 import grpc
 from grpc import aio
+
+from shared.rpc_tracing import Calling, Serving
 
 SERVER_NAME = "slipway.internal"
 """The name that every server's certificate holds."""
@@ -23,7 +28,13 @@ async def channel(address: str, tls_dir: Path, name: str) -> AsyncIterator[aio.C
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.enable_http_proxy", 0),
     )
-    async with aio.secure_channel(address, credentials, options=options) as opened:
+    interceptors = [Calling()]
+    async with aio.secure_channel(
+        address,
+        credentials,
+        options=options,
+        interceptors=interceptors,  # type: ignore[arg-type]  # the stubs know no interceptor
+    ) as opened:
         yield opened
 
 
@@ -32,7 +43,7 @@ async def server(address: str, tls_dir: Path, name: str, register: Callable[[aio
     """Serves on host:port (port 0: a free one) and yields the port; callers without a certificate of the authority are refused."""
     root, key, certificate = _files(tls_dir, name)
     credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=root, require_client_auth=True)
-    running = aio.server()
+    running = aio.server(interceptors=[Serving()])
     register(running)
     port = running.add_secure_port(address, credentials)
     await running.start()

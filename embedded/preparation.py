@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 import asyncpg
-import nats
+from nats.aio.client import Client
 
 from embedded import database
 from embedded.data_plane import DataPlane
@@ -20,6 +20,7 @@ from embedded.nats import is_ready
 from embedded.progress import Teller
 from embedded.servers import Bus, Database
 from embedded.services import Service
+from shared.bus import open_client
 from shared.postgres import SHARED_MIGRATIONS, UNAVAILABLE, migrate
 from shared.topology import declare
 
@@ -62,7 +63,8 @@ class Preparation:
     async def _declare(self, say: Say) -> None:
         user, password = self.bus.administrator, self.bus.passwords[self.bus.administrator]
         await _until(lambda: is_ready(self.bus.url, user, password), "NATS")
-        client = await nats.connect(self.bus.url, user=user or None, password=password or None)
+        client = Client()
+        await open_client(client, self.bus.url, user=user or None, password=password or None)
         try:
             await declare(client.jetstream(), self.target)
         finally:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from nats.aio.client import Client
@@ -39,6 +40,16 @@ class Gone(RuntimeError):
     """A stream that the process reads, or its durable there, does not exist any more: nothing arrives until it is made again."""
 
 
+async def open_client(client: Client, *servers: str, **options: Any) -> None:
+    """Connects. Where that does not come about, however it ends, the socket is closed: nats-py leaves it to the collector."""
+    try:
+        await client.connect(list(servers), **options)
+    except BaseException:
+        with suppress(*UNAVAILABLE):
+            await client.close()
+        raise
+
+
 class Bus:
     """One service's connection. Reconnects without limit; `closed` is set when nats-py gave up all the same."""
 
@@ -61,7 +72,8 @@ class Bus:
         """Connects as the service's user; raises `OSError` or `nats.errors.Error` where the server is away or says no."""
         client = Client()
         bus = cls(client, user, hashlib.sha256(b"slipway " + settings.nats_password.get_secret_value().encode()).digest())
-        await client.connect(
+        await open_client(
+            client,
             settings.nats_url,
             name=f"slipway-{user}",
             user=settings.nats_user or None,

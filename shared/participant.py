@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from faststream.nats.subscriber.usecases.stream_pull_subscriber import PullStreamSubscriber
 from faststream.security import SASLPlaintext
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError
 from nats.js import JetStreamContext
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
 from shared import bus as bus_module
-from shared.bus import Bus, Gone
+from shared.bus import Bus, Gone, open_client
 from shared.consumer import UNKNOWN_DELAY_S, UNKNOWN_TRIES
 from shared.contracts.answers import Answer, Failure, Outcome, answer
 from shared.contracts.commands import Command, Direction
@@ -166,6 +167,35 @@ class _AtWork:
     sequence: int
 
 
+class _Client(Client):
+    """nats-py's, whose pull subscriptions let others run from the first fetch on."""
+
+    def jetstream(self, **options: Any) -> JetStreamContext:
+        """As nats-py's own."""
+        stream = super().jetstream(**options)
+        bind = stream.pull_subscribe_bind
+
+        async def bound(*arguments: Any, **more: Any) -> JetStreamContext.PullSubscription:
+            subscription = await bind(*arguments, **more)
+            _let_others_run(subscription)
+            return subscription
+
+        stream.pull_subscribe_bind = bound  # type: ignore[method-assign]
+        return stream
+
+
+class _Broker(NatsBroker):
+    """FastStream's, but for the connect: one that is broken off closes its socket."""
+
+    async def _connect(self) -> Client:
+        client = _Client()
+        options = dict(self._connection_kwargs)
+        servers = options.pop("servers")
+        await open_client(client, *([servers] if isinstance(servers, str) else servers), **options)
+        self.config.connect(client)
+        return client
+
+
 class Participant:
     """One participant's workers, for every pool that it has commands in."""
 
@@ -193,12 +223,9 @@ class Participant:
             self._subscribe(broker, pool)
         cancels = await self._bus.nc.subscribe(f"slipway.cancel.{self.target}.>", cb=self._hear_cancel)
         client = await broker.connect()
-        await broker.start()
-        for subscriber in broker.subscribers:
-            if isinstance(subscriber, PullStreamSubscriber) and subscriber.subscription is not None:
-                _let_others_run(subscriber.subscription)
         looking = asyncio.create_task(self._look())
         try:
+            await broker.start()
             while not client.is_closed:  # where nats-py has given up, nothing brings commands any more
                 await asyncio.sleep(CLOSED_S)
             raise bus_module.ConnectionLost(self.name)
@@ -227,7 +254,7 @@ class Participant:
         security = None
         if settings.nats_user:
             security = SASLPlaintext(username=settings.nats_user, password=settings.nats_password.get_secret_value())
-        return NatsBroker(
+        return _Broker(
             settings.nats_url,
             name=f"slipway-{self.name}-commands",
             security=security,

@@ -24,7 +24,7 @@ _STOPPED_IN_CHECK = ("deployer", "coordinator", "api", "notifier")
 def test_each_service_stops_in_time_and_its_step_goes_on(platform: Platform) -> None:
     """SIGTERM ends each within ten seconds, with status 0, in mid-step; the deployment goes on with what is started anew, and succeeds."""
     environment = platform.environment("stopping")
-    app = slow_start(platform.bases.shell, version="1", seconds=12)
+    app = slow_start(platform.bases.shell, version="1", seconds=12).with_text("slipway.yaml", "start_period: 5s", "start_period: 30s")
     app = app.with_file("Dockerfile", app.files["Dockerfile"].replace("ENTRYPOINT", "RUN sleep 5\nENTRYPOINT"))
     commit = environment.repository.commit(app)
     with environment.start_push() as pushing:

@@ -155,12 +155,12 @@ async def test_webhooks_reads_events_and_logs_without_a_consumer(server: NatsSer
     client = await connect(server, "webhooks", [])
     news = await client.subscribe("slipway.evt.main.shop.>")
     await client.flush()
-    await administers.jetstream().publish("slipway.evt.main.shop.production.image.built", b"{}")
-    await administers.jetstream().publish("slipway.log.local.d1.build-web", b"{}")
-    assert (await news.next_msg(5)).data == b"{}"
+    await administers.jetstream().publish("slipway.evt.main.shop.production.image.built", b"{}", timeout=30)
+    await administers.jetstream().publish("slipway.log.local.d1.build-web", b"{}", timeout=30)
+    assert (await news.next_msg(30)).data == b"{}"
     for stream, subject in (("EVENTS", "slipway.evt.main.shop.>"), ("LOGS", "slipway.log.*.d1.*")):
         asked = json.dumps({"seq": 1, "next_by_subj": subject}).encode()
-        found = await client.request(f"$JS.API.DIRECT.GET.{stream}", asked, timeout=5)
+        found = await client.request(f"$JS.API.DIRECT.GET.{stream}", asked, timeout=30)
         assert (found.headers or {})["Nats-Sequence"] == "1"
     await client.close()
     await administers.close()

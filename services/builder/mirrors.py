@@ -16,7 +16,8 @@ from pathlib import Path
 
 from services.builder.clone_address import CloneAddress
 from services.builder.git import Credential, Git, Gits, unreadable
-from shared.participant import StepFailure
+from services.builder.programs import Finished
+from shared.participant import StepFailure, Unavailable
 
 _REFUSED = ("not our ref", "unadvertised object", "allow request for", "no such remote ref")
 _REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
@@ -155,7 +156,7 @@ class Mirrors:
         async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
             finished = await git(*_fetching(path), *unshallow, "--", remote.address.url, wanted)
         if finished.status != 0 and not any(sign in finished.err.lower() for sign in (*_REFUSED, "couldn't find remote ref")):
-            raise unreadable(remote.repository, finished, self.limit_bytes)
+            raise self._unreadable(remote, finished)
         kept = await self.gits.plain(f"--git-dir={path}", "update-ref", f"refs/slipway/{commit}", commit)
         if kept.status != 0:
             message = f"commit {commit[:12]} is not in {remote.repository}: it was never pushed there, or a forced push replaced it"
@@ -169,7 +170,14 @@ class Mirrors:
             return True
         if any(sign in finished.err.lower() for sign in _REFUSED):
             return False
-        raise unreadable(remote.repository, finished, self.limit_bytes)
+        raise self._unreadable(remote, finished)
+
+    def _unreadable(self, remote: Remote, finished: Finished) -> Exception:
+        """Our own remote comes back: who waits for it has not failed."""
+        failure = unreadable(remote.repository, finished, self.limit_bytes)
+        if remote.own and failure.failure.code == "clone_unreachable":
+            return Unavailable(f"Slipway's own git remote does not answer: {failure}")
+        return failure
 
     async def _init(self, path: Path, commit: str) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.commands import InspectSource
+from shared.contracts.commands import OWN_CONNECTION, InspectSource
 from shared.contracts.facts import SourceInspected
-from shared.participant import StepFailure
+from shared.participant import StepFailure, Unavailable
 from tests.component.builder.conftest import Builder
 from tests.component.builder.forge import Forge, running_forge
 from tests.component.builder.recording import RecordedWork
@@ -274,6 +274,13 @@ async def test_a_repository_that_is_not_there(builder: Builder, repository: Repo
     await refused(builder, repository.inspect(clone_url="ssh://git@example.com/x.git"), "clone_address_invalid")
     secret = await refused(builder, repository.inspect(clone_url="http://u:hunter22@127.0.0.1/x.git"), "clone_address_invalid")
     assert "hunter22" not in secret.failure.model_dump_json()
+
+
+async def test_the_own_remote_is_waited_for(builder: Builder, repository: Repository) -> None:
+    """Slipway's own git remote that does not answer is starting again: no attempt has failed for it."""
+    repository.commit(FILES)
+    with pytest.raises(Unavailable, match="own git remote does not answer"):
+        await builder(repository.inspect(clone_url="http://127.0.0.1:9/x.git", connection=OWN_CONNECTION))
 
 
 async def test_a_source_that_is_too_large(builder: Builder, repository: Repository) -> None:

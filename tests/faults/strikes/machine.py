@@ -11,7 +11,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import psutil
 
 from cli.client import Api
@@ -28,7 +27,7 @@ from services.deployer.settings import Settings as TargetSettings
 from tests.apps.bases import Bases
 from tests.faults.strikes.background import Background
 from tests.faults.strikes.proxy import Proxy
-from tests.faults.strikes.replicas import Replicas
+from tests.faults.strikes.replicas import Replicas, is_ready
 from tests.faults.strikes.stack import ADDRESSES
 from tests.polling import until
 
@@ -181,10 +180,7 @@ class Machine:
 
     def is_ready(self, name: str) -> bool:
         """Whether a service says that it is ready."""
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.ports[f'{name}-health']}/readyz", timeout=3, trust_env=False).is_success
-        except (httpx.HTTPError, OSError, KeyError):
-            return False
+        return is_ready(self.ports[f"{name}-health"])
 
     def whole(self) -> bool:
         """Whether everything runs and says so."""

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from tests.polling import until
 from tests.stack import free_port
 
@@ -21,16 +23,18 @@ class Replicas:
 
     home: Path
     _running: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
+    _health: dict[str, int] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
         """Starts one, as the supervisor starts the first."""
         environment: dict[str, str] = json.loads((self.home / "run" / "environments" / f"{name}.json").read_text())
-        own = {"SLIPWAY_HEALTH_PORT": str(free_port())}
+        self._health[name] = free_port()
+        own = {"SLIPWAY_HEALTH_PORT": str(self._health[name])}
         for address in ("SLIPWAY_HTTP_ADDRESS", "SLIPWAY_GRPC_ADDRESS"):
             if address in environment:
                 own[address] = f"127.0.0.1:{free_port()}"
         with (self.home / "logs" / f"{name}-2.log").open("ab") as log:
-            command = (sys.executable, "-m", f"services.{name}.app")
+            command = (sys.executable, "-m", "tests.faults.strikes.service", name)
             self._running[name] = subprocess.Popen(command, env={**os.environ, **environment, **own}, stdout=log, stderr=log)
 
     def start_all(self, names: tuple[str, ...]) -> None:
@@ -47,9 +51,11 @@ class Replicas:
         self.start(name)
 
     def tend(self) -> None:
-        """Starts those again that ended by themselves."""
+        """Starts those again that ended by themselves, and waits until all are ready."""
         for name in [name for name, process in self._running.items() if process.poll() is not None]:
             self.start(name)
+        for name in self._running:
+            until(lambda name=name: is_ready(self._health[name]), within=START_LIMIT_S, every=0.2, what=f"the second {name} is ready")  # type: ignore[misc]
 
     def end_all(self) -> None:
         """All of them, in order."""
@@ -58,3 +64,11 @@ class Replicas:
         for process in self._running.values():
             until(lambda process=process: process.poll() is not None, within=END_LIMIT_S, what="a replica ends")  # type: ignore[misc]
         self._running.clear()
+
+
+def is_ready(port: int) -> bool:
+    """Whether the service with this health port says that it is ready."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=3, trust_env=False).is_success
+    except (httpx.HTTPError, OSError):
+        return False

@@ -100,16 +100,15 @@ class Sitting:
     def run(self, plan: Plan) -> Run:
         """One run: the stream begins, the strikes fall, all is set right, everything ends, and is looked at."""
         began, findings, strike = time.monotonic(), Findings(), plan.strike
-        self.machine.become(strike.rig, replicas=strike.replicas)
-        self.machine.heal()
         chance = random.Random(f"{self.seed}/{plan.number}/run")
         scene = Scene(self.machine, self.watch, chance)
         before = [one.load.requests for one in self.lanes], [len(one.load.failed) for one in self.lanes]
-        serving = self.machine.pid("webhooks")
-        stream = self._stream(chance)
-        stream.start()
-        back_at = began
+        stream, back_at, serving = self._stream(chance), began, None
         try:
+            self.machine.become(strike.rig, replicas=strike.replicas)
+            self.machine.heal()
+            serving = self.machine.pid("webhooks")
+            stream.start()
             for moment in plan.moments:
                 self.watch.wait(moment)
                 struck_at = time.monotonic()
@@ -117,8 +116,8 @@ class Sitting:
                 back_at = self.machine.heal()
             stream.wait()
             back_at = max(back_at, self.machine.heal())
-        except AssertionError as error:
-            findings.wrong.append(f"the platform did not come back: {error}")
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is a finding of this run
+            findings.wrong.append(f"the platform did not come back: {error!r}")
         else:
             excused = (struck_at, back_at + DATABASES_START_S) if strike.kills_applications else None
             self._after(stream, findings, strike.may_end, excused, before[1], retried=strike.retried)

@@ -6,32 +6,28 @@ step key, so a command that comes again is done again. Built on FastStream, one 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, Protocol, TypeVar
 
 import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from faststream.nats.subscriber.usecases.stream_pull_subscriber import PullStreamSubscriber
 from faststream.security import SASLPlaintext
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError
-from nats.js import JetStreamContext
 from opentelemetry.trace import StatusCode
 from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
 from shared import bus as bus_module
-from shared.bus import Bus, Gone, open_client
+from shared.bus import Bus, Gone
 from shared.consumer import UNKNOWN_DELAY_S, UNKNOWN_TRIES
 from shared.contracts.answers import Answer, Failure, Outcome, answer
 from shared.contracts.commands import Command, Direction
 from shared.contracts.facts import Fact
-from shared.contracts.logs import Beat, Cancel, LogLines
+from shared.contracts.logs import Beat, Cancel
 from shared.contracts.steps import COMMANDS, pools_of
 from shared.letters import Delivered, as_it_came, bury, delivered
 from shared.messages import UnknownType, type_of
@@ -40,6 +36,8 @@ from shared.redaction import Redactor
 from shared.settings import ServiceSettings
 from shared.telemetry import HANDLED, HANDLING_SECONDS, REDELIVERED, span
 from shared.topology import WORKERS, command_durable, inbox_of
+from shared.work import AnyHandler, GivenBack, LowerEpoch, StepFailure, Unavailable, Work
+from shared.workers_broker import CLOSED_S, WorkersBroker
 
 log = structlog.get_logger()
 
@@ -55,107 +53,6 @@ LOOK_S = 10.0
 """How often a worker looks whether the stream of commands is there."""
 GIVEN_BACK_S = 1.0
 """When another worker gets what this one gives back because it stops."""
-CLOSED_S = 1.0
-FLUSH_S = 0.15
-"""How long lines are collected for one message."""
-LINES_AT_ONCE = 200
-_BYTES_AT_ONCE = 800_000
-"""Of lines in one message, each character counted as JSON may have to write it; the bus takes 1 MiB."""
-
-
-class StepFailure(Exception):
-    """An expected failure of a step; becomes the answer `failed`."""
-
-    def __init__(self, code: str, message: str, *, details: str = "", log_tail: tuple[str, ...] = (), may_pass: bool = False) -> None:
-        super().__init__(message)
-        self.failure = Failure(code=code, message=message, details=details, log_tail=log_tail, may_pass=may_pass)
-
-
-class LowerEpoch(Exception):
-    """The target has seen a higher epoch, `seen`; becomes the answer `refused`. Nothing was touched."""
-
-    def __init__(self, message: str, seen: int) -> None:
-        super().__init__(message)
-        self.seen = seen
-
-
-class GivenBack(Exception):
-    """The process is told to stop: the command is not answered, and another worker takes it."""
-
-
-class Unavailable(Exception):
-    """What the step needs is away for now (the engine, the registry); it is tried again until the step's time is over."""
-
-
-class Work:
-    """What a handler has besides its command: the log, redaction, and word of a cancel."""
-
-    def __init__(self, command: Command, bus: Bus, target: str) -> None:
-        self.command = command
-        self.cancelled = asyncio.Event()
-        self.redactor = Redactor()
-        self._bus = bus
-        self._subject = f"slipway.log.{target}.{command.deployment}.{command.step}"
-        self._lines: list[str] = []
-        self._next = 1
-        self._flusher: asyncio.Task[None] | None = None
-        self._ending = asyncio.Event()
-
-    def redact(self, values: Mapping[str, str]) -> None:
-        """Registers secret values: no line and no answer shows them from here on."""
-        self.redactor.add(values.values())
-
-    def log(self, line: str) -> None:
-        """Streams one line to whoever follows the deployment."""
-        self._lines.append(self.redactor(line.rstrip("\r\n"))[:8000])
-        if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush_soon())
-
-    async def flush(self) -> None:
-        """Sends what is left, at once: the step's answer waits for it."""
-        self._ending.set()
-        if self._flusher is not None:
-            await self._flusher
-
-    async def _flush_soon(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_S):
-                await self._ending.wait()
-        while self._lines:
-            count = _fitting(self._lines)
-            lines, self._lines = tuple(self._lines[:count]), self._lines[count:]
-            message = LogLines(
-                deployment=self.command.deployment,
-                step=self.command.step,
-                direction=self.command.direction,
-                attempt=self.command.attempt,
-                first=self._next,
-                lines=lines,
-            )
-            self._next += len(lines)
-            with suppress(*bus_module.UNAVAILABLE):  # a line is worth less than the step
-                await self._bus.publish(self._subject, message)
-
-
-def _fitting(lines: Sequence[str]) -> int:
-    """How many of the lines one message holds; at least one."""
-    sizes = accumulate(6 * len(line) + 3 for line in lines[:LINES_AT_ONCE])
-    return max(1, sum(size <= _BYTES_AT_ONCE for size in sizes))
-
-
-C_contra = TypeVar("C_contra", bound=Command, contravariant=True)
-
-
-class Handler(Protocol[C_contra]):
-    """Makes one command so, idempotently by step key. Raises `StepFailure`, `LowerEpoch` or `Unavailable`."""
-
-    async def __call__(self, command: C_contra, work: Work, /) -> Fact:
-        """What is true afterwards."""
-        ...
-
-
-AnyHandler = Callable[..., Awaitable[Fact]]
-"""A handler of some class of command; the table that holds it says which."""
 
 
 @dataclass(frozen=True)
@@ -165,35 +62,6 @@ class _AtWork:
     work: Work
     task: asyncio.Task[Fact]
     sequence: int
-
-
-class _Client(Client):
-    """nats-py's, whose pull subscriptions let others run from the first fetch on."""
-
-    def jetstream(self, **options: Any) -> JetStreamContext:
-        """As nats-py's own."""
-        stream = super().jetstream(**options)
-        bind = stream.pull_subscribe_bind
-
-        async def bound(*arguments: Any, **more: Any) -> JetStreamContext.PullSubscription:
-            subscription = await bind(*arguments, **more)
-            _let_others_run(subscription)
-            return subscription
-
-        stream.pull_subscribe_bind = bound  # type: ignore[method-assign]
-        return stream
-
-
-class _Broker(NatsBroker):
-    """FastStream's, but for the connect: one that is broken off closes its socket."""
-
-    async def _connect(self) -> Client:
-        client = _Client()
-        options = dict(self._connection_kwargs)
-        servers = options.pop("servers")
-        await open_client(client, *([servers] if isinstance(servers, str) else servers), **options)
-        self.config.connect(client)
-        return client
 
 
 class Participant:
@@ -249,12 +117,12 @@ class Participant:
             with suppress(Gone, *bus_module.UNAVAILABLE):
                 await self._bus.look()
 
-    def _broker(self) -> NatsBroker:
+    def _broker(self) -> WorkersBroker:
         settings = self._settings
         security = None
         if settings.nats_user:
             security = SASLPlaintext(username=settings.nats_user, password=settings.nats_password.get_secret_value())
-        return _Broker(
+        return WorkersBroker(
             settings.nats_url,
             name=f"slipway-{self.name}-commands",
             security=security,
@@ -468,20 +336,6 @@ class Participant:
         if working is not None:
             working.work.cancelled.set()
             working.task.cancel()
-
-
-def _let_others_run(subscription: JetStreamContext.PullSubscription) -> None:
-    """A fetch on a connection that is closed fails without yielding, and FastStream fetches again at once: nothing else would run."""
-    fetch = subscription.fetch
-
-    async def fetched(batch: int = 1, timeout: float | None = 5) -> list[Msg]:
-        try:
-            return await fetch(batch, timeout)
-        except ConnectionClosedError:
-            await asyncio.sleep(CLOSED_S)
-            raise
-
-    subscription.fetch = fetched  # type: ignore[method-assign, assignment]
 
 
 def _command(came: Delivered) -> Command:

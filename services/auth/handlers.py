@@ -10,8 +10,8 @@ from services.auth.store.audit import Happening
 from shared.contracts.changes import Pusher
 from shared.contracts.commands import AuthorizeDeployment
 from shared.contracts.facts import ApprovalRequested, DeploymentAuthorized, DeploymentDenied
-from shared.participant import Unavailable, Work
 from shared.postgres import UNAVAILABLE, Connection, Pool
+from shared.work import Unavailable, Work
 
 Verdict = DeploymentAuthorized | ApprovalRequested | DeploymentDenied
 ACTION = "deployment.create"

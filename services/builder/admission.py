@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 from prometheus_client import Gauge
 
-from shared.participant import StepFailure, Work
+from shared.work import StepFailure, Work
 
 _MIB = 2**20
 WAITING = Gauge("slipway_builds_waiting_for_room", "Builds that wait until disk and memory are left for them")

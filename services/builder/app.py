@@ -12,8 +12,9 @@ from services.builder.mirror_upkeep import MirrorUpkeep
 from services.builder.registry import Registry
 from services.builder.retention import Retention
 from services.builder.settings import Settings
-from shared.participant import Participant, Unavailable
+from shared.participant import Participant
 from shared.process import run, started
+from shared.work import Unavailable
 
 _PAUSE_S = 2.0
 

@@ -26,7 +26,7 @@ from services.builder.sources import Sources
 from shared.contracts.commands import BuildImage
 from shared.contracts.facts import ImageBuilt
 from shared.contracts.releases import Sealed
-from shared.participant import StepFailure, Unavailable, Work
+from shared.work import StepFailure, Unavailable, Work
 
 BUILDS = Counter("slipway_builds_total", "Images asked for, by what became of it", ["outcome"])
 BUILD_SECONDS = Histogram(

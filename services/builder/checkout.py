@@ -10,7 +10,7 @@ from services.builder.clone_address import UnusableAddress
 from services.builder.mirrors import Mirror, Mirrors, Remote
 from services.builder.programs import run
 from shared.messages import new_id
-from shared.participant import StepFailure, Work
+from shared.work import StepFailure, Work
 
 _DEEPEST = 5
 _MOST = 100

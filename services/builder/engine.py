@@ -12,7 +12,7 @@ from aiodocker.exceptions import DockerError
 
 from services.builder.registry import ImageName
 from services.builder.registry_login import login_of
-from shared.participant import Unavailable
+from shared.work import Unavailable
 
 _UNREACHABLE = 900
 """aiodocker's own status for an engine that does not answer."""

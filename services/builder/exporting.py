@@ -2,7 +2,7 @@
 
 from services.builder.engine import Engine, EngineRefused
 from services.builder.registry import ImageName, Registry, Stored
-from shared.participant import StepFailure, Unavailable
+from shared.work import StepFailure, Unavailable
 
 _AWAY = ("connection refused", "connection reset", "i/o timeout", "no such host", "eof", "tls handshake timeout")
 

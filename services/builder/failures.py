@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from services.builder.dockerfile import Dockerfile
 from services.builder.progress import Progress, Step
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 _EXIT = re.compile(r"exit code: (\d+)")
 _PARSE = re.compile(r"(?:dockerfile )?parse error (?:on )?line (\d+): (.*)", re.IGNORECASE)

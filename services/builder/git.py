@@ -12,7 +12,7 @@ from services.builder.programs import Finished, run
 from services.builder.settings import Settings
 from shared.outbound import PRIVATE_FORGES, Reach, Refused, Unresolved
 from shared.outbound_gate import Gate, outbound_gate
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 _NEVER = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "safe.directory=*")
 _REASONS: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (

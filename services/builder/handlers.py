@@ -20,7 +20,7 @@ from services.builder.registry import Registry
 from services.builder.settings import Settings
 from services.builder.sources import Sources, TargetKey
 from shared.contracts.commands import BuildImage, Command, InspectSource, PushImage
-from shared.participant import AnyHandler
+from shared.work import AnyHandler
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from services.builder.sources import Sources
 from shared.contracts.commands import InspectSource, Source
 from shared.contracts.facts import SourceInspected
 from shared.contracts.manifest import Manifest
-from shared.participant import StepFailure, Work
+from shared.work import StepFailure, Work
 
 _MISNAMED = ("slipway.yml", ".slipway.yaml", ".slipway.yml", "Slipway.yaml")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from services.builder.clone_address import CloneAddress
 from services.builder.git import Credential, Git, Gits, unreadable
 from services.builder.programs import Finished
-from shared.participant import StepFailure, Unavailable
+from shared.work import StepFailure, Unavailable
 
 _REFUSED = ("not our ref", "unadvertised object", "allow request for", "no such remote ref")
 _REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")

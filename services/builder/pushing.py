@@ -8,7 +8,7 @@ from services.builder.ledger import Ledger
 from services.builder.registry import ImageName, Registry, Stored, tag_of
 from shared.contracts.commands import PushImage
 from shared.contracts.facts import ImagePushed
-from shared.participant import StepFailure, Work
+from shared.work import StepFailure, Work
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.builder import dockerfile
 from shared.contracts.manifest import BuildSpec
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 _LARGEST_BYTES = 2**20
 

@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.builder.registry_login import RegistryLogin, login_of
-from shared.participant import StepFailure, Unavailable
+from shared.work import StepFailure, Unavailable
 
 _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",

@@ -19,7 +19,7 @@ from services.builder.engine import Engine, EngineRefused
 from services.builder.ledger import Ledger
 from services.builder.registry import Registry, RegistryRefused
 from services.builder.settings import Settings
-from shared.participant import Unavailable
+from shared.work import Unavailable
 
 log = structlog.get_logger()
 

@@ -8,8 +8,8 @@ from services.builder.git import Credential
 from services.builder.mirrors import Remote
 from shared.contracts.commands import Source
 from shared.contracts.releases import Sealed
-from shared.participant import StepFailure, Work
 from shared.sealing import Unopenable, unseal
+from shared.work import StepFailure, Work
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import structlog
 from services.deployer.files import write_durably
 from shared.contracts.commands import Command
 from shared.contracts.places import Place
-from shared.participant import LowerEpoch, Unavailable
+from shared.work import LowerEpoch, Unavailable
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from services.deployer.fence import Claim
 from services.deployer.ports import Journal, Target
 from shared.contracts import commands as c
 from shared.contracts import facts as f
-from shared.participant import AnyHandler
+from shared.work import AnyHandler
 
 Step = Callable[[Target, Claim, Any, Journal], Awaitable[f.Fact]]
 

@@ -10,7 +10,7 @@ from services.deployer.ports import Upkeep
 from shared.bus import Bus
 from shared.contracts.examination import Question, Told, ask_subject, told_subject
 from shared.contracts.places import Place
-from shared.participant import Unavailable
+from shared.work import Unavailable
 
 log = structlog.get_logger()
 

@@ -22,8 +22,9 @@ from shared.contracts.commands import Command, Direction
 from shared.contracts.facts import DeploymentDenied, Fact
 from shared.contracts.places import Place
 from shared.letters import Delivered
-from shared.participant import AnyHandler, Participant, StepFailure, Work
+from shared.participant import Participant
 from shared.settings import ServiceSettings
+from shared.work import AnyHandler, StepFailure, Work
 
 
 class Fault(StrEnum):

@@ -10,8 +10,9 @@ from shared.contracts.answers import Outcome
 from shared.contracts.commands import Command, InspectSource
 from shared.contracts.facts import Fact, SourceInspected
 from shared.contracts.manifest import Manifest
-from shared.participant import DELIVERIES, Participant, Work
+from shared.participant import DELIVERIES, Participant
 from shared.settings import ServiceSettings
+from shared.work import Work
 from tests.integration.test_messaging import Collected, collect, inspect, running
 from tests.polling import eventually
 from tests.stack import service_settings

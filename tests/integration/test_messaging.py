@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from shared import inbox, topology
 from shared import outbox as outbox_module
-from shared import participant as participant_module
+from shared import work as work_module
 from shared.bus import Bus
 from shared.consumer import Received, consume
 from shared.contracts.answers import Answer, Outcome
@@ -21,9 +21,10 @@ from shared.contracts.logs import LogLines
 from shared.contracts.manifest import BuildSpec, Manifest
 from shared.contracts.places import Place
 from shared.outbox import Outbox, Relay
-from shared.participant import ACCEPT_AFTER_S, Participant, StepFailure, Work
+from shared.participant import ACCEPT_AFTER_S, Participant
 from shared.postgres import Pool, database
 from shared.settings import ServiceSettings, StatefulSettings
+from shared.work import StepFailure, Work
 from tests.polling import eventually
 from tests.stack import migrated, service_settings
 
@@ -162,7 +163,7 @@ async def test_the_last_lines_of_a_job_that_worked_show_no_secrets(coordinator: 
 
 async def test_the_answer_does_not_wait_for_more_lines(coordinator: Bus, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step printed last is sent before its answer, at once, however long lines are collected otherwise."""
-    monkeypatch.setattr(participant_module, "FLUSH_S", 3600.0)
+    monkeypatch.setattr(work_module, "FLUSH_S", 3600.0)
     lines: list[str] = []
 
     async def handle(_command: Command, work: Work) -> Fact:

@@ -16,9 +16,10 @@ from shared.contracts.logs import LogLines
 from shared.contracts.manifest import Manifest
 from shared.contracts.places import Place
 from shared.outbox import Outbox, Relay
-from shared.participant import Participant, Work
+from shared.participant import Participant
 from shared.postgres import database
 from shared.settings import ServiceSettings
+from shared.work import Work
 from tests.polling import eventually
 from tests.stack import migrated, nats_server, service_settings
 

@@ -23,9 +23,10 @@ from shared.contracts.commands import Command, InspectSource
 from shared.contracts.facts import Fact, SourceInspected
 from shared.contracts.manifest import Manifest
 from shared.messages import UnknownType
-from shared.participant import Participant, Work
+from shared.participant import Participant
 from shared.process import started
 from shared.settings import ServiceSettings, StatefulSettings
+from shared.work import Work
 from tests.integration.test_messaging_outages import declared, inspect
 from tests.polling import eventually
 from tests.stack import NatsServer, free_port, nats_server, service_settings

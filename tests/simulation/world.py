@@ -59,6 +59,7 @@ class World:
             self.processes += mine
         self._clockwork = Party("clockwork", up=True)
         self.parties: list[Party] = [self.coordinator, self.webhooks, self.api, *self.processes]
+        self._all = (*self.parties, self._clockwork)
         for party in self.parties:
             party.start(0.0)
 
@@ -204,32 +205,36 @@ class World:
 
     def _trouble(self) -> bool:
         now = self.profile
-        if self.webhooks.stored.pushed < now.pushes and self.webhooks.up and self.decisions.happens(0.02):
-            self.push()
-        elif self.decisions.happens(now.people):
-            faults.person(self)
-        elif now.kinds and self.decisions.happens(now.strikes):
-            faults.KINDS[now.kinds[self.pick(len(now.kinds))]](self)
-        else:
+        pushes = 0.02 if self.webhooks.stored.pushed < now.pushes else 0.0
+        strikes = now.strikes if now.kinds else 0.0
+        chance = pushes + now.people + strikes
+        if not self.decisions.happens(chance):
             return False
         self.turns += 1
+        what = self.pick(100) / 100 * chance
+        if what >= pushes + now.people:
+            faults.KINDS[now.kinds[self.pick(len(now.kinds))]](self)
+        elif what >= pushes:
+            faults.person(self)
+        elif self.webhooks.up:
+            self.push()
         return True
 
     def _go_on(self) -> None:
         self.turns += 1
-        self.now += MOMENT_S
-        tasks = [task for party in (*self.parties, self._clockwork) for task in party.tasks]
-        ready = [task for task in tasks if task.ready_at <= self.now]
+        self.now = now = self.now + MOMENT_S
+        ready = [task for party in self._all for task in party.tasks if task.ready_at <= now]
         if not ready or self.happens(self.profile.hurry):
-            soonest = min((task.ready_at for task in tasks if task.ready_at > self.now), default=inf)
+            soonest = min((task.ready_at for party in self._all for task in party.tasks if task.ready_at > now), default=inf)
             if soonest < inf:
                 self.now = soonest
             elif not ready:
                 hold(self.turmoil or self._quiet(), f"nothing can go on: {self._unfinished()}")
             return
-        ready.sort(key=_longest_waiting)
-        disorder = self.profile.disorder if self.turmoil else 0.0
-        ready[self.decisions.pick(len(ready), disorder) if disorder else 0].go(self.now)
+        place = self.decisions.pick(len(ready), self.profile.disorder) if self.turmoil and self.profile.disorder else 0
+        if place:
+            ready.sort(key=_longest_waiting)
+        (ready[place] if place else min(ready, key=_longest_waiting)).go(self.now)
 
     def _calm_down(self) -> None:
         self.tell("calm: nothing goes wrong any more")

@@ -18,8 +18,9 @@ from shared.contracts.places import Place
 from shared.contracts.releases import Sealed
 from shared.contracts.requests import CancelRequested, DeployRequested
 from shared.letters import Delivered, bury
-from shared.participant import Participant, Work
+from shared.participant import Participant
 from shared.settings import ServiceSettings
+from shared.work import Work
 from tests.component.api.running import RunningApi, published, service_bus
 from tests.polling import eventually
 from tests.stack import service_settings

@@ -8,7 +8,7 @@ from services.deployer.questions import Questions
 from shared.bus import Bus
 from shared.contracts.examination import Difference, Kind
 from shared.contracts.places import Place
-from shared.participant import Unavailable
+from shared.work import Unavailable
 
 PLACE = Place(organization="main", project="todo", environment="production")
 STOPPED = Difference(place=PLACE, kind=Kind.CONTAINER, name="todo-web", what="does not run", remedy="started")

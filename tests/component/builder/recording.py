@@ -6,7 +6,7 @@ from shared.bus import Bus
 from shared.contracts.commands import Command
 from shared.contracts.logs import LogLines
 from shared.messages import Message
-from shared.participant import Work
+from shared.work import Work
 
 
 class RecordingBus:

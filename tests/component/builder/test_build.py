@@ -7,7 +7,7 @@ import pytest
 from shared.contracts.facts import ImageBuilt
 from shared.contracts.manifest import BuildSpec
 from shared.contracts.releases import Sealed
-from shared.participant import StepFailure
+from shared.work import StepFailure
 from tests.component.builder.conftest import Builder
 from tests.component.builder.engine import TestEngine
 from tests.component.builder.recording import RecordedWork

@@ -18,7 +18,7 @@ from shared.contracts.answers import Failure
 from shared.contracts.commands import BuildImage
 from shared.contracts.manifest import BuildSpec
 from shared.contracts.releases import Sealed
-from shared.participant import StepFailure, Unavailable
+from shared.work import StepFailure, Unavailable
 from tests.component.builder.conftest import Builder
 from tests.component.builder.engine import TestEngine, running_engine
 from tests.component.builder.recording import RecordedWork

@@ -9,7 +9,7 @@ import pytest
 
 from shared.contracts.commands import OWN_CONNECTION, InspectSource
 from shared.contracts.facts import SourceInspected
-from shared.participant import StepFailure, Unavailable
+from shared.work import StepFailure, Unavailable
 from tests.component.builder.conftest import Builder
 from tests.component.builder.forge import Forge, running_forge
 from tests.component.builder.recording import RecordedWork

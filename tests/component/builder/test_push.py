@@ -5,7 +5,7 @@ import pytest
 from services.builder.registry import ImageName
 from shared.contracts.commands import PushImage
 from shared.contracts.facts import ImageBuilt, ImagePushed
-from shared.participant import StepFailure
+from shared.work import StepFailure
 from tests.component.builder.conftest import Builder
 from tests.component.builder.engine import TestEngine
 from tests.component.builder.recording import RecordedWork

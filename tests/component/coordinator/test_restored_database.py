@@ -5,7 +5,7 @@ from pathlib import Path
 from services.deployer.fence import Fence
 from shared.contracts.commands import Command
 from shared.contracts.facts import Fact
-from shared.participant import Work
+from shared.work import Work
 from tests.component.coordinator.world import World, world
 
 

@@ -22,9 +22,10 @@ from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.releases import SecretRef
 from shared.contracts.requests import Request
 from shared.contracts.steps import STEP_KINDS
-from shared.participant import Participant, StepFailure, Work
+from shared.participant import Participant
 from shared.process import Process, started
 from shared.settings import ServiceSettings
+from shared.work import StepFailure, Work
 from tests.polling import eventually
 from tests.stack import migrated, service_settings
 from tests.unit.coordinator.scenario import PLACE, TODO, Script, fact_for, undone_for

@@ -12,7 +12,7 @@ from services.deployer.fence import Fence, started_at
 from shared.contracts.commands import CheckDatabase
 from shared.contracts.places import Place
 from shared.contracts.releases import DatabaseSpec
-from shared.participant import LowerEpoch, Unavailable
+from shared.work import LowerEpoch, Unavailable
 
 PLACE = Place(organization="main", project="shop", environment="production")
 OTHER = Place(organization="main", project="shop", environment="staging")

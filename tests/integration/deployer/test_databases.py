@@ -9,7 +9,7 @@ from services.deployer.targets.local import links
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, Sealed
-from shared.participant import LowerEpoch, StepFailure
+from shared.work import LowerEpoch, StepFailure
 from tests.integration.deployer.rig import MIB, Deployment, Site
 
 LINK = (DatabaseLink(database="main", variable="DATABASE_URL"),)

@@ -10,7 +10,7 @@ import pytest
 from services.deployer.targets.local.target import local_target
 from shared.contracts import commands as c
 from shared.contracts import facts as f
-from shared.participant import Unavailable
+from shared.work import Unavailable
 from tests.integration.deployer.rig import ENGINE, Deployment, Site, deploy
 from tests.polling import eventually
 

@@ -7,7 +7,7 @@ import pytest
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.manifest import HealthCheck
-from shared.participant import StepFailure
+from shared.work import StepFailure
 from tests.integration.deployer.rig import MIB, Site, deploy, prepare, roll_back
 
 

@@ -7,7 +7,7 @@ import pytest
 from services.deployer.fence import Claim
 from shared.contracts import commands as c
 from shared.contracts import facts as f
-from shared.participant import LowerEpoch, StepFailure
+from shared.work import LowerEpoch, StepFailure
 from tests.integration.deployer.rig import Site, deploy
 from tests.polling import eventually
 

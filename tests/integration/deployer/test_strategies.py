@@ -6,7 +6,7 @@ from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.manifest import HealthCheck, Strategy
 from shared.contracts.releases import Release
-from shared.participant import StepFailure
+from shared.work import StepFailure
 from tests.integration.deployer.rig import Deployment, Site, deploy, prepare, retire, roll_back, switch
 
 

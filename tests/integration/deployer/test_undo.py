@@ -8,7 +8,7 @@ from services.deployer.fence import Claim
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.releases import Release
-from shared.participant import LowerEpoch
+from shared.work import LowerEpoch
 from tests.integration.deployer.rig import Deployment, Site, deploy, prepare, roll_back, switch
 
 

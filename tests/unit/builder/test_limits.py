@@ -12,7 +12,7 @@ from services.builder.engine import About
 from services.builder.folders import Folders
 from services.builder.memory import BuildMemory, Group
 from services.builder.quantities import NotAQuantity, processors, seconds, size_bytes
-from shared.participant import StepFailure, Work
+from shared.work import StepFailure, Work
 
 
 class Lines:

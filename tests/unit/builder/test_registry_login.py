@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from services.builder.registry import Registry, RegistryRefused
-from shared.participant import Unavailable
+from shared.work import Unavailable
 
 DIGEST = "sha256:" + "0" * 64
 LOGIN = "Basic " + base64.b64encode(b"me:pass:word").decode()

@@ -4,7 +4,7 @@ import pytest
 
 from services.deployer.targets.local.database_rules import major_of, refuse_no_way_back
 from shared.contracts.releases import DatabaseSpec
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 GIB = 1024**3
 NOW = DatabaseSpec(name="main", engine="postgresql", version="18", storage_bytes=2 * GIB, memory_bytes=GIB)

@@ -20,7 +20,7 @@ from services.deployer.targets.local.naming import route_name
 from services.deployer.targets.local.records import Records, ServiceRecord
 from services.deployer.targets.local.route_folder import RouteFolder
 from shared.contracts.releases import Release
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 _VALID = timedelta(days=90)
 _RENEW_BEFORE = timedelta(days=30)

@@ -24,7 +24,7 @@ from services.deployer.targets.local.workloads import starts_in_switch
 from shared.contracts.manifest import HealthCheck
 from shared.contracts.places import Place
 from shared.contracts.releases import Release
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 Probe = Callable[[Container], Awaitable[str | None]]
 """What is wrong, in words; None where all is well."""

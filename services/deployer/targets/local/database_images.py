@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.deployer.targets.local.database_rules import major_of
 from services.deployer.targets.local.engine import Engine
 from shared.contracts.releases import DatabaseSpec
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from services.deployer.targets.local.exits import size
 from shared.contracts.releases import DatabaseSpec
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 
 def major_of(version: str) -> str:

@@ -22,7 +22,7 @@ from services.deployer.targets.local.secrets import TargetKey
 from services.deployer.targets.local.workloads import LIVE
 from shared.contracts.places import Place
 from shared.contracts.releases import DatabaseSpec
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 _VOLUME = "/var/lib/postgresql"
 _USER = "999:999"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.deployer.fence import Claim
 from services.deployer.targets.local.records import DomainClaim, Records
 from shared.contracts.releases import Release
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
 """RFC 1123, lower case; an internationalised name in its ASCII form."""

@@ -14,7 +14,7 @@ from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
 from services.deployer.targets.local.container_state import Container, container_of
-from shared.participant import Unavailable
+from shared.work import Unavailable
 
 Json = dict[str, Any]
 _CONNECTION_FAILED = 900

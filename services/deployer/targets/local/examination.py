@@ -16,8 +16,8 @@ from services.deployer.targets.local.route_files import PREFIX, url_of
 from services.deployer.targets.local.route_folder import RouteFolder
 from shared.contracts.examination import Difference, Kind
 from shared.contracts.places import Place
-from shared.participant import StepFailure
 from shared.traefik import file_path
+from shared.work import StepFailure
 
 _LOOKS, _BETWEEN_S = 20, 0.1
 

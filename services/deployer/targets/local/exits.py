@@ -2,7 +2,7 @@
 
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Engine
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 _SIGNALS = 128
 _KILLED, _ASKED = 137, 143

@@ -1,7 +1,7 @@
 """Images are pulled where the engine does not have them: a wait, outside any lease."""
 
 from services.deployer.targets.local.engine import Engine, Json
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 
 async def ensure_image(engine: Engine, reference: str, what: str) -> Json:

@@ -19,7 +19,7 @@ from services.deployer.targets.local.records import Records
 from services.deployer.targets.local.secrets import TargetKey
 from shared.contracts.places import Place
 from shared.contracts.releases import JobSpec, Sealed
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from shared.participant import StepFailure, Unavailable
+from shared.work import StepFailure, Unavailable
 
 _EVERY_S = 0.003
 _PATIENCE_S = 10.0

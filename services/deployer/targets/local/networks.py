@@ -10,7 +10,7 @@ from pathlib import Path
 from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.naming import network_name, place_labels, short
 from shared.contracts.places import Place
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 PREFIX = 26
 """61 addresses an environment, besides the host's own."""

@@ -23,7 +23,7 @@ from services.deployer.targets.local.sweep import Sweep
 from services.deployer.targets.local.workloads import Workloads
 from shared.contracts.places import Place
 from shared.messages import utc_now
-from shared.participant import LowerEpoch, StepFailure, Unavailable
+from shared.work import LowerEpoch, StepFailure, Unavailable
 
 log = structlog.get_logger()
 

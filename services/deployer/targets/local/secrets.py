@@ -6,8 +6,8 @@ from pathlib import Path
 
 from shared.contracts.places import Place
 from shared.contracts.releases import Sealed
-from shared.participant import StepFailure
 from shared.sealing import Unopenable, unseal
+from shared.work import StepFailure
 
 
 class TargetKey:

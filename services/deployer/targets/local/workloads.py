@@ -20,7 +20,7 @@ from services.deployer.targets.local.secrets import TargetKey
 from shared.contracts.manifest import Strategy
 from shared.contracts.places import Place
 from shared.contracts.releases import Release, Sealed
-from shared.participant import StepFailure
+from shared.work import StepFailure
 
 LIVE = {"RestartPolicy": {"Name": "unless-stopped"}}
 

@@ -27,9 +27,10 @@ test: install check ## every check and every test
 	$(BIN)/pytest -n 4 --dist loadfile --ignore=tests/faults
 	$(BIN)/pytest tests/faults/test_strikes.py
 
-faults: install ## every fault at every step, then STRIKES=300 strikes on a whole platform (SEED=1); goes on where it stopped
+faults: install ## 100,000 simulated schedules, every fault at every step, then STRIKES=300 strikes on a whole platform (SEED=1); goes on where it stopped
 	@test -e /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 || apt-get install --yes --quiet libfaketime
 	$(BIN)/python -m embedded.engine ensure
+	$(BIN)/python -m tests.simulation --schedules 100000
 	$(BIN)/pytest tests/faults/test_each_step.py
 	$(BIN)/python -m tests.faults.strikes --seed $(or $(SEED),1) --strikes $(or $(STRIKES),300) --report docs/faults.md
 

@@ -9,7 +9,7 @@ from tests.simulation.exploration import Found, explore, explore_many, told
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.shrinking import shrink
 
-AT_ONCE = 10_000
+AT_ONCE = 2000
 
 
 def main() -> int:

@@ -25,7 +25,6 @@ def restore(target: Target, command: c.ProvisionDatabase) -> Landing | None:
     if made is None:
         return None
     if made.deployment == command.deployment:
-        del target.databases[command.database.name]
         return lambda: target.remove(made.container)
     made.spec = command.former or made.spec
     return None
@@ -33,8 +32,20 @@ def restore(target: Target, command: c.ProvisionDatabase) -> Landing | None:
 
 def detach(target: Target, command: c.RemoveDatabase) -> Landing | None:
     """The container goes."""
-    made = target.databases.pop(command.former.name, None)
+    made = target.databases.get(command.former.name)
     return None if made is None else lambda: target.remove(made.container)
+
+
+def forget(target: Target, command: c.RemoveDatabase) -> None:
+    """Its record goes last: whoever comes again still knows which container it was."""
+    target.databases.pop(command.former.name, None)
+
+
+def forget_made(target: Target, command: c.ProvisionDatabase) -> None:
+    """The same, for one that this deployment made."""
+    made = target.databases.get(command.database.name)
+    if made is not None and made.deployment == command.deployment:
+        del target.databases[command.database.name]
 
 
 def check_database(target: Target, command: c.ConnectDatabase | c.CheckDatabase) -> None:

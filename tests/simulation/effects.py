@@ -36,10 +36,10 @@ DO: dict[type[Command], Script] = {
     c.CheckEndpoint: (Look(services.check_endpoint),),
     c.RetireRelease: (services.retire_containers, services.retired),
     c.RemoveService: (services.forget_service, services.clear_service),
-    c.RemoveDatabase: (data.detach,),
+    c.RemoveDatabase: (data.detach, data.forget),
 }
 UNDO: dict[type[Command], Script] = {
-    c.ProvisionDatabase: (data.restore,),
+    c.ProvisionDatabase: (data.restore, data.forget_made),
     c.ConnectDatabase: (services.nothing,),
     c.RunJob: (data.undo_job,),
     c.DeployContainer: (services.remove,),

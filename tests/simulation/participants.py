@@ -1,10 +1,7 @@
 """Workers, as `shared.participant` and the deployer's fence make them: decode, fence, look, make it so, answer, acknowledge."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from pydantic import JsonValue
 
 from services.coordinator.inputs import CancelWork
 from shared.contracts import commands as c
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 
 PARTICIPANT_OF = {kind.command: kind.participant for kind in STEP_KINDS.values()}
 LEASE_S = 30.0
-BUSY_S, TRIES, PAUSE_S = 5.0, 3, 0.5
+BUSY_S, TRIES, PAUSE_S, LOOK_AGAIN_S = 5.0, 3, 0.5, 0.005
 
 
 class LowerEpoch(Exception):
@@ -146,14 +143,15 @@ class Worker:
                 target.holder = None
 
     def _acquire(self) -> Steps[None]:
-        target, since = self.world.target, self.world.now
+        target, since, wait = self.world.target, self.world.now, LOOK_AGAIN_S
         while target.holder is not None:
             if self.world.now - since > LEASE_S and target.holder is not self.process:
                 self.world.tell(f"{self.process.name}: kills {target.holder.name}, which held the lease too long")
                 self.world.crash(target.holder)
                 target.holder = None
                 break
-            yield from self.pause(1.0)
+            yield from self.pause(wait)
+            wait = min(wait * 2, BUSY_S)
         target.holder = self.process
 
     def _land(self, landing: Landing) -> Steps[None]:
@@ -197,7 +195,6 @@ def answer(
     seen: int | None = None,
 ) -> Answer:
     """As participants say it."""
-    data: Mapping[str, JsonValue] = {} if fact is None else fact.model_dump(mode="json")
     participant = PARTICIPANT_OF[type(command)]
     return Answer(
         id=world.fresh_id("answer"),
@@ -212,7 +209,7 @@ def answer(
         epoch=command.epoch,
         outcome=outcome,
         name=None if fact is None else type(fact).__name__,
-        data=dict(data),
+        data={} if fact is None else fact.model_dump(mode="json"),
         failure=failure,
         seen_epoch=seen,
     )
@@ -270,8 +267,22 @@ class Process(Party):
         return self.world.now if self.awake else self.fell_asleep_at
 
 
+_FACTS: dict[tuple[object, ...], f.Fact] = {}
+
+
 def fact_of(command: Command, variant: int, number: int) -> f.Fact:
-    """What is true after a command that worked."""
+    """What is true after a command that worked. Made once for all schedules."""
+    key = (type(command), command.step, command.direction, variant, number, getattr(command, "newest", None), _made(command))
+    if key not in _FACTS:
+        _FACTS[key] = _fact_of(command, variant, number)
+    return _FACTS[key]
+
+
+def _made(command: Command) -> bool:
+    return getattr(command, "former", None) is None
+
+
+def _fact_of(command: Command, variant: int, number: int) -> f.Fact:
     if command.direction is Direction.UNDO:
         return undone_for(command)
     if isinstance(command, c.InspectSource):

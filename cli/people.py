@@ -10,6 +10,12 @@ from cli.session import command, listing, session
 
 Person = Annotated[str, typer.Argument(help="A person's id: slipway people list")]
 Resource = Annotated[str, typer.Argument(help="organization/ORG, project/ORG/PROJECT or environment/ORG/PROJECT/ENVIRONMENT")]
+Forge = Annotated[
+    str,
+    typer.Argument(
+        help="github, gitlab or bitbucket for the public ones; KIND:HOST for a server of your own, such as gitlab:git.acme.example"
+    ),
+]
 Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -85,7 +91,7 @@ def revoke(person: Person, resource: Resource) -> None:
 
 def link(
     person: Person,
-    forge: Annotated[str, typer.Argument(help="github, gitlab, …")],
+    forge: Forge,
     login: Annotated[str, typer.Argument(help="The account's name there; none on Bitbucket Cloud, where names are not unique.")] = "",
     account_id: Annotated[str, typer.Option(help="Its immutable id there.")] = "",
 ) -> None:
@@ -96,7 +102,7 @@ def link(
 
 def unlink(
     person: Person,
-    forge: Annotated[str, typer.Argument(help="github, gitlab, …")],
+    forge: Forge,
     login: Annotated[str, typer.Argument(help="The account's name there.")] = "",
     account_id: Annotated[str, typer.Option(help="Its immutable id there.")] = "",
 ) -> None:

@@ -38,12 +38,13 @@ class Forge:
         self._whole = threading.Lock()
         self._hook: tuple[str, str] | None = None
         self.answers: list[Answer] = []
+        self.host = "127.0.0.1"
         self.port = 0
 
     @property
     def web_url(self) -> str:
         """Where the repository would have its page."""
-        return f"http://127.0.0.1:{self.port}/{FULL_NAME}"
+        return f"http://{self.host}:{self.port}/{FULL_NAME}"
 
     @property
     def clone_url(self) -> str:
@@ -61,7 +62,7 @@ class Forge:
             self._repository.mkdir(parents=True)
             self._git("init", "--quiet", "--bare", "--initial-branch=main")
             self._git("config", "http.receivepack", "true")
-        with ThreadingHTTPServer(("127.0.0.1", 0), _handler(self)) as server:
+        with ThreadingHTTPServer((self.host, 0), _handler(self)) as server:
             self.port = server.server_port
             thread = threading.Thread(target=server.serve_forever, name="forge", daemon=True)
             thread.start()

@@ -81,15 +81,12 @@ def forge_push(stage: Stage) -> tuple[Application, str]:
 
 
 def connect(stage: Stage) -> None:
-    """Project, environment, whose account it is, and the connection: each made where it is missing."""
+    """Project, environment, the connection, and whose account pushes: each made where it is missing."""
     programs = stage.programs
     if PROJECT not in {item["slug"] for item in programs.ask("project", "list")["items"]}:
         programs.must("slipway", "project", "create", PROJECT)
     if not programs.ask("environment", "list", "--project", PROJECT)["items"]:
         programs.must("slipway", "environment", "create", "production", "--project", PROJECT, "--ref", "main")
-    me = programs.ask("whoami")["id"]
-    if f"github:{payload.LOGIN}" not in _accounts(programs):
-        programs.must("slipway", "people", "link", me, "github", payload.LOGIN, "--account-id", str(payload.ACCOUNT))
     if CONNECTION in {item["name"] for item in programs.ask("connections", "list")["items"]}:
         programs.ask("connections", "remove", CONNECTION)
     words = ("connections", "add", CONNECTION, stage.forge.clone_url, "--project", PROJECT)
@@ -97,6 +94,9 @@ def connect(stage: Stage) -> None:
     made = programs.ask(*words)
     stage.terminal.quoted(f"Webhook address: {made['hook_url']}\nSecret:          {made['secret'][:6]}…, now in the stand-in's settings")
     stage.forge.hook(made["hook_url"], made["secret"])
+    me, server = programs.ask("whoami")["id"], f"github:{stage.forge.host}"
+    if f"{server}:{payload.LOGIN}" not in _accounts(programs):
+        programs.must("slipway", "people", "link", me, server, payload.LOGIN, "--account-id", str(payload.ACCOUNT))
 
 
 def own_push(stage: Stage, application: Application, before: str) -> Application:

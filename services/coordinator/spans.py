@@ -14,6 +14,7 @@ from services.coordinator.move import Output
 from services.coordinator.saga import DeploymentState, Saga, Step, StepState
 from shared.contracts.commands import Command, Direction
 from shared.contracts.events import Event, Stage
+from shared.forges import kind_of
 from shared.telemetry import exports, named, record, well_formed
 
 _RESULTS = {
@@ -100,7 +101,7 @@ def tell_deployment(saga: Saga, end: datetime) -> None:
         about["vcs.ref.head.name"] = source.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
         about["vcs.ref.head.revision"] = source.commit
     if origin.pusher is not None:
-        about["vcs.provider.name"] = origin.pusher.forge
+        about["vcs.provider.name"] = kind_of(origin.pusher.forge)
     error = (saga.reason or saga.state) if result == "failure" else ""
     record(f"{origin.kind} {origin.place}", named(trace, saga.id), trace, _ns(saga.created_at), about, end_ns=_ns(end), error=error)
 

@@ -26,11 +26,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where pushes come from: a connection and the repository that it is for (empty: any)."""
+    """Where pushes come from: a connection and the repository that it is for (empty: any).
+
+    `forge`: the server whose accounts push, as the connection's address says (`shared.forges.server_of`), or `slipway`.
+    """
 
     organization: str
     project: str
     connection: str
+    forge: str
     repository: str
     clone_url: str
 
@@ -236,7 +240,10 @@ def why_ignored(request: ChangeRequest, origin: Origin) -> str:
 
 
 def change_of(push: Push, arrival: Arrival, number: int) -> ChangePushed:
-    """The message; texts are cut to what a reader needs, so that it fits the bus whatever the forge sent."""
+    """The message; texts are cut to what a reader needs, so that it fits the bus whatever the forge sent.
+
+    On which server the pusher has their account is the connection's word: a delivery could name any.
+    """
     origin = arrival.origin
     assert push.commit is not None, "a deletion is no change"
     return ChangePushed(
@@ -249,7 +256,7 @@ def change_of(push: Push, arrival: Arrival, number: int) -> ChangePushed:
         commit=push.commit,
         before=push.before,
         arrival=number,
-        pusher=push.pusher,
+        pusher=push.pusher.model_copy(update={"forge": origin.forge}),
         title=push.title[:200],
         author=push.author[:200],
         found_by=arrival.found_by,

@@ -22,6 +22,7 @@ from services.webhooks.forges.port import Forge, Headers, Reading, Unreadable
 from services.webhooks.requests import ClientLeft, Room, answer, busy, headers_of, read_body
 from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import FoundBy
+from shared.forges import server_of
 from shared.messages import new_id
 from shared.postgres import UNAVAILABLE
 from shared.problems import Problem
@@ -154,7 +155,14 @@ def _kept(headers: Headers) -> dict[str, str]:
 
 def origin_of(connection: Connection) -> Origin:
     """Where a connection's deliveries come from."""
-    return Origin(connection.organization, connection.project, connection.name, connection.repository, connection.clone_url)
+    return Origin(
+        organization=connection.organization,
+        project=connection.project,
+        connection=connection.name,
+        forge=server_of(connection.forge, connection.clone_url),
+        repository=connection.repository,
+        clone_url=connection.clone_url,
+    )
 
 
 def _say(recorded: Recorded, ignored: str) -> tuple[int, dict[str, object]]:

@@ -9,6 +9,7 @@ from opentelemetry.trace import SpanKind
 
 from services.webhooks.domain import Arrival, Head, Known, State, change_of, clean, cleaned, judge
 from shared.contracts.changes import ChangePushed
+from shared.forges import kind_of
 from shared.outbox import Outbox
 from shared.postgres import Connection
 from shared.telemetry import span
@@ -177,7 +178,7 @@ def _about(change: ChangePushed) -> dict[str, str]:
         "vcs.repository.url.full": change.clone_url,
         "vcs.ref.head.name": change.ref.removeprefix("refs/heads/").removeprefix("refs/tags/"),
         "vcs.ref.head.revision": change.commit,
-        "vcs.provider.name": change.pusher.forge,
+        "vcs.provider.name": kind_of(change.pusher.forge),
         "slipway.change": change.id,
         "slipway.found_by": change.found_by,
     }

@@ -14,6 +14,7 @@ from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Origin, Push, clean, follows, is_commit, is_ref
 from services.webhooks.git.pushes import own_origin, own_push
 from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository
+from services.webhooks.intake import origin_of
 from services.webhooks.store import Store
 from shared.contracts.changes import ChangePushed, FoundBy, Pusher
 from shared.outbound import Reach
@@ -104,7 +105,7 @@ class ForgeSweep:
 
     async def sweep(self, connection: Connection) -> list[ChangePushed]:
         """Compares one connection's heads; answers the changes found. Its pusher is unknown: auth decides what that may lead to."""
-        origin = Origin(connection.organization, connection.project, connection.name, connection.repository, connection.clone_url)
+        origin = origin_of(connection)
         known = await self._store.known_heads(origin.connection, origin.repository)
         try:
             references = await self._ls_remote(connection)
@@ -118,7 +119,7 @@ class ForgeSweep:
         if self._heard.get(connection.name) == heard:
             return []
         missed = [found for found in _missed(references, known) if follows(project.refs, found.name)]
-        pusher = Pusher(forge=connection.forge)
+        pusher = Pusher(forge=origin.forge)
         pushes = [
             Push(origin.repository, connection.clone_url, found.name, known.get(found.name, (None, 0))[0], found.commit, pusher)
             for found in missed

@@ -20,7 +20,9 @@ class FoundBy(StrEnum):
 class Pusher(Frozen):
     """Who pushed, as the forge says it. The commit's author proves nothing and is not asked."""
 
-    forge: str = Field(description="github, gitlab, bitbucket, slipway, …")
+    forge: str = Field(
+        description="Whose accounts: github, gitlab or bitbucket for the public ones, <kind>:<host> for a server of one's own; slipway"
+    )
     login: str | None = Field(default=None, description="The account's name on that forge; any Unicode")
     id: str | None = Field(default=None, description="The account's immutable id on that forge")
     email: str | None = None

@@ -9,8 +9,11 @@ from services.api.access import Asking, of_organization
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
 from services.api.resources.organizations import DisplayName
+from services.api.store import connections
 from services.api.transaction import TransactionalRoute, Within
+from shared.forges import server_named, server_of
 from shared.messages import Slug
+from shared.problems import Problem
 from shared.proto import auth_pb2 as pb
 from shared.rpc import CALL_S
 
@@ -20,7 +23,11 @@ router = APIRouter(tags=["people"], route_class=TransactionalRoute)
 class Identity(BaseModel):
     """An account on a forge; pushes from it are this person's."""
 
-    forge: str = Field(min_length=1, max_length=40)
+    forge: str = Field(
+        min_length=1,
+        max_length=300,
+        description="github, gitlab or bitbucket for github.com, gitlab.com and bitbucket.org; <kind>:<host> for a server of your own",
+    )
     login: str = Field(default="", max_length=200)
     account_id: str = Field(default="", max_length=200)
 
@@ -84,8 +91,9 @@ async def delete_person(person: str, caller: Asking, using: Using) -> None:
 
 @router.put("/people/{person}/identities")
 async def link_identity(person: str, wanted: Identity, caller: Asking, using: Using) -> Identity:
-    """Pushes from this account are theirs."""
-    request = pb.Identity(person=person, forge=wanted.forge, login=wanted.login, account_id=wanted.account_id, by=caller.id)
+    """Pushes from this account are theirs. The forge is one that a connection leads to, which the caller sees."""
+    forge = await _connected(wanted.forge, caller, using)
+    request = pb.Identity(person=person, forge=forge, login=wanted.login, account_id=wanted.account_id, by=caller.id)
     linked = await using.auth.stub.LinkIdentity(request, timeout=CALL_S)
     return Identity(forge=linked.forge, login=linked.login, account_id=linked.account_id)
 
@@ -93,8 +101,19 @@ async def link_identity(person: str, wanted: Identity, caller: Asking, using: Us
 @router.delete("/people/{person}/identities", status_code=204)
 async def unlink_identity(person: str, caller: Asking, using: Using, forge: str, login: str = "", account_id: str = "") -> None:
     """No longer theirs."""
-    request = pb.Identity(person=person, forge=forge, login=login, account_id=account_id, by=caller.id)
+    request = pb.Identity(person=person, forge=server_named(forge), login=login, account_id=account_id, by=caller.id)
     await using.auth.stub.UnlinkIdentity(request, timeout=CALL_S)
+
+
+async def _connected(forge: str, caller: Asking, using: Using) -> str:
+    """The server that is meant; raises a 422 that names those there are. Elsewhere nobody pushes from: it would be a slip of the pen."""
+    found = [each for organization in caller.organizations() for each in await connections.everywhere(using.pool, organization)]
+    servers = sorted({server_of(each.forge, each.clone_url) for each in found if caller.sees(each.organization, each.project)})
+    if (named := server_named(forge)) in servers:
+        return named
+    there = f"connections lead to {', '.join(servers)}" if servers else "there is no connection yet"
+    usage = "A server of your own is written <kind>:<host>, as in gitlab:git.acme.example. Make the connection first."
+    raise Problem(422, "unknown-forge", f"No connection leads to {forge}; {there}. {usage}")
 
 
 @router.put("/people/{person}/roles")

@@ -198,7 +198,7 @@ class Pushes:
 def own_origin(repository: Repository, clone_url: str) -> Origin:
     """The origin of what is pushed to Slipway's own remote."""
     url = f"{clone_url}/{repository.organization}/{repository.project}.git"
-    return Origin(repository.organization, repository.project, OWN_CONNECTION, repository.identity, url)
+    return Origin(repository.organization, repository.project, OWN_CONNECTION, "slipway", repository.identity, url)
 
 
 async def own_push(

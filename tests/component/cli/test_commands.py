@@ -45,6 +45,7 @@ async def test_a_secret_comes_from_standard_input(slipway: Slipway) -> None:
 async def test_people_and_tokens(slipway: Slipway, api: RunningApi) -> None:
     """Somebody gets a role and a token, and uses it; after its end it is worth nothing."""
     await slipway("project", "create", "todo")
+    answer(await slipway("connections", "add", "hub", "https://github.com/acme/todo.git", "-p", "todo", "--json"))
     person = answer(await slipway("people", "add", "Zoë", "--json"))["id"]
     answer(await slipway("people", "grant", person, "viewer", "project/main/todo", "--json"))
     answer(await slipway("people", "link", person, "github", "zoe", "--json"))
@@ -63,6 +64,9 @@ async def test_people_and_tokens(slipway: Slipway, api: RunningApi) -> None:
 
 async def test_an_account_without_a_name_is_linked_by_its_id(slipway: Slipway) -> None:
     """As auth says it of a push from Bitbucket Cloud, where names are not unique."""
+    await slipway("project", "create", "todo")
+    address = "https://bitbucket.org/acme/todo.git"
+    answer(await slipway("connections", "add", "cloud", address, "--forge", "bitbucket", "-p", "todo", "--json"))
     person = answer(await slipway("people", "add", "Zoë", "--json"))["id"]
     answer(await slipway("people", "grant", person, "viewer", "organization/main", "--json"))
     answer(await slipway("people", "link", person, "bitbucket", "--account-id", "557058:0a1b", "--json"))
@@ -71,6 +75,28 @@ async def test_an_account_without_a_name_is_linked_by_its_id(slipway: Slipway) -
     assert "bitbucket" not in (await slipway("people", "list")).stdout
     nobody = await slipway("people", "link", person, "bitbucket")
     assert (nobody.exit_code, "its login or its id" in nobody.stderr) == (1, True)
+
+
+async def test_an_account_is_of_a_server_that_a_connection_leads_to(slipway: Slipway) -> None:
+    """The same login on gitlab.com and on a server of one's own may be two people; a server that none leads to is a slip of the pen."""
+    await slipway("project", "create", "todo")
+    ada, eve = [answer(await slipway("people", "add", name, "--json"))["id"] for name in ("Ada", "Eve")]
+    early = await slipway("people", "link", ada, "gitlab", "ada")
+    assert (early.exit_code, "no connection yet" in early.stderr) == (1, True)
+    for name, host in (("own", "git.acme.example"), ("public", "gitlab.com")):
+        address = f"https://{host}/acme/todo.git"
+        answer(await slipway("connections", "add", name, address, "--forge", "gitlab", "-p", "todo", "--json"))
+    assert answer(await slipway("people", "link", ada, "gitlab:Git.Acme.Example", "ada", "--json"))["forge"] == "gitlab:git.acme.example"
+    assert answer(await slipway("people", "link", eve, "gitlab:gitlab.com", "ada", "--json"))["forge"] == "gitlab"
+    for wrong in ("gitlab:git.acme.exmaple", "gitlba", "github", "gitea:git.acme.example", "gitlab:"):
+        refused = await slipway("people", "link", ada, wrong, "ada2")
+        assert (refused.exit_code, wrong in refused.stderr) == (1, True)
+        assert "gitlab, gitlab:git.acme.example" in refused.stderr
+    said = (await slipway("audit")).stdout
+    assert "gitlab:git.acme.example login ada" in said
+    answer(await slipway("people", "unlink", eve, "gitlab:gitlab.com", "ada", "--json"))
+    again = await slipway("people", "unlink", eve, "gitlab", "ada")
+    assert (again.exit_code, "not linked" in again.stderr) == (1, True)
 
 
 async def test_connections_and_channels(slipway: Slipway) -> None:

@@ -20,6 +20,13 @@ REPOSITORIES = {
     "bitbucket-data-center": "https://bitbucket.example.com/scm/web/todo.git",
     "gitea": "https://git.example.com/acme/todo.git",
 }
+SERVERS = {
+    "github": "github",
+    "gitlab": "gitlab:gitlab.example.com",
+    "bitbucket": "bitbucket",
+    "bitbucket-data-center": "bitbucket-data-center:bitbucket.example.com",
+    "gitea": "gitea:git.example.com",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +52,16 @@ async def test_a_push_becomes_a_change(webhooks: Webhooks, forge: str) -> None:
     assert answer.json()["changes"] == [change.id]
     assert (change.ref, change.commit) == ("refs/heads/main", HEAD)
     assert (change.clone_url, change.connection) == (REPOSITORIES[forge], forge)
-    assert (change.title, change.pusher.forge, bool(change.pusher.id)) == ("Show what is due", forge, True)
+    assert (change.title, change.pusher.forge, bool(change.pusher.id)) == ("Show what is due", SERVERS[forge], True)
+
+
+@pytest.mark.parametrize("clone_url", ["https://gitlab.com/acme/web/todo.git", "https://other.example.com/acme/web/todo.git"])
+async def test_whose_account_pushed_the_connection_says_and_not_the_delivery(webhooks: Webhooks, clone_url: str) -> None:
+    """Its payload names gitlab.example.com: whoever knows one hook's secret pushes as nobody of another server."""
+    webhooks.api.connect("any", forge="gitlab", clone_url=clone_url)
+    await send(webhooks.http, "gitlab", "push", to="any")
+    expected = "gitlab" if "gitlab.com" in clone_url else "gitlab:other.example.com"
+    assert (await webhooks.coordinator.take()).pusher.forge == expected
 
 
 @pytest.mark.parametrize("forge", FORGES)

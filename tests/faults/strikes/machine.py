@@ -113,10 +113,10 @@ class Machine:
         return Api(ClientSettings(url=self.url, home=self.home.path))
 
     def know_forge_account(self, login: str) -> None:
-        """Pushes by this account of GitHub's are the first administrator's."""
+        """Pushes by this account of the forge on this machine are the first administrator's. A connection has to lead to it."""
         with closing(self.api()) as api:
             person = api.get("/me")["id"]
-            api.put(f"/people/{person}/identities", {"forge": "github", "login": login, "account_id": ""})
+            api.put(f"/people/{person}/identities", {"forge": "github:127.0.0.1", "login": login, "account_id": ""})
 
     def bases(self) -> Bases:
         """Base images of applications, in the platform's registry."""

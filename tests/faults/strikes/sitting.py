@@ -68,9 +68,9 @@ class Sitting:
         (machine.folder / "forge" / "faults").mkdir(parents=True)
         machine.outside.add(serve(machine.folder / "forge").pid)
         machine.up()
-        machine.know_forge_account(PUSHER)
         bases = machine.bases()
         self.lanes = [lane(machine, bases, name, rows=rows, forge=forge) for name, rows, forge in _LANES]
+        machine.know_forge_account(PUSHER)
         self.watch = Watch(machine)
         machine.background.spawn(self.watch.run())
         self._first_releases()

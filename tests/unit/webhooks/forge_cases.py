@@ -165,7 +165,7 @@ def outcome(reading: Reading) -> str:
     """What intake does with it where nothing is known of the refs yet, as the table says it."""
     if not reading.pushes:
         return "recorded: nothing follows change requests" if reading.request else "recorded"
-    arrival = Arrival(Origin("main", "todo", "hook", "", ""), FoundBy.DELIVERY, reading.pushes)
+    arrival = Arrival(Origin("main", "todo", "hook", "github", "", ""), FoundBy.DELIVERY, reading.pushes)
     made = {
         "recorded: " + known.reason.split(":")[0] if (known := judge(cleaned(push), None, arrival)) else "**a change**"
         for push in reading.pushes

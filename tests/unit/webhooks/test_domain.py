@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.webhooks.domain import Arrival, Head, Origin, Push, State, change_of, clean, cleaned, follows, is_ref, judge
 from shared.contracts.changes import FoundBy, Pusher
 
-ORIGIN = Origin("main", "todo", "gh", "", "")
+ORIGIN = Origin("main", "todo", "gh", "github", "", "")
 PUSH = Push("github.com/acme/todo", "https://github.com/acme/todo.git", "refs/heads/main", None, "a" * 40, Pusher(forge="github"))
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from embedded import processes
 
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 10.0
+_SILENT = 60.0
+"""Seconds after which a child that used to answer, runs, and answers nothing more is killed: it hangs."""
 _STEADY = 60.0
 """Seconds after which a child counts as healthy: its next end is treated as the first."""
 _LARGEST_LOG = 10 * 1024 * 1024
@@ -37,6 +40,8 @@ class Child:
     run: Callable[[], None]
     log: Path
     probe: Callable[[], Awaitable[bool]]
+    lives: Callable[[], Awaitable[bool]] | None = None
+    """Whether it answers anything; None for one that nobody can ask."""
     health_port: int | None = None
     before_start: Callable[[], None] = lambda: None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -46,6 +51,7 @@ class Child:
     last_end: str = ""
     _started_at: float = 0.0
     _due_at: float = 0.0
+    _heard_at: float | None = None
     _delay: float = field(default=_FIRST_DELAY)
 
     def tend(self, now: float) -> str | None:
@@ -58,6 +64,17 @@ class Child:
         if now - self._started_at > _STEADY:
             self._delay = _FIRST_DELAY
         return self._later(now, str(outcome))
+
+    def heard(self, now: float, *, answered: bool) -> bool:
+        """Notes whether it answered just now. One that hangs is killed, to be started again; whether it was."""
+        if answered:
+            self._heard_at = now
+        if self.pid is None or self._heard_at is None or now - self._heard_at <= _SILENT:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self._heard_at = None
+        return True
 
     def due_in(self, now: float) -> float | None:
         """Seconds until it is to be started; None while it runs."""
@@ -102,7 +119,7 @@ class Child:
         return f"process {self.pid}"
 
     def _later(self, now: float, why: str) -> str:
-        self.pid, self.ready, self.last_end = None, False, why
+        self.pid, self.ready, self.last_end, self._heard_at = None, False, why, None
         self._due_at, said = now + self._delay, f"{why}; starts again in {self._delay:.1f} s"
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
         self.restarts += 1

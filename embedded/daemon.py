@@ -183,7 +183,9 @@ class Daemon:
             importlib.import_module("shared.process").run(module.main)
 
         log = self._home.logs / f"{service.name}.log"
-        return Child(service.name, run, log, lambda: health.is_ready(health_port), health_port)
+        return Child(
+            service.name, run, log, lambda: health.is_ready(health_port), lambda: health.lives(health_port), health_port=health_port
+        )
 
     def _tend(self) -> None:
         """Tend all children until SIGTERM; says once that everything is ready."""
@@ -234,13 +236,20 @@ class Daemon:
     def _probe(self) -> bool:
         """Ask everyone for their readiness, tell what became ready; whether all are."""
 
-        async def ask() -> list[bool]:
-            answers = await asyncio.gather(*(child.probe() for child in self._children), return_exceptions=True)
-            return [answer is True for answer in answers]
+        async def ask(child: Child) -> tuple[bool, bool]:
+            ready = await child.probe()
+            return ready, ready or child.lives is None or await child.lives()
+
+        async def ask_all() -> list[tuple[bool, bool]]:
+            answers = await asyncio.gather(*(ask(child) for child in self._children), return_exceptions=True)
+            return [answer if isinstance(answer, tuple) else (False, False) for answer in answers]
 
         before = [child.ready for child in self._children]
-        for child, was, answer in zip(self._children, before, asyncio.run(ask()), strict=True):
-            child.ready = answer and child.pid is not None
+        for child, was, (ready, lives) in zip(self._children, before, asyncio.run(ask_all()), strict=True):
+            child.ready = ready and child.pid is not None
+            if child.heard(time.monotonic(), answered=lives):
+                self._teller.say(child.name, "failed", "it hangs and was killed")
+                log.error("process killed, it hangs", process=child.name)
             if child.ready and not was:
                 self._teller.say(child.name, "done")
                 log.info("process ready", process=child.name)

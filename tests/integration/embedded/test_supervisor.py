@@ -169,6 +169,20 @@ async def test_a_signal_ends_an_attached_start_in_order(settings: Settings) -> N
     assert alive(pids) == []
 
 
+async def test_a_service_that_hangs_is_killed_and_started_again(settings: Settings) -> None:
+    """One that runs and answers nothing any more."""
+    up(settings, detach=True, command=(sys.executable, "-m", "tests.integration.embedded.impatient_stack"))
+    stopped = pid_of(status(settings), "builder")
+    os.kill(stopped, signal.SIGSTOP)
+
+    async def again() -> bool:
+        now = process(status(settings), "builder")
+        return now.ready and now.pid != stopped
+
+    await eventually(again, within=60)
+    assert process(status(settings), "builder").last_end == "ended by SIGKILL"
+
+
 async def test_services_get_their_own_secrets_only(settings: Settings) -> None:
     """A service that keeps nothing has no database address in its environment, and each has its own user on the bus."""
     up(settings, detach=True, command=TINY)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import asyncpg
+import structlog
+from pydantic import ValidationError
 
 from services.coordinator.inputs import CloseCommands
 from services.coordinator.saga import PROGRESS, DeploymentState, Saga, Want
@@ -13,6 +15,8 @@ from services.coordinator.snapshot import Record
 from shared.contracts.changes import ChangePushed
 from shared.contracts.places import Place
 from shared.postgres import Connection, Pool
+
+log = structlog.get_logger()
 
 _APART = {"origin", "inspected", "builds", "plan"}
 """Parts that hardly change: columns of their own, written only when they did."""
@@ -87,9 +91,16 @@ async def lock(connection: Connection, ids: Iterable[str]) -> dict[str, Loaded]:
     return {row["id"]: _load(row) for row in await connection.fetch(_LOCK, sorted(set(ids)))}
 
 
-async def lock_due(connection: Connection, limit: int) -> list[Loaded]:
-    """Locks and reads deployments whose timer has fired, besides those that somebody else is at."""
-    return [_load(row) for row in await connection.fetch(_LOCK_DUE, limit)]
+async def lock_due(connection: Connection, limit: int) -> tuple[list[Loaded], list[str]]:
+    """Locks and reads deployments whose timer has fired, besides those that somebody else is at; and names those that cannot be read."""
+    loaded, unreadable = [], []
+    for row in await connection.fetch(_LOCK_DUE, limit):
+        try:
+            loaded.append(_load(row))
+        except ValidationError as error:
+            log.error("deployment cannot be read", deployment=row["id"], error=str(error))
+            unreadable.append(row["id"])
+    return loaded, unreadable
 
 
 async def postpone(connection: Connection, deployment: str, delay: timedelta) -> None:

@@ -66,7 +66,9 @@ async def tick(coordinator: Coordinator, beats: Beats) -> None:
 
 async def _fire(coordinator: Coordinator, beats: Beats) -> bool:
     async with coordinator.work() as work:
-        due = await store.lock_due(work.connection, AT_ONCE)
+        due, unreadable = await store.lock_due(work.connection, AT_ONCE)
+        for deployment in unreadable:
+            await store.postpone(work.connection, deployment, PUT_OFF)
         for loaded in due:
             work.hold(loaded)
             try:
@@ -77,4 +79,4 @@ async def _fire(coordinator: Coordinator, beats: Beats) -> bool:
                 # A deployment that cannot be moved must not keep the timers of all others from firing.
                 log.exception("timer failed", deployment=loaded.saga.id)
                 await store.postpone(work.connection, loaded.saga.id, PUT_OFF)
-    return len(due) == AT_ONCE
+    return len(due) + len(unreadable) == AT_ONCE

@@ -19,7 +19,8 @@ After each run: every accepted push led to a settled Change (else *lost*); every
 commit leads one to expect; what runs equals the record, object by object; no container, network, volume, route or build folder is left
 over; no request failed but to a service whose own container was killed; every row that an application acknowledged is there (else
 *wrong*). *Slowest end*: of a run with one kill, how much later than usual its slowest deployment ended, counted from when the killed process
-was ready again; the promise is 30 s.
+was ready again; the promise is 30 s. A run that found something is made again once that is mended: the table holds the last time of each,
+and changes of the source between its runs are seen in the versions below.
 """
 
 

@@ -21,6 +21,7 @@ from services.api.store.places import Environment
 from services.api.store.secrets import SealedVersion
 from shared.clone_credentials import USERNAME, mint
 from shared.contracts.commands import OWN_CONNECTION
+from shared.forges import CLONE_USERS
 from shared.postgres import UNAVAILABLE, Connection, Pool
 from shared.proto import catalogue_pb2 as pb
 from shared.proto.catalogue_pb2_grpc import CatalogueServicer, add_CatalogueServicer_to_server
@@ -29,9 +30,6 @@ from shared.sealing import seal
 Context = aio.ServicerContext[Any, Any]
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
-
-_CLONE_USERS = {"github": "x-access-token", "gitlab": "oauth2", "bitbucket": "x-token-auth"}
-"""What the forges want as user name beside a token."""
 
 
 class Missing(LookupError):
@@ -118,7 +116,7 @@ class Servicer(CatalogueServicer):
         return pb.SourceReply(
             repository=stored.repository,
             clone_url=stored.clone_url,
-            username=_CLONE_USERS.get(stored.forge, "slipway") if token else "",
+            username=CLONE_USERS.get(stored.forge, "") if token else "",
             sealed_password=seal(public_key, token.encode()) if token else "",
         )
 

@@ -2,7 +2,6 @@
 
 import posixpath
 import re
-from base64 import b64encode
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
@@ -84,11 +83,6 @@ class CloneAddress:
         literal = f"[{address}]" if ":" in address else address
         user, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{user}{at}{literal}:{self.port}"))
-
-    def authorisation(self, username: str, password: str) -> str:
-        """Configuration of git that shows a credential to this host and no other, with the first request (git-config(1), http.extraHeader)."""
-        basic = b64encode(f"{username}:{password}".encode()).decode("ascii")
-        return f'[http "{self.host}/"]\n\textraHeader = "Authorization: Basic {basic}"\n'
 
     def submodule(self, url: str, protocols: tuple[str, ...]) -> "CloneAddress":
         """The address of a submodule: as it stands, or relative to this one (gitsubmodules(7))."""

@@ -10,6 +10,7 @@ from services.builder.clone_address import CloneAddress
 from services.builder.folders import Folders
 from services.builder.programs import Finished, run
 from services.builder.settings import Settings
+from shared.forges import credential_config
 from shared.outbound import PRIVATE_FORGES, Reach, Refused, Unresolved
 from shared.outbound_gate import Gate, outbound_gate
 from shared.work import StepFailure
@@ -58,7 +59,7 @@ _SSH = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o
 
 @dataclass(frozen=True)
 class Credential:
-    """Who the builder is at a forge: a password or token, or for ssh a private key. Never shown."""
+    """Who the builder is at a forge: a password or token (as Bearer without a user name), or for ssh a private key. Never shown."""
 
     username: str | None
     secret: str = field(repr=False)
@@ -133,7 +134,7 @@ class Gits:
                 yield env | {"GIT_SSH_COMMAND": f"{self._ssh} -i {key}"}
             else:
                 config = folder / "config"
-                _write_private(config, address.authorisation(credential.username or "x-access-token", credential.secret))
+                _write_private(config, credential_config(f"{address.host}/", credential.username, credential.secret))
                 yield env | {"GIT_CONFIG_GLOBAL": str(config)}
 
     @property

@@ -1,7 +1,6 @@
 """The sweep: heads are compared with the last change known, and a difference becomes the change whose push was missed."""
 
 import asyncio
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import uniform
@@ -17,6 +16,7 @@ from services.webhooks.git.repositories import GitError, Reference, Repositories
 from services.webhooks.intake import origin_of
 from services.webhooks.store import Store
 from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.forges import CLONE_USERS, credential_config
 from shared.outbound import Reach
 from shared.outbound_gate import outbound_gate
 from shared.postgres import UNAVAILABLE
@@ -129,23 +129,17 @@ class ForgeSweep:
         return changes
 
     async def _ls_remote(self, connection: Connection) -> list[Reference]:
-        """Branches and tags; the token goes by git's environment, never by its arguments, which everybody can read."""
+        """Branches and tags. The token is for this address only: a redirect elsewhere does not get it."""
         arguments = ("ls-remote", "--quiet", "--heads", "--tags", "--", connection.clone_url)
+        user, token = CLONE_USERS.get(connection.forge), connection.token
+        secret = credential_config(connection.clone_url, user, token) if token else ""
         with TemporaryDirectory(prefix="slipway-sweep-") as folder:
             async with asyncio.timeout(LS_REMOTE_S), outbound_gate(self._reach) as gate:
-                settings = {**_credentials(connection), "http.proxy": gate.proxy}
+                settings = {"http.proxy": gate.proxy}
                 try:
-                    return _references(await self._repositories.git_with(settings, Path(folder), *arguments))
+                    return _references(await self._repositories.git_with(settings, Path(folder), *arguments, secret=secret))
                 except GitError as error:
                     raise GitError("; ".join((*gate.refused, *gate.failed)) or str(error)) from error
-
-
-def _credentials(connection: Connection) -> dict[str, str]:
-    """For this address only: a redirect elsewhere does not get it."""
-    if not connection.token:
-        return {}
-    pair = base64.b64encode(f"x-access-token:{connection.token}".encode()).decode()
-    return {f"http.{connection.clone_url}.extraHeader": f"Authorization: Basic {pair}"}
 
 
 def _references(told: str) -> list[Reference]:

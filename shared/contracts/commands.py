@@ -55,7 +55,7 @@ class Source(Frozen):
     clone_url: str
     ref: str
     commit: str
-    username: str | None = None
+    username: str | None = Field(default=None, description="Without one the password is a token that goes as Bearer")
     password: str | None = Field(default=None, description="Sealed to the target's key")
 
     @property

@@ -1,8 +1,8 @@
-"""Whose accounts a forge's are: those of its server, not of its kind."""
+"""Whose accounts a forge's are (those of its server, not of its kind), and how git shows a token to it."""
 
 import pytest
 
-from shared.forges import kind_of, server_of
+from shared.forges import credential_config, kind_of, server_of
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,11 @@ def test_a_server_is_its_kind_on_the_public_host_and_named_elsewhere(kind: str, 
     """Port and path do not matter, and a host that only looks like the public one is another."""
     assert server_of(kind, address) == server
     assert kind_of(server) == kind
+
+
+def test_a_token_is_written_as_git_reads_it() -> None:
+    """Any signs in address and token, for this address only; without a user name as Bearer, in one line."""
+    basic = credential_config("http://127.0.0.1:8080/", "a b", "p:/@")
+    assert basic == '[http "http://127.0.0.1:8080/"]\n\textraHeader = "Authorization: Basic YSBiOnA6L0A="\n'
+    bearer = credential_config('https://git.example/a"b.git', None, 't"\\k\r\nX-Other: 1\n')
+    assert bearer == '[http "https://git.example/a\\"b.git"]\n\textraHeader = "Authorization: Bearer t\\"\\\\kX-Other:1"\n'

@@ -4,7 +4,8 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -119,9 +120,14 @@ class Repositories:
         """Runs git on a repository; raises `GitError`, or `TimeoutError`. Bytes that are no UTF-8 become lone surrogates."""
         return await self.git_with({}, folder, *arguments)
 
-    async def git_with(self, settings: Mapping[str, str], folder: Path, *arguments: str) -> str:
-        """As `git`, with more settings (`http.<url>.extraHeader`, …), which no list of processes shows."""
-        process = await spawn("git", *arguments, cwd=folder, env=self.environment(settings=settings))
+    async def git_with(self, settings: Mapping[str, str], folder: Path, *arguments: str, secret: str = "") -> str:
+        """As `git`, with more settings. Those that no list of processes may show are in `secret`, as in a file (git-config(1))."""
+        with _in_memory(secret) as config:
+            env = self.environment({"GIT_CONFIG_GLOBAL": config}, settings)
+            return await self._run(folder, *arguments, env=env)
+
+    async def _run(self, folder: Path, *arguments: str, env: Mapping[str, str]) -> str:
+        process = await spawn("git", *arguments, cwd=folder, env=env)
         try:
             async with asyncio.timeout(GIT_S):
                 told, errors = await process.communicate()
@@ -148,6 +154,20 @@ class Repositories:
             **_as_environment((*self._settings, *(settings or {}).items())),
             **(more or {}),
         }
+
+
+@contextmanager
+def _in_memory(content: str) -> Iterator[str]:
+    """The path of a file in no folder: only this user opens it, and it is gone with this process however that ends (memfd_create(2))."""
+    if not content:
+        yield os.devnull
+        return
+    file = os.memfd_create("git-config")
+    try:
+        os.write(file, content.encode())
+        yield f"/proc/{os.getpid()}/fd/{file}"
+    finally:
+        os.close(file)
 
 
 def _settings(hooks: Path, push_limit_bytes: int) -> tuple[tuple[str, str], ...]:

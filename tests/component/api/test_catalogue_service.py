@@ -67,6 +67,22 @@ async def test_a_forge_s_source_has_its_token_sealed(api: RunningApi, catalogue:
     assert unseal((api.home.keys / "target.key").read_bytes(), source.sealed_password) == b"ghp_x"
 
 
+@pytest.mark.parametrize(
+    ("forge", "username"),
+    [("gitlab", "oauth2"), ("bitbucket", "x-token-auth"), ("bitbucket-data-center", ""), ("gitea", "slipway")],
+)
+async def test_a_source_says_as_whom_a_token_is_shown(api: RunningApi, catalogue: "CatalogueAsyncStub", forge: str, username: str) -> None:
+    """Each forge has its user name beside a token; where there is none, the token goes as Bearer. Without a token nobody is shown."""
+    await api.with_todo()
+    for name, more in (("hub", {"token": "t"}), ("open", {})):
+        address = f"https://git.example/acme/{name}.git"
+        await api.made("/connections/main", name=name, project="todo", forge=forge, clone_url=address, **more)
+    asked = [pb.SourceRequest(organization="main", project="todo", connection=name, target="local") for name in ("hub", "open")]
+    hub, opened = [await catalogue.SourceOf(request) for request in asked]
+    assert (hub.username, bool(hub.sealed_password)) == (username, True)
+    assert (opened.username, opened.sealed_password) == ("", "")
+
+
 async def test_a_snapshot_has_newest_and_pinned_secrets(api: RunningApi, catalogue: "CatalogueAsyncStub") -> None:
     """All that a plan needs; its version grows with each change; secrets sealed to the target, former versions when pinned."""
     await api.with_todo()

@@ -1,11 +1,11 @@
-"""A git server over HTTP with Basic authentication, by `git http-backend`; it can be one that knows only protocol 0."""
+"""A git server over HTTP with Basic or Bearer authentication, by `git http-backend`; it can be one that knows only protocol 0."""
 
 import base64
 import os
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,20 +19,39 @@ class Forge:
     """What the server serves, to whom, and what it was asked."""
 
     root: Path
-    login: tuple[str, str] | None = None
+    login: tuple[str | None, str] | None = None
+    """User name and password; without a user name the password has to come as Bearer."""
     modern: bool = True
     redirect: str | None = None
     port: int = 0
     requests: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    """Processes whose arguments or environment held the password while the server was asked."""
 
     def url(self, name: str) -> str:
         """Where a repository below the root is cloned from."""
         return f"http://127.0.0.1:{self.port}/{name}"
 
 
+def _authorization(username: str | None, password: str) -> str:
+    return f"Bearer {password}" if username is None else "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def _showing(login: tuple[str | None, str] | None) -> Iterator[str]:
+    """What a list of processes (`ps axe`) says where the login stands in it, plain or encoded."""
+    if login is None:
+        return
+    signs = [login[1].encode(), _authorization(*login).partition(" ")[2].encode()]
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is somebody else's
+            shown = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            if any(sign in shown for sign in signs):
+                yield shown.replace(b"\0", b" ").decode(errors="replace")
+
+
 @contextmanager
-def running_forge(root: Path, login: tuple[str, str] | None = None, *, modern: bool = True) -> Iterator[Forge]:
+def running_forge(root: Path, login: tuple[str | None, str] | None = None, *, modern: bool = True) -> Iterator[Forge]:
     """Serves every repository below `root`."""
     forge = Forge(root, login, modern)
 
@@ -61,9 +80,10 @@ def running_forge(root: Path, login: tuple[str, str] | None = None, *, modern: b
             forge.requests.append(self.path)
             given = self.headers.get("Authorization", "")
             forge.logins.append(given)
+            forge.shown.extend(_showing(forge.login))
             if forge.redirect is not None:
                 self._say(301, {"Location": f"{forge.redirect}{self.path}"}, b"")
-            elif forge.login and given != "Basic " + base64.b64encode(":".join(forge.login).encode()).decode():
+            elif forge.login and given != _authorization(*forge.login):
                 self._say(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
             else:
                 self._backend(body)

@@ -138,12 +138,23 @@ async def test_a_credential_is_shown_to_its_host_and_kept_nowhere(builder: Build
     work = RecordedWork(command)
     fact = await inspected(builder, command, work)
     assert fact.head == repository.head
+    assert forge.shown == []
     kept = [path for path in builder.settings.state.rglob("*") if path.is_file() and LOGIN[1].encode() in path.read_bytes()]
     assert kept == []
     urls = [path for path in builder.settings.state.rglob("config") if b"127.0.0.1" in path.read_bytes()]
     assert urls == []
     assert list(Path("/dev/shm").glob(f"{builder.settings.instance}-builder-*")) == []
     assert work.redactor(f"x {LOGIN[1]} y") == "x ••• y"
+
+
+async def test_a_token_goes_as_bearer_where_no_user_name_belongs_to_it(builder: Builder, repository: Repository, forge: Forge) -> None:
+    """As Bitbucket Data Center takes tokens of projects and repositories; no list of processes shows it."""
+    repository.commit(FILES)
+    forge.login = (None, 'BBDC-canary/+"\\==')
+    sealed = builder.seal(f"{forge.login[1]}\n")
+    assert (await inspected(builder, repository.inspect(clone_url=forge.url("repository/.git"), password=sealed))).head == repository.head
+    assert set(forge.logins) == {f"Bearer {forge.login[1]}"}
+    assert forge.shown == []
 
 
 async def test_a_wrong_credential(builder: Builder, repository: Repository, forge: Forge) -> None:

@@ -16,6 +16,7 @@ from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox
 from shared.rpc import channel
 from shared.sealing import Vault
+from tests.component.builder.forge import running_forge
 from tests.component.webhooks.conftest import Webhooks
 from tests.component.webhooks.deliveries import A
 from tests.component.webhooks.neighbours import TOKEN
@@ -108,6 +109,29 @@ async def test_a_forges_missed_push_is_found_with_the_connections_token(webhooks
         assert (found.repository, found.ref, found.commit) == ("forge/acme/todo", "refs/heads/feature/one", commit)
         assert (found.found_by, found.pusher.person, found.pusher.login) == (FoundBy.SWEEP, None, None)
         assert await sweep.sweep(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "username"),
+    [
+        ("github", "x-access-token"),
+        ("gitlab", "oauth2"),
+        ("bitbucket", "x-token-auth"),
+        ("bitbucket-data-center", None),
+        ("gitea", "slipway"),
+    ],
+)
+async def test_each_forge_is_shown_the_token_as_it_takes_it(webhooks: Webhooks, copy: WorkingCopy, kind: str, username: str | None) -> None:
+    """Bitbucket Data Center as Bearer, the others beside a user name. No list of processes shows it while git asks."""
+    commit = (await copy.git("rev-parse", "HEAD")).out.strip()
+    with running_forge(copy.path.parent, (username, 'canary/+"\\')) as forge:
+        webhooks.api.connect(kind, forge=kind, repository="forge/todo", clone_url=forge.url("copy/.git"), token='canary/+"\\')
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            connection = await connections.find(kind)
+            assert connection is not None
+            (found,) = await sweep.sweep(connection)
+    assert (found.ref, found.commit) == ("refs/heads/main", commit)
+    assert forge.shown == []
 
 
 async def test_a_forge_at_a_private_address_is_not_asked_without_leave(webhooks: Webhooks, copy: WorkingCopy) -> None:

@@ -64,7 +64,6 @@ def test_addresses_that_git_is_given() -> None:
     assert address.submodule("../lib.git", PROTOCOLS).url == "ssh://git@github.com/acme/lib.git"
     own = CloneAddress.of("http://me@127.0.0.1:8080/git/main/todo.git", PROTOCOLS)
     assert own.host == "http://127.0.0.1:8080"
-    assert own.authorisation("a b", "p:/@") == '[http "http://127.0.0.1:8080/"]\n\textraHeader = "Authorization: Basic YSBiOnA6L0A="\n'
     assert own.submodule("./sub", PROTOCOLS).url == "http://me@127.0.0.1:8080/git/main/todo.git/sub"
     with pytest.raises(UnusableAddress):
         own.submodule("file:///etc", PROTOCOLS)

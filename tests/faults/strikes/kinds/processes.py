@@ -107,6 +107,7 @@ KINDS = (
     Strike("kill supervisor", Kill("supervisor"), one_kill=True),
     Strike("kill build", kill_build, may_end=FAILED),
     Strike("kill engine", kill_engine, one_kill=True),
-    Strike("reboot", reboot, kills_applications=True),
+    # A candidate that the reboot killed has crashed, and a build that it ended has failed.
+    Strike("reboot", reboot, kills_applications=True, may_end=FAILED | {"rolled_back"}),
     *(Strike(f"terminate {name}", Terminate(name), most=2) for name in SERVICE_NAMES),
 )

@@ -73,6 +73,7 @@ async def consume(
     reader = _Reader(bus, durable, decode, handle)
     pause = 0.1
     while True:
+        _stop_if_cancelled()
         try:
             messages = await _fetch(subscription, batch)
         except (FetchTimeoutError, TimeoutError):
@@ -98,6 +99,13 @@ async def consume(
                 log.warning("fetching paused", durable=durable, error=str(error) or type(error).__name__, seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
+
+
+def _stop_if_cancelled() -> None:
+    """nats-py waits with `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that comes together with its answer."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _fetch(subscription: JetStreamContext.PullSubscription, batch: int) -> list[Msg]:

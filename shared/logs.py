@@ -42,7 +42,7 @@ def configure(service: str, level: str) -> None:
         processors=[*every, as_json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # module loggers would keep the set-up that they were first used with
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -20,6 +20,7 @@ def test_a_port_that_was_taken_meanwhile_is_chosen_anew(tmp_path: Path) -> None:
     file = tmp_path / "ports.json"
     first = ports.choose(file, ["a"])["a"]
     with socket.socket() as foreign:
+        foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         foreign.bind(("127.0.0.1", first))
         foreign.listen()
         assert ports.choose(file, ["a"], held={"a"})["a"] == first

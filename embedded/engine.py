@@ -204,6 +204,8 @@ def _configuration(settings: EngineSettings) -> dict[str, object]:
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "3"},
     }
+    if not settings.iptables:
+        content["iptables"] = False
     if settings.bridge is not None:
         content["bridge"] = settings.bridge
     return content

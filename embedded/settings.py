@@ -20,6 +20,8 @@ class EngineSettings(BaseSettings):
     exec_root: Path = Path("/var/run/slipway-engine")
     bridge: str | None = None
     """Name of the engine's bridge, where it is not `docker0`. It must exist; `none` would delete the machine's own `docker0`."""
+    iptables: bool = True
+    """Whether it may change the machine's packet filter. A second engine must not: at its start it empties the first one's chains."""
 
     @property
     def address(self) -> str:

@@ -30,7 +30,9 @@ def own(folder: Path) -> Iterator[EngineSettings]:
     ip = shutil.which("ip") or "/sbin/ip"
     subprocess.run([ip, "link", "add", bridge, "type", "bridge"], check=True)
     subprocess.run([ip, "address", "add", f"10.212.{secrets.randbelow(256)}.1/24", "dev", bridge], check=True)
-    settings = EngineSettings(host=None, socket=folder / "docker.sock", data_root=folder / "data", exec_root=folder / "exec", bridge=bridge)
+    settings = EngineSettings(
+        host=None, socket=folder / "docker.sock", data_root=folder / "data", exec_root=folder / "exec", bridge=bridge, iptables=False
+    )
     yield settings
     engine.stop(settings)
     subprocess.run([ip, "link", "delete", bridge], check=True)

@@ -22,12 +22,14 @@ from typing import TypeVar
 import asyncpg
 import nats
 import pytest
+from nats.js.errors import ServerError
 from pydantic import SecretStr
 
 from shared import topology
 from shared.contracts.events import fact_name_parts
 from shared.postgres import SHARED_MIGRATIONS, migrate
 from shared.settings import ServiceSettings
+from tests.polling import eventually
 
 
 def free_port() -> int:
@@ -129,11 +131,22 @@ async def nats_url(nats_shared: NatsServer) -> AsyncIterator[str]:
     """The address of a server whose streams and durables are as the topology says, and empty. User `admin` or a service's name, password `test`."""
     client = await nats.connect(nats_shared.url, user="admin", password="test", connect_timeout=30)
     js = client.jetstream()
-    for info in await js.streams_info():
-        await js.delete_stream(str(info.config.name))
-    await topology.declare(js)
-    yield nats_shared.url
-    await client.close()
+
+    async def declared() -> bool:
+        """The server removes a stream's files a moment after it has said that the stream is deleted."""
+        try:
+            await topology.declare(js)
+        except ServerError as error:
+            raise AssertionError(str(error)) from error
+        return True
+
+    try:
+        for info in await js.streams_info():
+            await js.delete_stream(str(info.config.name))
+        await eventually(declared, within=30, every=0.1)
+        yield nats_shared.url
+    finally:
+        await client.close()
 
 
 @dataclass(frozen=True)

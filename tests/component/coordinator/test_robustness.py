@@ -10,6 +10,7 @@ from shared.contracts.commands import Command
 from shared.contracts.manifest import JobManifest, Manifest, ServiceManifest
 from shared.postgres import Connection
 from tests.component.coordinator.world import world
+from tests.polling import eventually
 from tests.unit.coordinator.scenario import TODO
 
 UNKNOWN_DATABASE = Manifest(services={"web": ServiceManifest(port=3000, databases=("nothing",))})
@@ -58,7 +59,12 @@ async def test_a_timer_that_cannot_be_served_keeps_no_other_from_firing(nats_url
         await pool.execute(f"UPDATE deployments SET wake_at = now(), progress = {broken} WHERE id = $1", first)  # noqa: S608
         await made.push("b")
         await made.event("DeploymentSucceeded")
-        assert await pool.fetchval("SELECT wake_at - now() FROM deployments WHERE id = $1", first) > timedelta(seconds=30)
+
+        async def put_off() -> bool:
+            left: timedelta = await pool.fetchval("SELECT wake_at - now() FROM deployments WHERE id = $1", first)
+            return left > timedelta(seconds=30)
+
+        await eventually(put_off)
         await pool.execute("DELETE FROM deployments WHERE id = $1", first)
 
 

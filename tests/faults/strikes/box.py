@@ -15,6 +15,8 @@ from pathlib import Path
 
 FRESH = {"/tmp": "12g", "/run": "256m", "/var/lib/slipway-engine": "6g", "/var/lib/slipway": "1g", "/dev/shm": "512m"}
 """Folders that are empty memory inside, and their sizes."""
+CHECKOUT = Path(__file__).parents[3]
+"""Is seen inside wherever it lies."""
 
 
 def why_not() -> str | None:
@@ -61,8 +63,14 @@ def _environment() -> Mapping[str, str]:
 def main(module: str, *arguments: str) -> int:
     """The first process inside: it makes the machine, starts the module, and buries every orphan."""
     subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
+    checkout = os.open(CHECKOUT, os.O_PATH)
     for folder, size in FRESH.items():
         subprocess.run(("mount", "-t", "tmpfs", "-o", f"mode=1777,size={size}", "tmpfs", folder), check=True)
+    if any(CHECKOUT.is_relative_to(folder) for folder in FRESH):
+        CHECKOUT.mkdir(parents=True)
+        subprocess.run(("mount", "--no-canonicalize", "--bind", f"/proc/self/fd/{checkout}", CHECKOUT), check=True, pass_fds=(checkout,))
+        os.chdir(CHECKOUT)
+    os.close(checkout)
     tempfile.tempdir = None
     started = subprocess.Popen([sys.executable, "-m", module, *arguments])
     signal.signal(signal.SIGINT, signal.SIG_IGN)

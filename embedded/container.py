@@ -31,6 +31,8 @@ class Container:
     content: str = ""
     """The content of its configuration files: when it changes, the container is made anew."""
     capabilities: tuple[str, ...] = ()
+    folder: Path = Path("/")
+    """Where its program works."""
 
     def fingerprint(self) -> str:
         """Equal for containers that are to be made alike."""
@@ -43,6 +45,7 @@ class Container:
             "Image": self.image,
             "Cmd": list(self.command),
             "User": self.user,
+            "WorkingDir": str(self.folder),
             "HostConfig": {
                 "NetworkMode": "host",
                 "RestartPolicy": {"Name": restart},

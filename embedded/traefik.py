@@ -25,6 +25,7 @@ from shared.traefik import (
 )
 
 _MEMORY = 512 * 1024 * 1024
+_INSIDE = Path("/slipway")
 EVERYWHERE = ""
 """Applications are for everyone: all addresses, of both families."""
 _PRIVILEGED_PORTS = 1024
@@ -60,18 +61,20 @@ def name(instance: str) -> str:
 def prepare(home: Home, doors: Doors, image: str) -> Container:
     """Write the static configuration and describe the container.
 
-    It sees `$SLIPWAY_HOME/traefik` read-only under the same path: paths in dynamic files are those of this
-    machine. Folders hand their group on (setgid), and Traefik is in it: a key with mode 0640 is readable for it.
+    It works in `$SLIPWAY_HOME/traefik`, which it sees read-only as `/slipway`: under its path on this machine it might not reach
+    it, since images close folders such as /root to all but root. Folders hand their group on (setgid), and Traefik is in it: a key
+    with mode 0640 is readable for it.
     """
     user = _share_folders(home.traefik)
-    text = yaml.safe_dump(_static_configuration(home.traefik / "dynamic", doors), sort_keys=False)
+    text = yaml.safe_dump(_static_configuration(doors), sort_keys=False)
     write_private(home.traefik / "traefik.yml", text, 0o640)
     return Container(
         name=name(home.instance),
         image=image,
-        command=(f"--configFile={home.traefik / 'traefik.yml'}",),
+        command=("--configFile=traefik.yml",),
         user="0:0" if doors.need_root else user,
-        mounts=(Mount(home.traefik, home.traefik),),
+        mounts=(Mount(home.traefik, _INSIDE),),
+        folder=_INSIDE,
         memory=_MEMORY,
         labels=(("slipway.instance", home.instance), ("slipway.role", "load-balancer")),
         content=text,
@@ -124,7 +127,7 @@ def _share_folders(folder: Path) -> str:
     return user
 
 
-def _static_configuration(dynamic: Path, doors: Doors) -> dict[str, object]:
+def _static_configuration(doors: Doors) -> dict[str, object]:
     """https://doc.traefik.io/traefik/reference/install-configuration/ (v3)."""
     return {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -143,6 +146,6 @@ def _static_configuration(dynamic: Path, doors: Doors) -> dict[str, object]:
         "metrics": {"prometheus": {"entryPoint": "traefik", "addServicesLabels": True}},
         "providers": {
             "providersThrottleDuration": "50ms",
-            "file": {"directory": str(dynamic), "watch": True},
+            "file": {"directory": "dynamic", "watch": True},
         },
     }

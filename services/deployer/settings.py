@@ -46,5 +46,5 @@ class Settings(ServiceSettings):
 
     @property
     def certificate_folder(self) -> Path:
-        """Certificates and their private keys, named by content; the load balancer sees it under the same path."""
+        """Certificates and their private keys, named by content."""
         return self.home / "traefik" / "certificates"

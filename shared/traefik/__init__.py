@@ -5,7 +5,7 @@ unknown field or a Go template is enough for that. So nobody writes these files 
 forbid unknown fields are rendered, checked, written beside, and renamed into place.
 """
 
-from shared.traefik.files import file_path, place, place_certificate
+from shared.traefik.files import certificate_files, file_path, place, place_certificate
 from shared.traefik.models import (
     Buffering,
     Certificate,
@@ -61,6 +61,7 @@ __all__ = [
     "Weighted",
     "WeightedService",
     "all_of",
+    "certificate_files",
     "file_path",
     "header",
     "host",

@@ -1,4 +1,8 @@
-"""Puts configurations and certificates where Traefik reads them: whole, durably, readable for its group only."""
+"""Puts configurations and certificates where Traefik reads them: whole, durably, readable for its group only.
+
+Both lie in one folder, `dynamic` and `certificates`, which is the one that Traefik works in: files name certificates relative to it,
+so that it may see them under another path than this machine does.
+"""
 
 import hashlib
 import os
@@ -32,12 +36,16 @@ def place_certificate(folder: Path, chain: str, key: str) -> Certificate:
     and the dynamic file that names it changes too, which is what makes Traefik load it.
     """
     name = hashlib.sha256(f"{chain}\n{key}".encode()).hexdigest()[:32]
-    placed = Certificate(cert_file=str(folder / f"{name}.pem"), key_file=str(folder / f"{name}.key"))
-    for path, text in ((Path(placed.key_file), key), (Path(placed.cert_file), chain)):
+    for path, text in ((folder / f"{name}.key", key), (folder / f"{name}.pem", chain)):
         beside = path.with_name(path.name + ".tmp")
         _write(beside, text)
         beside.replace(path)
-    return placed
+    return certificate_files(folder, name)
+
+
+def certificate_files(folder: Path, name: str) -> Certificate:
+    """What a dynamic file says of a certificate of that name in Traefik's folder of certificates."""
+    return Certificate(cert_file=f"{folder.name}/{name}.pem", key_file=f"{folder.name}/{name}.key")
 
 
 def _write(path: Path, text: str) -> None:

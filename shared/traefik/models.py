@@ -176,7 +176,7 @@ class Http(_Part):
 
 
 class Certificate(_Part):
-    """Paths of a PEM chain and its key, as Traefik's container sees them; `place_certificate` makes them.
+    """Paths of a PEM chain and its key, relative to the folder that Traefik works in; `certificate_files` makes them.
 
     A certificate renewed under the same path is loaded only when the dynamic file is replaced too.
     """

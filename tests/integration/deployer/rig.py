@@ -104,7 +104,7 @@ def _traefik(home: Home, web: int, secure: int, api: int) -> "subprocess.Popen[b
     configuration.write_text(yaml.safe_dump(static))
     binary = Path(sys.executable).with_name("traefik")
     log = (home.path / "traefik.log").open("wb")
-    process = subprocess.Popen([str(binary), f"--configFile={configuration}"], stdout=log, stderr=log)
+    process = subprocess.Popen([str(binary), f"--configFile={configuration}"], cwd=home.traefik, stdout=log, stderr=log)
     log.close()
     deadline = time.monotonic() + 20
     while True:

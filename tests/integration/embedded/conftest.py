@@ -19,9 +19,9 @@ TINY = (sys.executable, "-m", "tests.integration.embedded.tiny_stack")
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A temporary folder that other users can pass through, with a short path."""
-    path = Path(tempfile.mkdtemp(prefix="slw-"))
+def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A temporary folder that other users can pass through, with a short path; below the folder that the parameter says, if any."""
+    path = Path(tempfile.mkdtemp(prefix="slw-", dir=getattr(request, "param", None)))
     path.chmod(0o711)
     yield path
     shutil.rmtree(path)

@@ -105,6 +105,13 @@ async def test_containers_have_no_rights_that_they_do_not_need(plane: tuple[Data
         assert found["Config"]["Labels"]["slipway.instance"] == home.instance
 
 
+@pytest.mark.usefixtures("plane")
+@pytest.mark.parametrize("folder", [Path.home()], indirect=True)
+def test_a_home_in_the_home_of_its_user(settings: Settings) -> None:
+    """Images close /root to all but root, and the load balancer is not root: it must not need the home's path."""
+    assert get(platform_port(settings), "/anything") == (200, b"api")
+
+
 async def test_what_is_right_is_left_alone_and_what_is_not_is_mended(plane: tuple[DataPlane, Web], home: Home) -> None:
     """A second `ensure` changes nothing; a container that was stopped or removed by hand is up again after the next."""
     made, _ = plane
@@ -320,7 +327,7 @@ async def test_a_placed_certificate_is_served(plane: tuple[DataPlane, Web], home
         return await _served_certificate(settings.https_port, "shop.localhost") == issued.certificate
 
     await eventually(served)
-    assert Path(certificate.key_file).stat().st_mode & 0o777 == 0o640
+    assert (home.traefik / certificate.key_file).stat().st_mode & 0o777 == 0o640
     assert folder.stat().st_mode & 0o007 == 0
 
 

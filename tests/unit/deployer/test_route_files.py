@@ -29,7 +29,7 @@ def test_live_and_candidate() -> None:
     servers = {name: service.load_balancer.servers[0].url for name, service in http.services.items() if service.load_balancer}
     assert servers == {NAME: "http://10.0.0.2:8000", f"{NAME}.candidate": "http://10.0.0.3:8000"}
     assert rendered.tls is not None
-    assert rendered.tls.certificates[0].key_file == f"/home/traefik/certificates/{NAME}.c1.key"
+    assert rendered.tls.certificates[0].key_file == f"certificates/{NAME}.c1.key"
 
 
 def test_nothing_to_say() -> None:

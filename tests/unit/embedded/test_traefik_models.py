@@ -123,8 +123,10 @@ def test_a_name_stays_in_the_folder(tmp_path: Path, name: str) -> None:
 
 def test_certificates_are_named_by_content(tmp_path: Path) -> None:
     """Equal content has equal names, other content others: Traefik loads what has a new name."""
-    first = place_certificate(tmp_path, "chain", "key")
-    assert place_certificate(tmp_path, "chain", "key") == first
-    assert place_certificate(tmp_path, "renewed", "key") != first
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    first = place_certificate(folder, "chain", "key")
+    assert place_certificate(folder, "chain", "key") == first
+    assert place_certificate(folder, "renewed", "key") != first
     assert isinstance(first, Certificate)
-    assert Path(first.key_file).read_text() == "key"
+    assert (tmp_path / first.key_file).read_text() == "key"

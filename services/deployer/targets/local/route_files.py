@@ -18,6 +18,7 @@ from shared.traefik import (
     Service,
     Tls,
     all_of,
+    certificate_files,
     header,
     host,
 )
@@ -33,7 +34,7 @@ class RouteFiles:
     """How records become files."""
 
     certificates: Path
-    """Where certificates and keys lie, as the load balancer sees it."""
+    """Where certificates and keys lie."""
     https_port: int
 
     def render(self, record: ServiceRecord, token: str) -> DynamicConfiguration | None:
@@ -61,8 +62,7 @@ class RouteFiles:
         return DynamicConfiguration(http=http, tls=Tls(certificates=found) if found else None)
 
     def _certificate(self, name: str, fingerprint: str) -> Certificate:
-        path = self.certificates / f"{name}.{fingerprint}"
-        return Certificate(cert_file=f"{path}.pem", key_file=f"{path}.key")
+        return certificate_files(self.certificates, f"{name}.{fingerprint}")
 
 
 def candidate(name: str) -> str:

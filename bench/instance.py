@@ -12,6 +12,8 @@ from pathlib import Path
 
 from cli.client import Api
 from cli.settings import Settings
+from embedded.engine import ensure
+from embedded.settings import EngineSettings
 from tests.stack import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +94,8 @@ def new_instance() -> Iterator[Instance]:
     home = Path(tempfile.mkdtemp(prefix="slipway-bench-"))
     home.chmod(0o711)
     instance = Instance(home, free_port(), free_port(), free_port(), free_port())
+    # Not the instance's own, which would end with it: images are removed after that.
+    ensure(EngineSettings())
     try:
         yield instance
     finally:

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import shuffle
+from time import monotonic
 from typing import Generic, TypeVar
 
 import structlog
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.errors import FetchTimeoutError, ServiceUnavailableError
 
 from shared import bus as bus_module
 from shared import postgres
@@ -36,6 +36,8 @@ SUSPECT, DEADLY = 3, 16
 """Deliveries after which a message is handled alone, and after which it is given up unhandled: whoever has handled it has died."""
 FETCH_S = 5.0
 """A fetch in flight when the server restarts ends only at its own timeout."""
+BEHIND_S = 0.1
+"""How long messages that wait at the server may take."""
 ACKNOWLEDGED_S = 5
 """How long the server may take to say that it has the acknowledgements; one that restarts meanwhile never says it."""
 
@@ -74,20 +76,17 @@ async def consume(
     pause = 0.1
     while True:
         _stop_if_cancelled()
+        began = monotonic()
         try:
             messages = await _fetch(subscription, batch)
-        except (FetchTimeoutError, TimeoutError):
+        except bus_module.UNAVAILABLE as error:
             await asyncio.sleep(0)  # a fetch on a closed connection fails without yielding
             if bus.closed.is_set():
-                raise bus_module.ConnectionLost(durable) from None
-            continue
-        except bus_module.UNAVAILABLE as error:
-            if bus.closed.is_set():
                 raise bus_module.ConnectionLost(durable) from error
-            if isinstance(error, ServiceUnavailableError):  # nobody answers for the consumer
+            if monotonic() - began < FETCH_S / 2:  # no time without messages: nobody answers for the consumer, or it moves
                 with suppress(Gone, *bus_module.UNAVAILABLE):
                     await bus.look()  # says by itself what is gone
-            await asyncio.sleep(0.25)
+                await asyncio.sleep(0.25)
             continue
         reader.note(messages)
         while True:
@@ -109,18 +108,31 @@ def _stop_if_cancelled() -> None:
 
 
 async def _fetch(subscription: JetStreamContext.PullSubscription, batch: int) -> list[Msg]:
-    """As `fetch`, but ends at once when it is cancelled.
+    """What there is, as soon as there is something; raises one of `UNAVAILABLE`. Ends at once when it is cancelled.
 
     nats-py waits with `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that arrives together with a
     message: the process would then stop only after its limit. What was fetched comes again after its ack wait.
     """
-    fetching = asyncio.ensure_future(subscription.fetch(batch, timeout=FETCH_S))
+    fetching = asyncio.ensure_future(_what_there_is(subscription, batch))
     fetching.add_done_callback(lambda done: None if done.cancelled() else done.exception())
     try:
         await asyncio.wait({fetching})
         return fetching.result()
     finally:
         fetching.cancel()
+
+
+async def _what_there_is(subscription: JetStreamContext.PullSubscription, batch: int) -> list[Msg]:
+    """The first message says how many are behind it, and no more than those are asked for.
+
+    `fetch(batch)` by itself may leave a request at the server that takes the next message, while the one after it waits for a whole
+    batch until its timeout: an answer was then handled seconds late.
+    """
+    messages = await subscription.fetch(1, timeout=FETCH_S)
+    if behind := min(messages[0].metadata.num_pending, batch - 1):
+        with suppress(*bus_module.UNAVAILABLE):  # a replica was faster; of an outage the next fetch says more
+            messages += await subscription.fetch(behind, timeout=BEHIND_S)
+    return messages
 
 
 class _Reader(Generic[T]):

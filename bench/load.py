@@ -81,7 +81,7 @@ class Load:
             connection.writer.close()
 
     async def _on_a_kept(self, path: str) -> bytes:
-        connection = self.idle.pop() if self.idle else await self._connect()
+        connection = self._idle() or await self._connect()
         try:
             body = await connection.get(self.host, path)
         except BaseException:
@@ -89,6 +89,15 @@ class Load:
             raise
         self.idle.append(connection)
         return body
+
+    def _idle(self) -> Connection | None:
+        """One that is open still: the load balancer closes those that were idle for three minutes, as every client has to expect."""
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.reader.at_eof():
+                return connection
+            connection.writer.close()
+        return None
 
     async def _connect(self) -> Connection:
         return Connection(*await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context, server_hostname=self.host))

@@ -1,10 +1,13 @@
 """`slipway organization`, `slipway project` and `slipway environment`: what there is."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from cli.answers import Json
+from cli.previews import facts, followed, seconds_of
 from cli.requesting import request, run
 from cli.session import command, listing, session
 from cli.where import Project, environment_path, place_of
@@ -13,6 +16,16 @@ Organization = Annotated[str, typer.Argument(help="The organization.")]
 Name = Annotated[str, typer.Argument(help="[ORGANIZATION/]PROJECT")]
 Slug = Annotated[str, typer.Argument(help="The environment.")]
 Ref = Annotated[str | None, typer.Option(help="The branch or ref that it follows; * matches any part.")]
+
+Most = Annotated[int | None, typer.Option(help="Previews at once; 5 where nothing is said.")]
+TimeToLive = Annotated[str | None, typer.Option("--ttl", help="How long a preview stays without an update: 12h, 7d (the usual).")]
+
+
+class Following(StrEnum):
+    """What an environment follows."""
+
+    PUSHES = "pushes"
+    CHANGE_REQUESTS = "change-requests"
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +43,7 @@ def register(app: typer.Typer) -> None:
     environments = typer.Typer(help="Environments.")
     app.add_typer(environments, name="environment")
     listing(environments, list_environments)
+    command(environments, "show")(show_environment)
     command(environments, "create")(create_environment)
     command(environments, "change")(change_environment)
     command(environments, "remove")(remove_environment)
@@ -81,9 +95,30 @@ def delete_project(project: Name) -> None:
 def list_environments(project: Project = None) -> None:
     """List a project's environments."""
     place = place_of(project)
-    items = session().api.items(f"/environments/{place.organization}/{place.project}")
-    columns = {"Environment": "slug", "Kind": "kind", "Follows": "ref", "Target": "target", "Approval": "needs_approval"}
-    session().rows(items, columns, "No environments.")
+    current = session()
+    items = list(current.api.items(f"/environments/{place.organization}/{place.project}"))
+    columns = {
+        "Environment": "slug",
+        "Kind": "kind",
+        "Follows": "followed",
+        "Name": "name",
+        "Target": "target",
+        "Approval": "needs_approval",
+    }
+    current.rows(items if current.as_json else [{**item, "followed": followed(item)} for item in items], columns, "No environments.")
+
+
+def show_environment(environment: Slug, project: Project = None) -> None:
+    """Show what an environment follows, and how long a preview stays."""
+    place, current = place_of(project), session()
+    found = current.api.get(environment_path(place, environment))
+    if current.as_json:
+        current.show(found)
+        return
+    likes = current.api.items(f"/environments/{place.organization}/{place.project}") if found["preview_of"] else ()
+    template = next((item for item in likes if item["slug"] == found["preview_of"]), None)
+    for title, value in facts(found, template).items():
+        current.out.print(Text.assemble((f"{title:<11}", "dim"), value))
 
 
 def full_ref(ref: str | None) -> str | None:
@@ -97,12 +132,20 @@ def create_environment(
     kind: Annotated[str, typer.Option(help="development, staging, production or preview")] = "production",
     ref: Ref = None,
     approval: Annotated[bool, typer.Option("--approval", help="Each deployment waits for approval.")] = False,
+    follow: Annotated[Following, typer.Option(help="What --ref names: what is pushed, or where change requests go.")] = Following.PUSHES,
+    most: Most = None,
+    ttl: TimeToLive = None,
+    connection: Annotated[str | None, typer.Option(help="Of this connection only.")] = None,
 ) -> None:
-    """Make an environment; nothing runs there before the first deployment."""
+    """Make an environment. Nothing runs there before the first deployment; change requests that it follows get one like it each."""
     place = place_of(project)
-    body: Json = {"slug": environment, "kind": kind, "ref": full_ref(ref), "needs_approval": approval}
+    previews: Json = {"follows": "change_requests"} if follow is Following.CHANGE_REQUESTS else {}
+    previews |= {name: value for name, value in (("most", most), ("ttl_s", seconds_of(ttl))) if value is not None}
+    body: Json = {
+        "slug": environment, "kind": kind, "ref": full_ref(ref), "needs_approval": approval, "connection": connection, **previews,
+    }  # fmt: skip
     made = session().api.post(f"/environments/{place.organization}/{place.project}", body)
-    session().show(made, f"{place}/{environment} follows {made['ref']}.")
+    session().show(made, f"{place}/{environment} follows {followed(made)}.")
 
 
 def change_environment(
@@ -110,14 +153,17 @@ def change_environment(
     project: Project = None,
     ref: Ref = None,
     approval: Annotated[bool | None, typer.Option("--approval/--no-approval", help="Whether deployments wait for approval.")] = None,
+    most: Most = None,
+    ttl: TimeToLive = None,
 ) -> None:
-    """Change what it follows, or whether its deployments wait for approval."""
-    body = {name: value for name, value in (("ref", full_ref(ref)), ("needs_approval", approval)) if value is not None}
+    """Change what it follows, whether its deployments wait for approval, or how many previews there are and for how long."""
+    said = (("ref", full_ref(ref)), ("needs_approval", approval), ("most", most), ("ttl_s", seconds_of(ttl)))
+    body = {name: value for name, value in said if value is not None}
     if not body:
-        raise typer.BadParameter("say what shall change: --ref, --approval or --no-approval")
+        raise typer.BadParameter("say what shall change: --ref, --approval, --no-approval, --most or --ttl")
     changed = session().api.patch(environment_path(place_of(project), environment), body)
     waits = " Its deployments wait for approval by an admin." if changed["needs_approval"] else ""
-    session().show(changed, f"{environment} follows {changed['ref']}.{waits}")
+    session().show(changed, f"{environment} follows {followed(changed)}.{waits}")
 
 
 def remove_environment(

@@ -13,7 +13,8 @@ from faststream.specification import AsyncAPI
 from docs import metrics
 from shared.contracts import events  # noqa: F401 -- every fact registers itself when its module is imported
 from shared.contracts.answers import Answer
-from shared.contracts.changes import ChangePushed
+from shared.contracts.cdevents import KINDS, CDEvent
+from shared.contracts.changes import CHANGES
 from shared.contracts.commands import Direction
 from shared.contracts.events import Event
 from shared.contracts.examination import Question, Told
@@ -33,7 +34,8 @@ def document() -> str:
     def channel(subject: str, schema: type[object], title: str, about: str | None) -> None:
         broker.publisher(subject, schema=schema, title=title, description=about or "")
 
-    channel("slipway.chg.{organization}.{connection}", ChangePushed, "ChangePushed", ChangePushed.__doc__)
+    for change in CHANGES:
+        channel("slipway.chg.{organization}.{connection}", change, change.__name__, change.__doc__)
     for request in REQUESTS:
         verb = request.__name__.removesuffix("Requested").lower()
         channel(f"slipway.req.{{organization}}.{verb}", request, request.__name__, request.__doc__)

@@ -15,6 +15,15 @@ repositories (confluence.atlassian.com, "HTTP access tokens").
 """
 
 
+REQUEST_REFS: Mapping[str, str] = {
+    "github": "refs/pull/{}/head",
+    "gitlab": "refs/merge-requests/{}/head",
+    "bitbucket-data-center": "refs/pull-requests/{}/from",
+    "gitea": "refs/pull/{}/head",
+}
+"""Where a repository keeps the commits of a change request, also one of a fork, by kind of forge. Bitbucket Cloud keeps none."""
+
+
 def server_of(kind: str, address: str) -> str:
     """Whose accounts are meant at an address of a forge: the kind alone on its public host, else `<kind>:<host>`.
 

@@ -21,7 +21,7 @@ from nats.js.errors import NotFoundError
 from shared import bus as bus_module
 from shared import inbox, postgres
 from shared.bus import Bus, TooLarge
-from shared.contracts.changes import ChangePushed
+from shared.contracts.changes import Change
 from shared.contracts.commands import Command
 from shared.contracts.events import Event
 from shared.contracts.requests import Request
@@ -95,7 +95,7 @@ def outgoing(message: Message) -> Outgoing:
             return Outgoing("EVENTS", message.subject, message, message.id)
         case Command():
             return Outgoing("COMMANDS", command_subject(message, _KIND_OF[type(message)]), message, message.attempt_id, open=True)
-        case ChangePushed():
+        case Change():
             return Outgoing("CHANGES", f"slipway.chg.{message.organization}.{message.connection}", message, message.id, open=True)
         case Request():
             return Outgoing("REQUESTS", f"slipway.req.{message.organization}.{message.verb}", message, message.id)

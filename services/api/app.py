@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from services.api import background, first_start
+from services.api import background, first_start, previews, subscriptions
 from services.api.adapters.auth import Auth
 from services.api.adapters.deliveries import Deliveries
 from services.api.adapters.targets import Targets
@@ -49,7 +49,8 @@ async def open_api(process: Process, settings: Settings) -> Opened:
     start_readers(process, parts)
     process.spawn("tell auth", background.tell_auth(parts.pool, parts.auth, parts.wakeups))
     process.spawn("forgetting", background.forget_old(parts.pool, settings.log_days))
-    servicer = Servicer(parts.pool, parts.safe, settings, clone_credentials.read_key(settings.home / "keys" / "clone.key"))
+    process.spawn("previews", previews.expire(parts.pool, parts.outbox))
+    servicer = Servicer(parts.pool, parts.outbox, parts.safe, settings, clone_credentials.read_key(settings.home / "keys" / "clone.key"))
     grpc_port = await process.enter(server(settings.grpc_address, settings.tls_dir, "api", servicer.register))
     host, _, port = settings.http_address.rpartition(":")
     http_port = await process.enter(serve(build(parts, process.checks), host, int(port)))

@@ -107,7 +107,7 @@ class Archive:
             if page is None or page.kind != ReleaseKind.REMOVE:
                 continue
             place = (page.organization, page.project, page.environment)
-            if await places.delete_environment(connection, *place):
+            if await places.delete_environment(connection, *place, page.created_at):
                 await forgotten.add(connection, f"environment/{'/'.join(place)}", f"deployment/{page.id}")
                 gone = CatalogueChanged(kind="environment", name=page.environment, action="deleted", by="")
                 await self._outbox.add(connection, [Event.of(gone, *place, cause=event.id)])

@@ -6,25 +6,27 @@ import base64
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
-from services.api.refs import follows
+from services.api.previews import made_known, open_request
 from services.api.safe import Safe, organization_scope, project_scope
 from services.api.settings import Settings
-from services.api.store import channels, connections, places, secrets, services, variables
+from services.api.store import channels, connections, places, previews, secrets, services, variables
 from services.api.store.connections import StoredConnection
 from services.api.store.places import Environment
 from services.api.store.secrets import SealedVersion
 from shared.clone_credentials import USERNAME, mint
 from shared.contracts.commands import OWN_CONNECTION
 from shared.forges import CLONE_USERS
+from shared.outbox import Outbox
 from shared.postgres import UNAVAILABLE, Connection, Pool
 from shared.proto import catalogue_pb2 as pb
 from shared.proto.catalogue_pb2_grpc import CatalogueServicer, add_CatalogueServicer_to_server
+from shared.ref_patterns import matches
 from shared.sealing import seal
 
 Context = aio.ServicerContext[Any, Any]
@@ -36,18 +38,25 @@ class Missing(LookupError):
     """There is no such place, connection or target."""
 
 
-def _answering(
-    method: Callable[["Servicer", Q, Connection], Awaitable[A]],
-) -> Callable[["Servicer", Q, Context], Coroutine[None, None, A]]:
-    """One snapshot of the database an answer; what is missing or away becomes the call's status."""
+_Method = Callable[["Servicer", Q, Connection], Awaitable[A]]
+_Call = Callable[["Servicer", Q, Context], Coroutine[None, None, A]]
 
+
+def _answering(method: _Method[Q, A]) -> _Call[Q, A]:
+    """One snapshot of the database an answer; what is missing or away becomes the call's status."""
+    return _in_transaction(method, isolation="repeatable_read", readonly=True)
+
+
+def _changing(method: _Method[Q, A]) -> _Call[Q, A]:
+    """What is written is there before the answer is given; it can be asked for again."""
+    return _in_transaction(method, isolation="read_committed", readonly=False)
+
+
+def _in_transaction(method: _Method[Q, A], *, isolation: Literal["repeatable_read", "read_committed"], readonly: bool) -> _Call[Q, A]:
     @wraps(method)
     async def answer(servicer: "Servicer", request: Q, context: Context) -> A:
         try:
-            async with (
-                servicer.pool.acquire() as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
+            async with servicer.pool.acquire() as connection, connection.transaction(isolation=isolation, readonly=readonly):
                 return await method(servicer, request, connection)
         except Missing as missing:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(missing))
@@ -61,8 +70,9 @@ def _answering(
 class Servicer(CatalogueServicer):
     """Callers are services with a certificate of the control plane."""
 
-    def __init__(self, pool: Pool, safe: Safe, settings: Settings, clone_key: bytes) -> None:
+    def __init__(self, pool: Pool, outbox: Outbox, safe: Safe, settings: Settings, clone_key: bytes) -> None:
         self.pool = pool
+        self._outbox = outbox
         self._safe = safe
         self._settings = settings
         self._clone_key = clone_key
@@ -77,7 +87,7 @@ class Servicer(CatalogueServicer):
         if request.environment:
             entries = [entry for entry in entries if entry.slug == request.environment]
         else:
-            entries = [entry for entry in entries if follows(entry.ref, request.ref)]
+            entries = [entry for entry in entries if _follows_refs(entry) and matches(entry.ref, request.ref)]
         if request.connection:
             entries = [entry for entry in entries if entry.connection in (None, request.connection)]
         of_project = await connections.of_project(connection, request.organization, request.project)
@@ -94,7 +104,23 @@ class Servicer(CatalogueServicer):
             connection=name,
             repository=known.get(name, own_repository(entry.organization, entry.project)),
             needs_approval=entry.needs_approval,
+            preview=pb.Preview(fork=entry.fork) if entry.preview_of else None,
+            template=entry.is_template,
         )
+
+    @_changing
+    async def OpenPreviews(self, request: pb.ChangeRequest, connection: Connection) -> pb.PreviewsReply:
+        opened = await open_request(connection, _request(request))
+        await self._outbox.add(connection, made_known(opened.made))
+        of_project = await connections.of_project(connection, request.organization, request.project)
+        followers = [self._follower(entry, request.connection, of_project) for entry in opened.environments]
+        return pb.PreviewsReply(environments=followers, refused=opened.refused)
+
+    @_changing
+    async def ClosePreviews(self, request: pb.ChangeRequest, connection: Connection) -> pb.FollowersReply:
+        found = await previews.close(connection, _request(request))
+        of_project = await connections.of_project(connection, request.organization, request.project)
+        return pb.FollowersReply(environments=[self._follower(entry, request.connection, of_project) for entry in found])
 
     @_answering
     async def SourceOf(self, request: pb.SourceRequest, connection: Connection) -> pb.SourceReply:
@@ -133,19 +159,17 @@ class Servicer(CatalogueServicer):
             version=entry.version,
             https_port=self._settings.https_port,
         )
-        for settings in await services.find(connection, *place):
-            found = reply.services[settings.service]
-            found.domains.extend(settings.domains)
-            found.memory_bytes, found.cpu = settings.memory_bytes, settings.cpu
-            found.build_args.update(settings.build_args)
-        for variable in await variables.find(connection, *place):
-            if variable.service:
-                reply.services[variable.service].variables[variable.name] = variable.value
-            else:
-                reply.variables[variable.name].CopyFrom(pb.Variable(value=variable.value, version=variable.version))
-        newest = await secrets.effective(connection, *place)
+        # What a preview is like counts where nothing is said of itself.
+        said_by = [slug for slug in (entry.preview_of, entry.slug) if slug]
+        for slug in said_by:
+            await _add_settings(reply, connection, (entry.organization, entry.project, slug))
+        newest = await secrets.effective(connection, entry.organization, entry.project, said_by)
+        if entry.fork:
+            reply.withheld.extend(secret.name for secret in newest)
+            return reply
         reply.secrets.extend(pb.SecretRef(name=secret.name, version=secret.version) for secret in newest)
-        pinned = await secrets.pinned(connection, *place, [(ref.name, ref.version) for ref in request.pinned])
+        refs = [(ref.name, ref.version) for ref in request.pinned]
+        pinned = await secrets.pinned(connection, entry.organization, entry.project, said_by, refs)
         wanted = {(secret.name, secret.version): secret for secret in (*newest, *pinned)}
         reply.sealed.extend(await self._sealed(connection, entry, list(wanted.values())))
         return reply
@@ -209,7 +233,7 @@ class Servicer(CatalogueServicer):
         if found is None:
             return pb.ProjectReply(exists=False)
         entries = await places.environments(connection, request.organization, request.project)
-        return pb.ProjectReply(exists=True, name=found.name, refs=sorted({entry.ref for entry in entries}))
+        return pb.ProjectReply(exists=True, name=found.name, refs=sorted({entry.ref for entry in entries if _follows_refs(entry)}))
 
     async def _token(self, connection: Connection, stored: StoredConnection) -> str:
         if stored.sealed_token is None:
@@ -222,6 +246,39 @@ class Servicer(CatalogueServicer):
         if target is None:
             raise Missing(f"target {name}")
         return base64.b64decode(target.public_key)
+
+
+def _follows_refs(entry: Environment) -> bool:
+    """A preview follows its change request, whatever else happens to the branch."""
+    return not entry.is_template and entry.preview_of is None
+
+
+def _request(asked: pb.ChangeRequest) -> previews.Request:
+    return previews.Request(
+        organization=asked.organization,
+        project=asked.project,
+        connection=asked.connection,
+        repository=asked.repository,
+        number=asked.number,
+        ref=asked.ref,
+        target=asked.target,
+        title=asked.title,
+        web_url=asked.web_url,
+        fork=asked.fork,
+    )
+
+
+async def _add_settings(reply: pb.SnapshotReply, connection: Connection, place: tuple[str, str, str]) -> None:
+    for settings in await services.find(connection, *place):
+        found = reply.services[settings.service]
+        found.domains.extend(settings.domains)
+        found.memory_bytes, found.cpu = settings.memory_bytes, settings.cpu
+        found.build_args.update(settings.build_args)
+    for variable in await variables.find(connection, *place):
+        if variable.service:
+            reply.services[variable.service].variables[variable.name] = variable.value
+        else:
+            reply.variables[variable.name].CopyFrom(pb.Variable(value=variable.value, version=variable.version))
 
 
 def own_repository(organization: str, project: str) -> str:

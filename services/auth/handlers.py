@@ -49,14 +49,21 @@ class Authorizer:
 
 async def _somebody(connection: Connection, command: AuthorizeDeployment) -> Somebody:
     pusher = command.pusher
-    if person := command.subject or (pusher.person if pusher else None):
+    if person := command.subject or (pusher.person if pusher and not command.fork else None):
         found = await asking(connection, person)
         return Somebody(found.name, found) if found else Somebody(person, unknown=_gone(person))
+    if command.fork:
+        return Somebody(_called(pusher), unknown=_OF_A_FORK)
     if pusher is None or not (pusher.login or pusher.id):
-        return Somebody("unknown", unknown=_NOBODY_SAID)
+        return Somebody(_called(None), unknown=_NOBODY_SAID)
     return await _on_forge(connection, pusher)
 
 
+_OF_A_FORK = ApprovalRequested(
+    rule="each commit of a fork's change request needs approval",
+    reason="It comes from a fork: nothing of it runs, not even its manifest is read, before somebody who may deploy there has looked at "
+    "this commit and approves.",
+)
 _NOBODY_SAID = ApprovalRequested(
     rule="a change whose pusher is not known needs approval",
     reason="The forge did not say who pushed, and a commit's author proves nothing; somebody who may deploy there has to approve.",
@@ -73,7 +80,7 @@ def _gone(person: str) -> DeploymentDenied:
 async def _on_forge(connection: Connection, pusher: Pusher) -> Somebody:
     """The person whose account it is. An id that is seen for the first time is kept: from then on the login alone is not enough."""
     login, account = _clean(pusher.login), _clean(pusher.id)
-    called = f"{pusher.forge} login {login}" if login else f"{pusher.forge} account {account}"
+    called = _called(pusher)
     identity = owner_of(await people.candidates(connection, pusher.forge, login, account), login, account)
     found = await actor(connection, identity.person) if identity else None
     if identity is None or found is None:
@@ -89,6 +96,13 @@ async def _on_forge(connection: Connection, pusher: Pusher) -> Somebody:
     if account and not identity.account_id:
         await people.learn_account(connection, identity, account)
     return Somebody(found.name, found)
+
+
+def _called(pusher: Pusher | None) -> str:
+    if pusher is None or not (pusher.login or pusher.id):
+        return "unknown"
+    login = _clean(pusher.login)
+    return f"{pusher.forge} login {login}" if login else f"{pusher.forge} account {_clean(pusher.id)}"
 
 
 def _decide(somebody: Somebody, command: AuthorizeDeployment) -> Verdict:

@@ -12,8 +12,10 @@ from services.coordinator.settings import Settings
 from services.coordinator.telling import measure_live
 from services.coordinator.timers import Beats, tick
 from shared.consumer import consume
+from shared.contracts import changes
 from shared.contracts.answers import Answer
-from shared.contracts.changes import ChangePushed
+from shared.contracts.changes import Change
+from shared.messages import type_of
 from shared.outbox import Outbox, Relay
 from shared.process import Process, started
 from shared.rpc import channel
@@ -30,9 +32,9 @@ def decode_answer(subject: str, _headers: dict[str, str], body: bytes) -> Answer
     return said
 
 
-def decode_change(_subject: str, _headers: dict[str, str], body: bytes) -> ChangePushed:
-    """A change."""
-    return ChangePushed.decode(body)
+def decode_change(_subject: str, headers: dict[str, str], body: bytes) -> Change:
+    """A change, by its type."""
+    return changes.decode_change(type_of(headers), body)
 
 
 async def build(process: Process, settings: Settings, catalogue: Catalogue) -> Coordinator:

@@ -1,12 +1,13 @@
 """The catalogue over gRPC: which environments follow a ref, where the source is, and what a plan needs to know."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from grpc import StatusCode, aio
 
 from services.coordinator.snapshot import ServiceSettings, Snapshot
+from shared.contracts.changes import RequestChange
 from shared.contracts.commands import Source
 from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.releases import SecretRef
@@ -44,6 +45,20 @@ class Follower:
     connection: str
     needs_approval: bool = False
     """Deployments wait there for somebody who may approve."""
+    preview: bool = False
+    """A change request's own: it has addresses of its own only, and goes with the change request."""
+    fork: bool = False
+    """… whose source is another repository: somebody has to approve each commit, and none sees secrets."""
+    template: bool = False
+    """It follows change requests: nothing runs in it, each of them gets one like it."""
+
+
+@dataclass(frozen=True)
+class Previews:
+    """The environments of a change request. `refused`: why one that follows it was not made."""
+
+    environments: tuple[Follower, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 class Catalogue:
@@ -59,17 +74,19 @@ class Catalogue:
         request = pb.FollowersRequest(organization=organization, project=project, connection=connection, ref=ref, environment=environment)
         with _said():
             reply = await self._stub.Followers(request, timeout=CALL_S)
-        return tuple(
-            Follower(
-                place=Place(organization=one.place.organization, project=one.place.project, environment=one.place.environment),
-                kind=EnvironmentKind(one.kind),
-                target=one.target,
-                ref=one.ref,
-                connection=one.connection,
-                needs_approval=one.needs_approval,
-            )
-            for one in reply.environments
-        )
+        return _followers(reply.environments)
+
+    async def open_previews(self, change: RequestChange) -> Previews:
+        """Makes the environments that a change request shall have, and answers those that it has. Asked again, it makes no more."""
+        with _said():
+            reply = await self._stub.OpenPreviews(_request(change), timeout=CALL_S)
+        return Previews(_followers(reply.environments), tuple(reply.refused))
+
+    async def close_previews(self, change: RequestChange) -> Previews:
+        """The environments that a change request still has; the catalogue has them removed, should that not be done."""
+        with _said():
+            reply = await self._stub.ClosePreviews(_request(change), timeout=CALL_S)
+        return Previews(_followers(reply.environments))
 
     async def source(self, organization: str, project: str, connection: str, target: str, ref: str, commit: str) -> Source:
         """Where the builder clones from, with a credential sealed to the target."""
@@ -109,4 +126,37 @@ class Catalogue:
             secrets=tuple(SecretRef(name=ref.name, version=ref.version) for ref in reply.secrets),
             sealed={(one.name, one.version): one.sealed for one in reply.sealed},
             https_port=reply.https_port or 443,
+            withheld=tuple(reply.withheld),
         )
+
+
+def _followers(found: Iterable[pb.Follower]) -> tuple[Follower, ...]:
+    return tuple(
+        Follower(
+            place=Place(organization=one.place.organization, project=one.place.project, environment=one.place.environment),
+            kind=EnvironmentKind(one.kind),
+            target=one.target,
+            ref=one.ref,
+            connection=one.connection,
+            needs_approval=one.needs_approval,
+            preview=one.HasField("preview"),
+            fork=one.preview.fork,
+            template=one.template,
+        )
+        for one in found
+    )
+
+
+def _request(change: RequestChange) -> pb.ChangeRequest:
+    return pb.ChangeRequest(
+        organization=change.organization,
+        project=change.project,
+        connection=change.connection,
+        repository=change.repository,
+        number=change.number,
+        ref=change.ref,
+        target=change.target,
+        title=change.title,
+        web_url=change.web_url or "",
+        fork=change.fork,
+    )

@@ -68,6 +68,7 @@ def _authorise(saga: Saga, _step: Step) -> Fields:
         "ref": source.ref if source else "",
         "commit": source.commit if source else "",
         "needs_approval": origin.needs_approval,
+        "fork": origin.fork,
     }
 
 

@@ -25,7 +25,7 @@ LARGEST_COMMAND = 1000 * 1024
 
 
 def begin(move: Move, begin: i.Begin) -> None:
-    """Says what the deployment is, and asks whether it may be."""
+    """Says what the deployment is, and asks whether it may be, unless it is the platform's own doing."""
     origin, source = move.saga.origin, move.saga.origin.source
     pusher = origin.pusher
     created = DeploymentCreated(
@@ -44,7 +44,11 @@ def begin(move: Move, begin: i.Begin) -> None:
         web_url=origin.web_url,
     )
     move.emit(created, outcome=DeploymentState.AUTHORIZING, cause=begin.cause)
-    move.add([Step("authorise", "authorise")])
+    if origin.allowed_by:
+        move.emit(f.DeploymentAuthorized(rule=origin.allowed_by))
+        authorised(move)
+    else:
+        move.add([Step("authorise", "authorise")])
 
 
 def authorised(move: Move) -> None:

@@ -38,8 +38,7 @@ def plan_builds(saga: Saga, snapshot: Snapshot) -> BuildsPlanned | Refused:
         build = service.build.model_copy(update={"args": _settings(snapshot, name).build_args | service.build.args})
         missing = [secret for secret in build.secrets if secret not in known]
         if missing:
-            message = f"service {name} builds with {_list(missing)}, which this environment does not have: slipway secret set {missing[0]}"
-            return Refused(Failure(code="secret_missing", message=message))
+            return Refused(Failure(code="secret_missing", message=f"service {name} builds with {_lack(missing, snapshot)}"))
         refs = tuple(known[secret] for secret in build.secrets)
         key = _digest(saga.inspected.trees.get(name, ""), build.model_dump(mode="json"), [ref.model_dump() for ref in refs])
         builds[name] = BuildInput(key=key, build=build, secrets=snapshot.sealed_for(refs))
@@ -94,6 +93,8 @@ def _from_manifest(saga: Saga, snapshot: Snapshot, record: Record) -> Plan:
     unchanged = all(name in record.releases and record.releases[name].key == release.key for name, release in releases.items())
     jobs = {} if unchanged and databases == record.databases else {name: _job(manifest, name, releases) for name in manifest.jobs}
     notes += [f"job {name} has no undo: what it writes stays after a roll-back" for name, job in jobs.items() if job.undo is None]
+    if snapshot.withheld:
+        notes.append(f"the change request comes from a fork: it does not get {_list(sorted(snapshot.withheld))}")
     _one_service_a_host(releases)
     _no_address_of_another(saga.origin.place, releases)
     return Plan(releases=releases, databases=databases, jobs=jobs, notes=tuple(notes))
@@ -140,7 +141,10 @@ def _release(saga: Saga, snapshot: Snapshot, record: Record, manifest: Manifest,
     ]
     if service.user is not None and is_root(service.user):
         notes.append(f"service {name} runs as root, as its manifest says")
-    hosts = service.domains or settings.domains or ((saga.origin.place.host(name),) if service.port else ())
+    asked, own = service.domains or settings.domains, (saga.origin.place.host(name),) if service.port else ()
+    hosts = own if saga.origin.preview else asked or own
+    if saga.origin.preview and asked and own:
+        notes.append(f"service {name} answers at {own[0]}: a preview does not get {', '.join(asked)}")
     container = ContainerSpec(
         image=saga.images[name],
         variables=variables | service.variables,
@@ -200,6 +204,7 @@ def _job(manifest: Manifest, name: str, releases: dict[str, Release]) -> JobSpec
         container=releases[job.service].container,
         command=job.command,
         undo=job.undo,
+        repeatable=job.repeatable,
         timeout_s=job.timeout_s,
         depends_on=job.depends_on,
     )
@@ -229,6 +234,12 @@ def _no_address_of_another(place: Place, releases: dict[str, Release]) -> None:
 
 def _settings(snapshot: Snapshot, service: str) -> ServiceSettings:
     return snapshot.services.get(service, ServiceSettings())
+
+
+def _lack(missing: list[str], snapshot: Snapshot) -> str:
+    if set(missing) & set(snapshot.withheld):
+        return f"{_list(missing)}, which the change request of a fork does not get: push its branch to the repository itself"
+    return f"{_list(missing)}, which this environment does not have: slipway secret set {missing[0]}"
 
 
 def _list(names: list[str]) -> str:

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from services.coordinator import store
 from services.coordinator.catalogue import Catalogue, Follower, Unknown
-from services.coordinator.changes import create
+from services.coordinator.change_requests import PREVIEWS_GO
 from services.coordinator.coordinator import Coordinator
+from services.coordinator.deployments import create
 from services.coordinator.inputs import Accepted, Approved, Cancelled, Input, Retried
 from services.coordinator.saga import DeploymentState, Origin
 from services.coordinator.work import UnitOfWork
@@ -80,9 +81,11 @@ async def _prepare(catalogue: Catalogue, request: r.Request) -> Follower | None:
 
 async def _do(work: UnitOfWork, coordinator: Coordinator, request: r.Request, follower: Follower | None) -> None:
     match request:
-        case r.DeployRequested() | r.RollbackRequested() | r.RemoveRequested():
+        case r.DeployRequested() | r.RollbackRequested() | r.RemoveRequested() | r.ExpireRequested():
             if follower is None:
                 raise Impossible(f"there is no environment {request.place}")
+            if follower.template and not isinstance(request, r.RemoveRequested):
+                raise Impossible(f"{request.place} follows change requests: nothing runs in it, each of them gets one like it")
             origin = await _origin(work, coordinator.catalogue, request, follower)
             await create(work, origin, cause=request.id)
         case r.CancelRequested():
@@ -120,10 +123,15 @@ async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, fo
         request=request.id,
         by_hand=True,
         needs_approval=follower.needs_approval,
+        preview=follower.preview,
+        fork=follower.fork,
     )
     match request:
         case r.RemoveRequested():
             return replace(origin, kind=ReleaseKind.REMOVE, title="remove the environment")
+        case r.ExpireRequested():
+            title = f"remove the preview: {request.reason}"
+            return replace(origin, kind=ReleaseKind.REMOVE, subject=None, title=title, allowed_by=PREVIEWS_GO)
         case r.RollbackRequested():
             return await _rollback(work, origin, request)
         case r.DeployRequested(again=str() as deployment):

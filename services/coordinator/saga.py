@@ -172,6 +172,12 @@ class Origin:
     by_hand: bool = False
     needs_approval: bool = False
     """By the environment's policy, when the deployment was created."""
+    preview: bool = False
+    """The environment is a change request's own."""
+    fork: bool = False
+    """… whose source is another repository."""
+    allowed_by: str = ""
+    """The rule that lets it go on, where it is the platform's own doing: nobody is asked for permission."""
     trace: str | None = None
     """The span that it came of, as W3C traceparent: everything that belongs to the deployment goes on with its trace."""
 

@@ -26,6 +26,8 @@ class Snapshot:
     secrets: tuple[SecretRef, ...] = ()
     sealed: dict[tuple[str, int], str] = field(default_factory=dict)
     https_port: int = 443
+    withheld: tuple[str, ...] = ()
+    """Names of secrets that the catalogue has and this environment does not get: it is a fork's."""
 
     def sealed_for(self, refs: tuple[SecretRef, ...]) -> Sealed:
         """The sealed values of pinned versions; one that the catalogue no longer has is left out."""

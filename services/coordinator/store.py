@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from services.coordinator.inputs import CloseCommands
 from services.coordinator.saga import PROGRESS, DeploymentState, Saga, Want
 from services.coordinator.snapshot import Record
-from shared.contracts.changes import ChangePushed
+from shared.contracts.changes import Change, ChangePushed
 from shared.contracts.places import Place
 from shared.postgres import Connection, Pool
 
@@ -290,7 +290,7 @@ async def lock_ref(connection: Connection, change: ChangePushed) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('slipway:ref:' || $1, 0))", ref)
 
 
-async def made_of(connection: Connection, change: ChangePushed) -> tuple[str, ...]:
+async def made_of(connection: Connection, change: Change) -> tuple[str, ...]:
     """The deployments that a change has made."""
     rows = await connection.fetch(
         "SELECT id FROM deployments WHERE organization = $1 AND project = $2 AND origin->>'change' = $3 ORDER BY id",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from shared.contracts.changes import ChangePushed
+from shared.contracts.changes import decode_change
 from shared.contracts.deliveries import DeliveredChange, DeliveryPage
 from shared.postgres import Pool
 
@@ -20,7 +20,7 @@ MOST_CHANGES = 200
 _COLUMNS = """
 d.id, d.connection, d.event, d.hook, d.key, d.received_at, d.reason, octet_length(d.body) AS size, c.project, c.forge,
 ARRAY(SELECT to_jsonb(h) FROM
-      (SELECT id, state, reason, deployments, created_at, message FROM changes WHERE delivery = d.id ORDER BY arrival LIMIT $1) h) AS changes
+      (SELECT id, state, reason, deployments, created_at, type, message FROM changes WHERE delivery = d.id ORDER BY arrival LIMIT $1) h) AS changes
 """
 _LIST = f"""
 SELECT {_COLUMNS} FROM deliveries d JOIN connections c ON c.name = d.connection
@@ -72,7 +72,7 @@ def _page(row: asyncpg.Record) -> DeliveryPage:
 
 
 def _change(row: dict[str, str]) -> DeliveredChange:
-    change = ChangePushed.decode(row["message"])
+    change = decode_change(row["type"], row["message"])
     return DeliveredChange.model_validate(
         {**row, "ref": change.ref[:LONGEST_TEXT], "commit": change.commit, "found_by": change.found_by},
     )

@@ -1,15 +1,27 @@
 """Pure rules: what a push is, whether it is a change, and why not."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
-from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.contracts.changes import (
+    ChangePushed,
+    ChangeRequestClosed,
+    ChangeRequestOpened,
+    ChangeRequestUpdated,
+    FoundBy,
+    Pusher,
+    RequestChange,
+)
+from shared.forges import REQUEST_REFS, kind_of
+from shared.ref_patterns import matches
 
 LONGEST_REF = 1000
 _SKIPS = re.compile(r"\[(?:skip ci|ci skip)\]|\*\*\*NO_CI\*\*\*", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
+NO_COMMIT = "0" * 40
+"""The object name that stands for "none"."""
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _FORBIDDEN_IN_REFS = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ufffd]|\.\.|@\{|//|/\.|\.lock(?:/|$)|[./]$")
 """git-check-ref-format(1); U+FFFD is what is left of bytes that no text can hold."""
@@ -92,6 +104,17 @@ class ChangeRequest:
     title: str = ""
     web_url: str | None = None
 
+    @property
+    def closes(self) -> bool:
+        """It is over: its commit does not matter any more."""
+        return self.action in {RequestAction.CLOSED, RequestAction.MERGED}
+
+    def ref(self, origin: Origin) -> str:
+        """Where the connection's repository has its commit; empty: nowhere."""
+        if not self.fork or self.closes:
+            return f"refs/heads/{self.source}"
+        return REQUEST_REFS.get(kind_of(origin.forge), "").format(self.number)
+
     def __str__(self) -> str:
         of = f" of the fork {self.source_repository or 'that is gone'}" if self.fork else ""
         return f"change request {self.number} was {self.action} ({self.source}{of} → {self.target})"
@@ -113,7 +136,7 @@ class Delivery:
 class Arrival:
     """Pushes that arrived together. `expected`: the arrival number that the sweep saw before it looked at the refs.
 
-    `ignored`: why the delivery tells of no push. `again`: the id of the stored delivery that a person had read again. `trace` is the span of what brought them (W3C traceparent); where several came together, each begins a trace of its own.
+    `request`: what happened to a change request. `ignored`: why the delivery tells of neither. `again`: the id of the stored delivery that a person had read again. `trace` is the span of what brought them (W3C traceparent); where several came together, each begins a trace of its own.
     """
 
     origin: Origin
@@ -124,6 +147,7 @@ class Arrival:
     trace: str | None = None
     ignored: str = ""
     again: str | None = None
+    request: ChangeRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -177,8 +201,8 @@ def short(ref: str) -> str:
 
 
 def follows(followed: Sequence[str], ref: str) -> bool:
-    """Whether one of the followed refs is this one. They may be named in short, and may be patterns."""
-    return any(fnmatchcase(name, pattern) for pattern in followed for name in (ref, short(ref)))
+    """Whether one of the followed refs, which may be patterns, is this one."""
+    return any(matches(pattern, ref) for pattern in followed)
 
 
 def is_of(repository: str, origin: Origin) -> bool:
@@ -233,10 +257,53 @@ def _leads_nowhere(push: Push, origin: Origin) -> str:
 
 
 def why_ignored(request: ChangeRequest, origin: Origin) -> str:
-    """What is recorded of a change request."""
+    """Why a change request leads to no change; empty: it does."""
     if not is_of(request.repository, origin):
         return f"{request}: it is of {request.repository}, and the connection is for {origin.repository}"
-    return f"{request}: no environment follows change requests"
+    if not _NUMBER.fullmatch(request.number):
+        return f"{request}: its number is none"
+    ref = request.ref(origin)
+    if not ref:
+        return f"{request}: this forge keeps no commits of forks in the repository: it cannot be fetched. Push its branch there"
+    if any(len(name) > LONGEST_REF or not is_ref(name) for name in (ref, f"refs/heads/{request.target}")):
+        return f"{request}: its branch has a name that git does not allow, or a longer one than Slipway takes"
+    return ""
+
+
+_ACTIONS: Mapping[RequestAction, type[RequestChange]] = {
+    RequestAction.OPENED: ChangeRequestOpened,
+    RequestAction.UPDATED: ChangeRequestUpdated,
+    RequestAction.CLOSED: ChangeRequestClosed,
+    RequestAction.MERGED: ChangeRequestClosed,
+}
+
+
+def request_change_of(request: ChangeRequest, arrival: Arrival, number: int) -> RequestChange:
+    """The message about a change request of which `why_ignored` says nothing, and whose commit is known in full (`cleaned_request`)."""
+    origin = arrival.origin
+    merged = {"merged": request.action is RequestAction.MERGED} if request.closes else {}
+    return _ACTIONS[request.action].model_validate(
+        {
+            "organization": origin.organization,
+            "project": origin.project,
+            "connection": origin.connection,
+            "repository": origin.repository or request.repository,
+            "clone_url": origin.clone_url,
+            "ref": request.ref(origin),
+            "commit": request.commit,
+            "arrival": number,
+            "pusher": request.by.model_copy(update={"forge": origin.forge}),
+            "title": request.title[:200],
+            "found_by": arrival.found_by,
+            "delivery": arrival.delivery.id if arrival.delivery else arrival.again,
+            "web_url": request.web_url,
+            "number": request.number,
+            "source": request.source,
+            "target": f"refs/heads/{request.target}",
+            "fork": request.fork,
+            **merged,
+        }
+    )
 
 
 def change_of(push: Push, arrival: Arrival, number: int) -> ChangePushed:
@@ -265,19 +332,35 @@ def change_of(push: Push, arrival: Arrival, number: int) -> ChangePushed:
     )
 
 
+def _cleaned_pusher(pusher: Pusher) -> Pusher:
+    names = ("login", "id", "email", "person")
+    return pusher.model_copy(update={name: clean(value)[:320] for name in names if (value := getattr(pusher, name)) is not None})
+
+
+def cleaned_request(request: ChangeRequest) -> ChangeRequest:
+    """The change request with every text fit for storage. One that is over need not say its commit in full."""
+    return replace(
+        request,
+        repository=clean(request.repository)[:500],
+        number=clean(request.number)[:50],
+        source_repository=clean(request.source_repository)[:500],
+        source=clean(request.source),
+        target=clean(request.target),
+        commit=NO_COMMIT if request.closes and not is_commit(request.commit) else request.commit,
+        by=_cleaned_pusher(request.by),
+        title=clean(next(iter(request.title.strip().splitlines()), "")),
+        web_url=clean(request.web_url)[:2000] if request.web_url else None,
+    )
+
+
 def cleaned(push: Push) -> Push:
     """The push with every text fit for storage."""
-    pusher = push.pusher.model_copy(
-        update={
-            name: clean(value)[:320] for name in ("login", "id", "email", "person") if (value := getattr(push.pusher, name)) is not None
-        }
-    )
     return replace(
         push,
         repository=clean(push.repository)[:500],
         clone_url=clean(push.clone_url)[:2000],
         ref=clean(push.ref),
-        pusher=pusher,
+        pusher=_cleaned_pusher(push.pusher),
         title=clean(next(iter(push.title.strip().splitlines()), "")),
         skips=skip_marker(push.title),
         author=clean(push.author),

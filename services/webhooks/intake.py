@@ -133,7 +133,7 @@ def _arrival(connection: Connection, forge: Forge, headers: Headers, body: bytes
     delivery = Delivery(new_id(), identity.hook, key, identity.event, _kept(headers), body)
     origin = origin_of(connection)
     ignored = reading.ignored or (why_ignored(reading.request, origin) if reading.request else "")
-    return Arrival(origin, FoundBy.DELIVERY, reading.pushes, delivery, ignored=ignored)
+    return Arrival(origin, FoundBy.DELIVERY, reading.pushes, delivery, ignored=ignored, request=None if ignored else reading.request)
 
 
 def _unreadable(connection: Connection, forge: Forge, headers: Headers, body: bytes, error: Unreadable) -> Arrival:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from services.webhooks.catalogue import Away
 from services.webhooks.connections import Connections
 from services.webhooks.deliveries import Deliveries, Stored
-from services.webhooks.domain import Arrival, Push
+from services.webhooks.domain import Arrival, Push, why_ignored
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Unreadable
 from services.webhooks.intake import LargeReader, origin_of
@@ -98,11 +98,15 @@ class Questions:
             reading = await self._reader.read(connection.forge, FORGES[connection.forge](), stored.headers, stored.body)
         except Unreadable as error:
             return Told(error=f"it cannot be read: {error}")
-        if not reading.pushes:
-            return Told(delivery=stored.page, reason=reading.ignored or stored.page.reason or "it tells of no push")
+        origin, request = origin_of(connection), reading.request
+        reason = reading.ignored or (why_ignored(request, origin) if request else "")
+        if reason or not (reading.pushes or request):
+            return Told(delivery=stored.page, reason=reason or stored.page.reason or "it tells of no push")
         pushes = tuple(_pushed_by(question.person, push) for push in reading.pushes)
+        if request is not None:
+            request = replace(request, by=request.by.model_copy(update={"person": question.person}))
         with span("read delivery again", kind=SpanKind.SERVER):
-            arrival = Arrival(origin_of(connection), FoundBy.REDELIVERY, pushes, again=stored.page.id, trace=traceparent())
+            arrival = Arrival(origin, FoundBy.REDELIVERY, pushes, again=stored.page.id, trace=traceparent(), request=request)
             recorded = (await self._store.record([arrival]))[0]
             changes = tuple(change.id for change in recorded.changes)
             log.info("delivery read again", connection=connection.name, delivery=stored.page.id, person=question.person, changes=changes)

@@ -7,8 +7,20 @@ from dataclasses import dataclass, replace
 import asyncpg
 from opentelemetry.trace import SpanKind
 
-from services.webhooks.domain import Arrival, Head, Known, State, change_of, clean, cleaned, judge
-from shared.contracts.changes import ChangePushed
+from services.webhooks.domain import (
+    Arrival,
+    Head,
+    Known,
+    State,
+    change_of,
+    clean,
+    cleaned,
+    cleaned_request,
+    is_commit,
+    judge,
+    request_change_of,
+)
+from shared.contracts.changes import Change, ChangePushed
 from shared.forges import kind_of
 from shared.outbox import Outbox
 from shared.postgres import Connection
@@ -36,11 +48,12 @@ FOR UPDATE OF h
 """
 _NUMBERS = "SELECT nextval('arrivals') AS number FROM generate_series(1, $1)"
 _CHANGES = """
-INSERT INTO changes (id, arrival, connection, repository, ref, commit, message, delivery, state, reason, settled_at, send_next_at)
-SELECT id, arrival, connection, repository, ref, commit, message, delivery, CASE WHEN reason IS NULL THEN 'pending' ELSE 'ignored' END,
-       reason, CASE WHEN reason IS NOT NULL THEN now() END, now() + make_interval(secs => $10)
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
-     AS new (id, arrival, connection, repository, ref, commit, message, delivery, reason)
+INSERT INTO changes (id, arrival, connection, repository, ref, commit, message, delivery, type, state, reason, settled_at, send_next_at)
+SELECT id, arrival, connection, repository, ref, commit, message, delivery, type,
+       CASE WHEN reason IS NULL THEN 'pending' ELSE 'ignored' END,
+       reason, CASE WHEN reason IS NOT NULL THEN now() END, now() + make_interval(secs => $11)
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+     AS new (id, arrival, connection, repository, ref, commit, message, delivery, type, reason)
 """
 _HEADS = """
 UPDATE heads SET commit = new.commit, arrival = new.arrival, change = new.change
@@ -56,6 +69,10 @@ _REASONS = """
 UPDATE deliveries SET reason = said.reason FROM unnest($1::text[], $2::text[]) AS said (id, reason) WHERE deliveries.id = said.id
 """
 
+_WHOLE = """
+SELECT commit FROM heads WHERE connection = $1 AND repository = $2 AND ref = $3 AND length($4) >= 7 AND starts_with(commit, $4)
+"""
+
 _Place = tuple[str, str, str]
 
 
@@ -68,7 +85,7 @@ class Recorded:
 
     delivery: str | None
     redelivered: bool = False
-    changes: tuple[ChangePushed, ...] = ()
+    changes: tuple[Change, ...] = ()
     known: tuple[Known, ...] = ()
     ignored: tuple[tuple[ChangePushed, str], ...] = ()
 
@@ -84,15 +101,17 @@ class Recording:
         """Records them in their order; answers what became of each."""
         arrivals = [_cleaned(arrival) for arrival in arrivals]
         new = await self._deliveries(arrivals)
-        fresh = [arrival for arrival in arrivals if arrival.delivery is None or arrival.delivery.id in new]
+        arrived = [arrival for arrival in arrivals if arrival.delivery is None or arrival.delivery.id in new]
+        fresh = [await self._with_whole_commit(arrival) for arrival in arrived]
         heads = await self._heads(fresh)
-        numbers = iter(await self._numbers(sum(len(arrival.pushes) for arrival in fresh)))
+        numbers = iter(await self._numbers(sum(len(arrival.pushes) + (arrival.request is not None) for arrival in fresh)))
         recorded = {id(arrival): _judge(arrival, heads, numbers) for arrival in fresh}
         traces = {
-            change.id: arrival.trace if len(arrival.pushes) == 1 else None for arrival in fresh for change in recorded[id(arrival)].changes
+            change.id: arrival.trace if len(arrival.pushes) <= 1 else None for arrival in fresh for change in recorded[id(arrival)].changes
         }
         await self._write([recorded[id(arrival)] for arrival in fresh], heads, traces)
-        return [recorded.get(id(arrival)) or await self._redelivered(arrival) for arrival in arrivals]
+        told = {id(former): recorded[id(arrival)] for former, arrival in zip(arrived, fresh, strict=True)}
+        return [told.get(id(arrival)) or await self._redelivered(arrival) for arrival in arrivals]
 
     async def _deliveries(self, arrivals: Sequence[Arrival]) -> set[str]:
         found = [(arrival.origin.connection, arrival.delivery, arrival.ignored) for arrival in arrivals if arrival.delivery]
@@ -111,6 +130,15 @@ class Recording:
             [ignored or None for _, _, ignored in found],
         )
         return {row["id"] for row in rows}
+
+    async def _with_whole_commit(self, arrival: Arrival) -> Arrival:
+        """Bitbucket Cloud says a change request's commit by its first digits: the push that brought it says the rest."""
+        request, origin = arrival.request, arrival.origin
+        if request is None or is_commit(request.commit):
+            return arrival
+        place = (origin.connection, origin.repository or request.repository, request.ref(origin))
+        whole: str | None = await self._connection.fetchval(_WHOLE, *place, request.commit)
+        return replace(arrival, request=replace(request, commit=whole)) if whole else arrival
 
     async def _heads(self, arrivals: Sequence[Arrival]) -> dict[_Place, Head | None]:
         places = sorted({_place(arrival, push.repository, push.ref) for arrival in arrivals for push in arrival.pushes})
@@ -139,6 +167,7 @@ class Recording:
                 [change.commit for change in changes],
                 [change.encode().decode() for change in changes],
                 [change.delivery for change in changes],
+                [change.type_name() for change in changes],
                 [*([None] * len(sent)), *(reason for _, reason in ignored)],
                 FIRST_RESEND_S,
             )
@@ -157,12 +186,13 @@ class Recording:
         if reasons:
             await self._connection.execute(_REASONS, [delivery for delivery, _ in reasons], [reason for _, reason in reasons])
 
-    async def _send(self, changes: Sequence[ChangePushed], traces: Mapping[str, str | None]) -> None:
+    async def _send(self, changes: Sequence[Change], traces: Mapping[str, str | None]) -> None:
         """Each change goes on with the trace of what brought it, and its deployments with the change's."""
         rows: list[tuple[object, ...]] = []
         for change in changes:
             trace = traces[change.id]
-            with span("push received", {"traceparent": trace} if trace else {}, SpanKind.PRODUCER) as received:
+            name = "push received" if isinstance(change, ChangePushed) else "change request received"
+            with span(name, {"traceparent": trace} if trace else {}, SpanKind.PRODUCER) as received:
                 received.set_attributes(_about(change))
                 rows += zip(*self._outbox.columns([change]), strict=True)
         await self._connection.execute(_OUTBOX, *(list(column) for column in zip(*rows, strict=True)))
@@ -173,7 +203,7 @@ class Recording:
         return Recorded(await self._connection.fetchval(_FORMER, *identity), redelivered=True)
 
 
-def _about(change: ChangePushed) -> dict[str, str]:
+def _about(change: Change) -> dict[str, str]:
     return {
         "vcs.repository.url.full": change.clone_url,
         "vcs.ref.head.name": change.ref.removeprefix("refs/heads/").removeprefix("refs/tags/"),
@@ -185,7 +215,7 @@ def _about(change: ChangePushed) -> dict[str, str]:
 
 
 def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: Iterator[int]) -> Recorded:
-    changes: list[ChangePushed] = []
+    changes: list[Change] = []
     known: list[Known] = []
     ignored: list[tuple[ChangePushed, str]] = []
     for push in arrival.pushes:
@@ -201,7 +231,15 @@ def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: Iterator
             ignored.append((change, reason.reason))
         else:
             changes.append(change)
+    request = arrival.request
+    if request is not None and not is_commit(request.commit):
+        known.append(Known(f"{request}: {_NOT_WHOLE}", request.ref(arrival.origin)))
+    elif request is not None:
+        changes.append(request_change_of(request, arrival, next(numbers)))
     return Recorded(arrival.delivery.id if arrival.delivery else None, changes=tuple(changes), known=tuple(known), ignored=tuple(ignored))
+
+
+_NOT_WHOLE = "the forge says only the first digits of its commit, and no push has told the rest yet. Redeliver it once one has"
 
 
 def _place(arrival: Arrival, repository: str, ref: str) -> _Place:
@@ -223,5 +261,9 @@ def _cleaned(arrival: Arrival) -> Arrival:
             event=clean(delivery.event)[:200], headers=texts,
         )  # fmt: skip
     return replace(
-        arrival, delivery=delivery, pushes=tuple(cleaned(push) for push in arrival.pushes), ignored=clean(arrival.ignored)[:2000]
+        arrival,
+        delivery=delivery,
+        pushes=tuple(cleaned(push) for push in arrival.pushes),
+        request=cleaned_request(arrival.request) if arrival.request else None,
+        ignored=clean(arrival.ignored)[:2000],
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from services.webhooks.domain import Arrival, State
 from services.webhooks.recording import FIRST_RESEND_S, Recorded, Recording
-from shared.contracts.changes import ChangePushed
+from shared.contracts.changes import Change, decode_change
 from shared.outbox import Outbox, Outgoing, outgoing
 from shared.postgres import Connection, Pool
 
@@ -20,7 +20,7 @@ WHERE changes.id = said.id AND changes.state <> 'taken'
 """
 _CLOSE = "UPDATE outbox SET open = false WHERE open AND stream = 'CHANGES' AND split_part(id, '.', 1) = ANY($1::text[])"
 _DUE = """
-SELECT id, sends, message FROM changes WHERE state = 'pending' AND send_next_at < now()
+SELECT id, sends, type, message FROM changes WHERE state = 'pending' AND send_next_at < now()
 ORDER BY send_next_at LIMIT 100 FOR UPDATE SKIP LOCKED
 """
 _SENT_AGAIN = """
@@ -28,7 +28,7 @@ UPDATE changes SET sends = sends + 1, send_next_at = now() + make_interval(secs 
 WHERE id = ANY($1::text[])
 """
 _KNOWN = "SELECT ref, commit, arrival FROM heads WHERE connection = $1 AND repository = $2 AND change IS NOT NULL"
-_CHANGES_BY_ID = "SELECT message FROM changes WHERE id = ANY($1::text[]) ORDER BY arrival"
+_CHANGES_BY_ID = "SELECT type, message FROM changes WHERE id = ANY($1::text[]) ORDER BY arrival"
 _FORGET_BODIES = "UPDATE deliveries SET body = NULL WHERE body IS NOT NULL AND received_at < now() - make_interval(days => $1)"
 _FORGET_DELIVERIES = "DELETE FROM deliveries WHERE received_at < now() - make_interval(days => $1)"
 _FORGET_CHANGES = """
@@ -80,15 +80,15 @@ class Store:
                 return 0
             ids = [row["id"] for row in due]
             await connection.execute(_CLOSE, ids)
-            again = [_again(ChangePushed.decode(row["message"]), row["sends"] + 1) for row in due]
+            again = [_again(decode_change(row["type"], row["message"]), row["sends"] + 1) for row in due]
             await self._outbox.add(connection, again)
             await connection.execute(_SENT_AGAIN, ids, FIRST_RESEND_S, LONGEST_RESEND_S)
         self._outbox.wake()
         return len(due)
 
-    async def changes(self, ids: Sequence[str]) -> list[ChangePushed]:
+    async def changes(self, ids: Sequence[str]) -> list[Change]:
         """The changes of these ids."""
-        return [ChangePushed.decode(row["message"]) for row in await self.pool.fetch(_CHANGES_BY_ID, list(ids))] if ids else []
+        return [decode_change(row["type"], row["message"]) for row in await self.pool.fetch(_CHANGES_BY_ID, list(ids))] if ids else []
 
     async def known_heads(self, connection: str, repository: str) -> dict[str, tuple[str, int]]:
         """Commit and arrival number of the last change known, by ref."""
@@ -102,6 +102,6 @@ class Store:
         await self.pool.execute(_FORGET_CHANGES, days)
 
 
-def _again(change: ChangePushed, number: int) -> Outgoing:
+def _again(change: Change, number: int) -> Outgoing:
     first = outgoing(change)
     return Outgoing(first.stream, first.subject, change, f"{change.id}.{number}", open=True)

@@ -15,7 +15,7 @@ from services.webhooks.git.pushes import own_origin, own_push
 from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository
 from services.webhooks.intake import origin_of
 from services.webhooks.store import Store
-from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.contracts.changes import Change, FoundBy, Pusher
 from shared.forges import CLONE_USERS, credential_config
 from shared.outbound import Reach
 from shared.outbound_gate import outbound_gate
@@ -55,9 +55,9 @@ class OwnSweep:
                 log.warning("sweep postponed", reason=str(error) or type(error).__name__)
             await asyncio.sleep(OWN_EVERY_S)
 
-    async def sweep(self) -> list[ChangePushed]:
+    async def sweep(self) -> list[Change]:
         """Looks at every repository; answers the changes found. A repository that git cannot read keeps no other from being swept."""
-        found: list[ChangePushed] = []
+        found: list[Change] = []
         for repository in self._repositories.all():
             try:
                 found += await self._sweep_one(repository)
@@ -65,7 +65,7 @@ class OwnSweep:
                 log.error("repository not swept", repository=repository.identity, reason=str(error))
         return found
 
-    async def _sweep_one(self, repository: Repository) -> list[ChangePushed]:
+    async def _sweep_one(self, repository: Repository) -> list[Change]:
         origin = own_origin(repository, self._clone_url)
         # The heads that are known are read first: a push that comes in between moves the arrival number, and the sweep gives way.
         known = await self._store.known_heads(origin.connection, origin.repository)
@@ -103,7 +103,7 @@ class ForgeSweep:
                 log.warning("sweep postponed", reason=str(error) or type(error).__name__)
             await asyncio.sleep(5)
 
-    async def sweep(self, connection: Connection) -> list[ChangePushed]:
+    async def sweep(self, connection: Connection) -> list[Change]:
         """Compares one connection's heads; answers the changes found. Its pusher is unknown: auth decides what that may lead to."""
         origin = origin_of(connection)
         known = await self._store.known_heads(origin.connection, origin.repository)
@@ -158,7 +158,7 @@ def _missed(references: Sequence[Reference], known: _Known) -> list[Reference]:
     return [found for found in named if is_ref(found.name) and known.get(found.name, ("", 0))[0] != found.commit]
 
 
-async def _record(store: Store, origin: Origin, known: _Known, pushes: Sequence[Push]) -> list[ChangePushed]:
+async def _record(store: Store, origin: Origin, known: _Known, pushes: Sequence[Push]) -> list[Change]:
     arrivals = [Arrival(origin, FoundBy.SWEEP, (push,), expected=known[push.ref][1] if push.ref in known else None) for push in pushes]
     if not arrivals:
         return []

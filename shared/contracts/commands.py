@@ -73,6 +73,7 @@ class AuthorizeDeployment(Command):
     ref: str
     commit: str
     needs_approval: bool = Field(default=False, description="The environment's policy: somebody who may approve there lets it go on")
+    fork: bool = Field(default=False, description="A fork's commit: whoever pushed it, somebody who may deploy there has to approve")
 
 
 class InspectSource(Command):

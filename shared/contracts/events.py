@@ -102,6 +102,7 @@ class ChangeTaken(Fact):
     deployments: tuple[str, ...]
     ref: str
     commit: str
+    repository: str = Field(default="", description="Where somebody pushed; empty where it was no push")
 
 
 class ChangeIgnored(Fact):

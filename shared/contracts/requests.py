@@ -46,6 +46,13 @@ class RemoveRequested(Request):
     place: Place
 
 
+class ExpireRequested(Request):
+    """Remove a preview: api's own wish, where nobody updated it for too long, or its change request is over and it is still there."""
+
+    place: Place
+    reason: str
+
+
 class CancelRequested(Request):
     """End a deployment: before the lock it is dropped, with the lock it is compensated, after the pivot it is refused."""
 
@@ -76,6 +83,7 @@ REQUESTS: tuple[type[Request], ...] = (
     DeployRequested,
     RollbackRequested,
     RemoveRequested,
+    ExpireRequested,
     CancelRequested,
     ApproveRequested,
     RetryRequested,

@@ -105,14 +105,19 @@ class Follower(_message.Message):
     CONNECTION_FIELD_NUMBER: _builtins.int
     REPOSITORY_FIELD_NUMBER: _builtins.int
     NEEDS_APPROVAL_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     target: _builtins.str
     ref: _builtins.str
     connection: _builtins.str
     repository: _builtins.str
     needs_approval: _builtins.bool
+    template: _builtins.bool
     @_builtins.property
     def place(self) -> Global___Place: ...
+    @_builtins.property
+    def preview(self) -> Global___Preview: ...
     def __init__(
         self,
         *,
@@ -123,14 +128,113 @@ class Follower(_message.Message):
         connection: _builtins.str = ...,
         repository: _builtins.str = ...,
         needs_approval: _builtins.bool = ...,
+        preview: Global___Preview | None = ...,
+        template: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "kind", b"kind", "needs_approval", b"needs_approval", "place", b"place", "ref", b"ref", "repository", b"repository", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "kind", b"kind", "needs_approval", b"needs_approval", "place", b"place", "preview", b"preview", "ref", b"ref", "repository", b"repository", "target", b"target", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Follower: _TypeAlias = Follower  # noqa: Y015
+
+@_typing.final
+class Preview(_message.Message):
+    """Of an environment that a change request has: whether its source is a fork."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORK_FIELD_NUMBER: _builtins.int
+    fork: _builtins.bool
+    def __init__(
+        self,
+        *,
+        fork: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fork", b"fork"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Preview: _TypeAlias = Preview  # noqa: Y015
+
+@_typing.final
+class ChangeRequest(_message.Message):
+    """Told apart by connection, repository and number."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    WEB_URL_FIELD_NUMBER: _builtins.int
+    FORK_FIELD_NUMBER: _builtins.int
+    organization: _builtins.str
+    project: _builtins.str
+    connection: _builtins.str
+    repository: _builtins.str
+    number: _builtins.str
+    ref: _builtins.str
+    """where the repository has its commit"""
+    target: _builtins.str
+    """the branch that it shall go into"""
+    title: _builtins.str
+    web_url: _builtins.str
+    fork: _builtins.bool
+    def __init__(
+        self,
+        *,
+        organization: _builtins.str = ...,
+        project: _builtins.str = ...,
+        connection: _builtins.str = ...,
+        repository: _builtins.str = ...,
+        number: _builtins.str = ...,
+        ref: _builtins.str = ...,
+        target: _builtins.str = ...,
+        title: _builtins.str = ...,
+        web_url: _builtins.str = ...,
+        fork: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "fork", b"fork", "number", b"number", "organization", b"organization", "project", b"project", "ref", b"ref", "repository", b"repository", "target", b"target", "title", b"title", "web_url", b"web_url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeRequest: _TypeAlias = ChangeRequest  # noqa: Y015
+
+@_typing.final
+class PreviewsReply(_message.Message):
+    """`refused`: why one that follows the change request was not made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def environments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Follower]: ...
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        environments: _abc.Iterable[Global___Follower] | None = ...,
+        refused: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environments", b"environments", "refused", b"refused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewsReply: _TypeAlias = PreviewsReply  # noqa: Y015
 
 @_typing.final
 class SourceRequest(_message.Message):
@@ -291,6 +395,7 @@ class SnapshotReply(_message.Message):
     SEALED_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     HTTPS_PORT_FIELD_NUMBER: _builtins.int
+    WITHHELD_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     target: _builtins.str
     version: _builtins.int
@@ -314,6 +419,10 @@ class SnapshotReply(_message.Message):
     def sealed(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealedSecret]:
         """of `secrets` and `pinned`"""
 
+    @_builtins.property
+    def withheld(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """names of secrets that this environment does not get"""
+
     def __init__(
         self,
         *,
@@ -326,10 +435,11 @@ class SnapshotReply(_message.Message):
         sealed: _abc.Iterable[Global___SealedSecret] | None = ...,
         version: _builtins.int = ...,
         https_port: _builtins.int = ...,
+        withheld: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["https_port", b"https_port", "kind", b"kind", "place", b"place", "sealed", b"sealed", "secrets", b"secrets", "services", b"services", "target", b"target", "variables", b"variables", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["https_port", b"https_port", "kind", b"kind", "place", b"place", "sealed", b"sealed", "secrets", b"secrets", "services", b"services", "target", b"target", "variables", b"variables", "version", b"version", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

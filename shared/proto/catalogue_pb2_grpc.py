@@ -39,6 +39,16 @@ class CatalogueStub:
                 request_serializer=shared_dot_proto_dot_catalogue__pb2.FollowersRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_catalogue__pb2.FollowersReply.FromString,
                 _registered_method=True)
+        self.OpenPreviews = channel.unary_unary(
+                '/slipway.catalogue.v1.Catalogue/OpenPreviews',
+                request_serializer=shared_dot_proto_dot_catalogue__pb2.ChangeRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_catalogue__pb2.PreviewsReply.FromString,
+                _registered_method=True)
+        self.ClosePreviews = channel.unary_unary(
+                '/slipway.catalogue.v1.Catalogue/ClosePreviews',
+                request_serializer=shared_dot_proto_dot_catalogue__pb2.ChangeRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_catalogue__pb2.FollowersReply.FromString,
+                _registered_method=True)
         self.SourceOf = channel.unary_unary(
                 '/slipway.catalogue.v1.Catalogue/SourceOf',
                 request_serializer=shared_dot_proto_dot_catalogue__pb2.SourceRequest.SerializeToString,
@@ -71,6 +81,20 @@ class CatalogueServicer:
 
     def Followers(self, request, context):
         """The environments that follow a ref of a connection.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenPreviews(self, request, context):
+        """The environments of a change request; those that follow it are made first, within their limits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClosePreviews(self, request, context):
+        """The environments of a change request that is over: they are to be removed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +141,16 @@ def add_CatalogueServicer_to_server(servicer, server):
             'Followers': grpc.unary_unary_rpc_method_handler(
                     servicer.Followers,
                     request_deserializer=shared_dot_proto_dot_catalogue__pb2.FollowersRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_catalogue__pb2.FollowersReply.SerializeToString,
+            ),
+            'OpenPreviews': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenPreviews,
+                    request_deserializer=shared_dot_proto_dot_catalogue__pb2.ChangeRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_catalogue__pb2.PreviewsReply.SerializeToString,
+            ),
+            'ClosePreviews': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClosePreviews,
+                    request_deserializer=shared_dot_proto_dot_catalogue__pb2.ChangeRequest.FromString,
                     response_serializer=shared_dot_proto_dot_catalogue__pb2.FollowersReply.SerializeToString,
             ),
             'SourceOf': grpc.unary_unary_rpc_method_handler(
@@ -171,6 +205,60 @@ class Catalogue:
             target,
             '/slipway.catalogue.v1.Catalogue/Followers',
             shared_dot_proto_dot_catalogue__pb2.FollowersRequest.SerializeToString,
+            shared_dot_proto_dot_catalogue__pb2.FollowersReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenPreviews(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.catalogue.v1.Catalogue/OpenPreviews',
+            shared_dot_proto_dot_catalogue__pb2.ChangeRequest.SerializeToString,
+            shared_dot_proto_dot_catalogue__pb2.PreviewsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClosePreviews(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.catalogue.v1.Catalogue/ClosePreviews',
+            shared_dot_proto_dot_catalogue__pb2.ChangeRequest.SerializeToString,
             shared_dot_proto_dot_catalogue__pb2.FollowersReply.FromString,
             options,
             channel_credentials,

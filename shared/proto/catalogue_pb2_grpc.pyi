@@ -33,6 +33,10 @@ class CatalogueStub:
     def __new__(cls, channel: _aio.Channel) -> CatalogueAsyncStub: ...
     Followers: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.FollowersRequest, _catalogue_pb2.FollowersReply]
     """The environments that follow a ref of a connection."""
+    OpenPreviews: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.ChangeRequest, _catalogue_pb2.PreviewsReply]
+    """The environments of a change request; those that follow it are made first, within their limits."""
+    ClosePreviews: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.ChangeRequest, _catalogue_pb2.FollowersReply]
+    """The environments of a change request that is over: they are to be removed."""
     SourceOf: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.SourceRequest, _catalogue_pb2.SourceReply]
     """Where the builder clones from, with a credential sealed to the target's key."""
     Snapshot: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.SnapshotRequest, _catalogue_pb2.SnapshotReply]
@@ -49,6 +53,10 @@ class CatalogueAsyncStub(CatalogueStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Followers: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.FollowersRequest, _catalogue_pb2.FollowersReply]  # type: ignore[assignment]
     """The environments that follow a ref of a connection."""
+    OpenPreviews: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.ChangeRequest, _catalogue_pb2.PreviewsReply]  # type: ignore[assignment]
+    """The environments of a change request; those that follow it are made first, within their limits."""
+    ClosePreviews: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.ChangeRequest, _catalogue_pb2.FollowersReply]  # type: ignore[assignment]
+    """The environments of a change request that is over: they are to be removed."""
     SourceOf: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.SourceRequest, _catalogue_pb2.SourceReply]  # type: ignore[assignment]
     """Where the builder clones from, with a credential sealed to the target's key."""
     Snapshot: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.SnapshotRequest, _catalogue_pb2.SnapshotReply]  # type: ignore[assignment]
@@ -68,6 +76,22 @@ class CatalogueServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalogue_pb2.FollowersReply, _abc.Awaitable[_catalogue_pb2.FollowersReply]]:
         """The environments that follow a ref of a connection."""
+
+    @_abc_1.abstractmethod
+    def OpenPreviews(
+        self,
+        request: _catalogue_pb2.ChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalogue_pb2.PreviewsReply, _abc.Awaitable[_catalogue_pb2.PreviewsReply]]:
+        """The environments of a change request; those that follow it are made first, within their limits."""
+
+    @_abc_1.abstractmethod
+    def ClosePreviews(
+        self,
+        request: _catalogue_pb2.ChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalogue_pb2.FollowersReply, _abc.Awaitable[_catalogue_pb2.FollowersReply]]:
+        """The environments of a change request that is over: they are to be removed."""
 
     @_abc_1.abstractmethod
     def SourceOf(

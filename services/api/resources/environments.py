@@ -1,10 +1,10 @@
 """Environments: where a project runs, and which ref it follows."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from services.api.access import APPROVE_BY_POLICY, Asking, Caller, of_environment, of_project
 from services.api.dependencies import Using
@@ -12,17 +12,21 @@ from services.api.paging import Page, Paged
 from services.api.refusals import not_found, referring, still_going, taken
 from services.api.resources.organizations import DisplayName
 from services.api.resources.requests import Accepted, submit
-from services.api.store import forgotten, places
+from services.api.store import forgotten, places, previews
 from services.api.store.places import Environment, Reads
 from services.api.transaction import TransactionalRoute, Within
 from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.requests import RemoveRequested, RollbackRequested
 from shared.messages import Slug, utc_now
+from shared.problems import Problem
 
 router = APIRouter(prefix="/environments/{organization}/{project}", tags=["environments"], route_class=TransactionalRoute)
 
 RefPattern = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^refs/[^\x00-\x1f ]+$")]
 """Full name of a ref; `*` matches any part of a name, slashes too."""
+Most = Annotated[int, Field(ge=1, le=100)]
+TimeToLive = Annotated[int, Field(ge=60, le=365 * 86400)]
+"""In seconds."""
 
 
 class NewEnvironment(BaseModel):
@@ -35,6 +39,21 @@ class NewEnvironment(BaseModel):
     ref: RefPattern | None = None
     connection: Slug | None = Field(default=None, description="Follow this connection only")
     needs_approval: bool = False
+    follows: Literal["ref", "change_requests"] = Field(
+        default="ref", description="change_requests: each of those into `ref` gets an environment like this one, in which nothing runs"
+    )
+    most: Most | None = Field(default=None, description="Previews at once, 5 where nothing else is said")
+    ttl_s: TimeToLive | None = Field(
+        default=None, description="Seconds that a preview stays without an update, 7 days where nothing is said"
+    )
+
+    @model_validator(mode="after")
+    def _previews(self) -> Self:
+        if self.follows == "change_requests" and self.kind is not EnvironmentKind.PREVIEW:
+            raise ValueError("what follows change requests is of the kind preview")
+        if self.follows == "ref" and (self.most or self.ttl_s):
+            raise ValueError("`most` and `ttl_s` are of what follows change requests")
+        return self
 
 
 class EnvironmentChange(BaseModel):
@@ -45,12 +64,20 @@ class EnvironmentChange(BaseModel):
     ref: RefPattern | None = None
     connection: Slug | None = None
     needs_approval: bool | None = None
+    most: Most | None = None
+    ttl_s: TimeToLive | None = None
 
 
 class Rollback(BaseModel):
     """`to`: a deployment that succeeded; the environment's newest but one where it is missing."""
 
     to: str | None = None
+
+
+def _usual_ref(wanted: NewEnvironment) -> str:
+    if wanted.follows == "change_requests":
+        return "refs/heads/*"
+    return "refs/heads/main" if wanted.slug == "production" else f"refs/heads/{wanted.slug}"
 
 
 async def known(reads: Reads, organization: str, project: str, environment: str) -> Environment | None:
@@ -89,11 +116,14 @@ async def create_environment(organization: Slug, project: Slug, wanted: NewEnvir
         name=wanted.name or wanted.slug,
         kind=wanted.kind,
         target=target,
-        ref=wanted.ref or ("refs/heads/main" if wanted.slug == "production" else f"refs/heads/{wanted.slug}"),
+        ref=wanted.ref or _usual_ref(wanted),
         connection=wanted.connection,
         needs_approval=wanted.needs_approval,
         version=1,
         created_at=utc_now(),
+        follows=wanted.follows,
+        most=(wanted.most or previews.USUAL_MOST) if wanted.follows == "change_requests" else None,
+        ttl_s=(wanted.ttl_s or previews.USUAL_TTL_S) if wanted.follows == "change_requests" else None,
     )
     with referring(not_found("project or target", f"{organization}/{project} on {target}")):
         made = await places.new_environment(await unit.begin(), entry)
@@ -117,6 +147,8 @@ async def change_environment(
 ) -> Environment:
     """Changes what is named; `connection: null` means any connection again."""
     former = await permitted(caller, "environment.update", unit.reads, organization, project, environment)
+    if not former.is_template and (wanted.most or wanted.ttl_s):
+        raise Problem(422, "no-template", f"{environment} does not follow change requests: it has no `most` and no `ttl_s`.")
     if former.needs_approval and wanted.needs_approval is False:
         await caller.may(APPROVE_BY_POLICY, of_environment(organization, project, environment), former.kind)
     locked = await places.lock_environment(await unit.begin(), organization, project, environment)
@@ -134,7 +166,11 @@ async def change_environment(
 @router.delete("/{environment}", status_code=202)
 async def remove_environment(organization: Slug, project: Slug, environment: Slug, caller: Asking, unit: Within) -> Accepted:
     """Removes everything that runs there; the entry goes once that has succeeded."""
-    await permitted(caller, "environment.delete", unit.reads, organization, project, environment)
+    found = await permitted(caller, "environment.delete", unit.reads, organization, project, environment)
+    await unit.begin()
+    if found.is_template and (there := await previews.like(unit.connection, organization, project, environment)):
+        detail = f"{environment} has previews: {', '.join(there)}. Close their change requests, or remove them first."
+        raise Problem(409, "has-previews", detail)
     place = Place(organization=organization, project=project, environment=environment)
     return await submit(unit, caller, RemoveRequested(organization=organization, subject=caller.id, place=place))
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from shared.postgres import Connection, Pool
 
@@ -31,7 +31,12 @@ class Project:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a project runs, and which ref it follows (`*` matches any part of a name)."""
+    """Where a project runs, and which ref it follows (`*` matches any part of a name).
+
+    One that follows change requests is a template: of each change request into `ref` one like it is made, at most `most` at once,
+    which goes after `ttl_s` without an update. Those know their template (`preview_of`) and their change request (connection,
+    repository, number).
+    """
 
     organization: str
     project: str
@@ -44,6 +49,21 @@ class Environment:
     needs_approval: bool
     version: int
     created_at: datetime
+    follows: Literal["ref", "change_requests"] = "ref"
+    most: int | None = None
+    ttl_s: int | None = None
+    preview_of: str | None = None
+    repository: str | None = None
+    number: str | None = None
+    fork: bool = False
+    web_url: str | None = None
+    updated_at: datetime | None = None
+    removing_at: datetime | None = None
+
+    @property
+    def is_template(self) -> bool:
+        """Nothing runs in it; previews are like it."""
+        return self.follows == "change_requests"
 
 
 @dataclass(frozen=True)
@@ -69,8 +89,8 @@ _RENAME_PROJECT = "UPDATE projects SET name = $3 WHERE organization = $1 AND slu
 _DELETE_PROJECT = "DELETE FROM projects WHERE organization = $1 AND slug = $2 RETURNING slug"
 
 _NEW_ENVIRONMENT = """
-INSERT INTO environments (organization, project, slug, name, kind, target, ref, connection, needs_approval)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING *
+INSERT INTO environments (organization, project, slug, name, kind, target, ref, connection, needs_approval, follows, most, ttl_s)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING *
 """
 _ENVIRONMENT = "SELECT * FROM environments WHERE organization = $1 AND project = $2 AND slug = $3"
 _LOCKED_ENVIRONMENT = f"{_ENVIRONMENT} FOR UPDATE"
@@ -78,10 +98,14 @@ _ENVIRONMENTS = """
 SELECT * FROM environments WHERE organization = $1 AND project = $2 AND slug > $3 ORDER BY slug LIMIT $4
 """
 _UPDATE_ENVIRONMENT = """
-UPDATE environments SET name = $4, ref = $5, connection = $6, needs_approval = $7, target = $8, version = version + 1
+UPDATE environments SET name = $4, ref = $5, connection = $6, needs_approval = $7, target = $8, most = $9, ttl_s = $10,
+    version = version + 1
 WHERE organization = $1 AND project = $2 AND slug = $3 RETURNING *
 """
-_DELETE_ENVIRONMENT = "DELETE FROM environments WHERE organization = $1 AND project = $2 AND slug = $3 RETURNING slug"
+_DELETE_ENVIRONMENT = """
+DELETE FROM environments WHERE organization = $1 AND project = $2 AND slug = $3 AND (preview_of IS NULL OR updated_at <= $4)
+RETURNING slug
+"""
 _DELETE_ITS_SECRETS = "DELETE FROM secrets WHERE organization = $1 AND project = $2 AND environment = $3"
 _TOUCH = """
 UPDATE environments SET version = version + 1
@@ -172,6 +196,9 @@ async def new_environment(connection: Connection, wanted: Environment) -> Enviro
         wanted.ref,
         wanted.connection,
         wanted.needs_approval,
+        wanted.follows,
+        wanted.most,
+        wanted.ttl_s,
     )
     return None if row is None else Environment(**row)
 
@@ -205,14 +232,21 @@ async def update_environment(connection: Connection, wanted: Environment) -> Env
         wanted.connection,
         wanted.needs_approval,
         wanted.target,
+        wanted.most,
+        wanted.ttl_s,
     )
     return None if row is None else Environment(**row)
 
 
-async def delete_environment(connection: Connection, organization: str, project: str, slug: str) -> bool:
-    """Whether there was one; its settings, variables and secrets go with it."""
-    await connection.execute(_DELETE_ITS_SECRETS, organization, project, slug)
-    return await connection.fetchval(_DELETE_ENVIRONMENT, organization, project, slug) is not None
+async def delete_environment(connection: Connection, organization: str, project: str, slug: str, removed_at: datetime) -> bool:
+    """Whether there was one; its settings, variables and secrets go with it.
+
+    A preview stays whose change request was opened again after its removal had begun (`removed_at`): it is deployed next.
+    """
+    gone = await connection.fetchval(_DELETE_ENVIRONMENT, organization, project, slug, removed_at) is not None
+    if gone:
+        await connection.execute(_DELETE_ITS_SECRETS, organization, project, slug)
+    return gone
 
 
 async def touch(connection: Connection, organization: str, project: str, environment: str = "") -> None:

@@ -45,12 +45,12 @@ WHERE sealed IS NOT NULL AND name > $4 ORDER BY name LIMIT $5
 """  # noqa: S608 -- of constants
 _EFFECTIVE = f"""
 SELECT DISTINCT ON (name) name, version, environment, sealed FROM ({_NEWEST}) newest
-WHERE sealed IS NOT NULL ORDER BY name, environment DESC
+WHERE sealed IS NOT NULL ORDER BY name, array_position($3, environment) DESC
 """  # noqa: S608 -- of constants
 _PINNED = """
 SELECT s.name, s.version, s.environment, s.sealed FROM secrets s
 JOIN unnest($4::text[], $5::bigint[]) AS pinned (name, version) ON s.name = pinned.name AND s.version = pinned.version
-WHERE organization = $1 AND project = $2 AND environment IN ('', $3) AND sealed IS NOT NULL
+WHERE organization = $1 AND project = $2 AND environment = ANY($3) AND sealed IS NOT NULL
 """
 
 
@@ -88,16 +88,16 @@ async def find(reads: Reads, organization: str, project: str, environment: str, 
     return [Secret(**row) for row in await reads.fetch(_LIST, organization, project, [environment], after, limit)]
 
 
-async def effective(reads: Reads, organization: str, project: str, environment: str) -> Sequence[SealedVersion]:
-    """What an environment's releases get: its own secrets, and the project's below them."""
-    rows = await reads.fetch(_EFFECTIVE, organization, project, ["", environment])
+async def effective(reads: Reads, organization: str, project: str, environments: Sequence[str]) -> Sequence[SealedVersion]:
+    """What releases get: the project's secrets, and above them those of the environments, of which a later one comes first."""
+    rows = await reads.fetch(_EFFECTIVE, organization, project, ["", *environments])
     return [SealedVersion(**row) for row in rows]
 
 
 async def pinned(
-    reads: Reads, organization: str, project: str, environment: str, refs: Sequence[tuple[str, int]]
+    reads: Reads, organization: str, project: str, environments: Sequence[str], refs: Sequence[tuple[str, int]]
 ) -> Sequence[SealedVersion]:
-    """The given versions, of those that the environment may read."""
+    """The given versions, of those of the project and of these environments."""
     names, versions = [name for name, _ in refs], [version for _, version in refs]
-    rows = await reads.fetch(_PINNED, organization, project, environment, names, versions)
+    rows = await reads.fetch(_PINNED, organization, project, ["", *environments], names, versions)
     return [SealedVersion(**row) for row in rows]

@@ -21,7 +21,7 @@ from services.webhooks.git.access import Visitor
 from services.webhooks.git.pipeline import Pipeline
 from services.webhooks.git.repositories import Repositories, Repository, Summary
 from services.webhooks.store import Recorded, Store
-from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.contracts.changes import Change, FoundBy, Pusher
 from shared.contracts.commands import OWN_CONNECTION
 from shared.postgres import UNAVAILABLE
 from shared.printable import printable
@@ -168,7 +168,7 @@ class Pushes:
             yield line
         yield ""
 
-    async def _recorded(self, session: PushSession, updates: Sequence[Update]) -> tuple[Recorded, list[ChangePushed]] | None:
+    async def _recorded(self, session: PushSession, updates: Sequence[Update]) -> tuple[Recorded, list[Change]] | None:
         pushes = [await self._push(session, update) for update in updates]
         repository = session.repository
         origin = own_origin(repository, self._clone_url)

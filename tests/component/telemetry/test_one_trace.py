@@ -5,7 +5,7 @@ from dataclasses import replace
 from opentelemetry.trace import SpanKind
 
 from bench import five_steps
-from services.coordinator.changes import create
+from services.coordinator.deployments import create
 from shared.contracts.answers import Failure
 from shared.contracts.commands import AuthorizeDeployment, Command
 from shared.contracts.places import Place

@@ -8,10 +8,11 @@ from grpc import aio
 from nats.js.errors import FetchTimeoutError
 
 from shared.bus import Bus
-from shared.contracts.changes import ChangePushed
+from shared.contracts.changes import Change, ChangePushed, RequestChange, decode_change
 from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
 from shared.contracts.facts import Fact
 from shared.contracts.logs import LogLines
+from shared.messages import type_of
 from shared.proto import auth_pb2, auth_pb2_grpc, catalogue_pb2, catalogue_pb2_grpc
 from shared.settings import ServiceSettings
 
@@ -85,7 +86,18 @@ class Coordinator:
         return cls(await Bus.connect(settings, settings.nats_user))
 
     async def take(self, within: float = 10) -> ChangePushed:
-        """The next change on the bus, acknowledged."""
+        """The next change on the bus, which is a push, acknowledged."""
+        change = await self._next(within)
+        assert isinstance(change, ChangePushed)
+        return change
+
+    async def take_request(self, within: float = 10) -> RequestChange:
+        """The next change on the bus, which is of a change request, acknowledged."""
+        change = await self._next(within)
+        assert isinstance(change, RequestChange)
+        return change
+
+    async def _next(self, within: float) -> Change:
         subscription = await self.bus.js.pull_subscribe_bind("coordinator-changes", "CHANGES")
         try:
             message = (await subscription.fetch(1, timeout=within))[0]
@@ -94,7 +106,7 @@ class Coordinator:
         await message.ack()
         await self.bus.nc.flush()
         self.message_ids.append((message.headers or {})["Nats-Msg-Id"])
-        return ChangePushed.decode(message.data)
+        return decode_change(type_of(message.headers), message.data)
 
     async def nothing(self, within: float = 0.5) -> bool:
         """Whether no change comes."""
@@ -104,12 +116,12 @@ class Coordinator:
             return True
         return False
 
-    async def took(self, change: ChangePushed, *deployments: str) -> None:
+    async def took(self, change: Change, *deployments: str) -> None:
         """Says that a change led to deployments."""
         fact = ChangeTaken(change=change.id, deployments=deployments, ref=change.ref, commit=change.commit)
         await self.say(fact, deployment=None)
 
-    async def ignored(self, change: ChangePushed, reason: str) -> None:
+    async def ignored(self, change: Change, reason: str) -> None:
         """Says that a change led to nothing."""
         await self.say(ChangeIgnored(change=change.id, reason=reason, ref=change.ref, commit=change.commit), deployment=None)
 

@@ -6,10 +6,12 @@ import asyncpg
 import pytest
 
 from services.webhooks.forges import FORGES
+from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened
 from tests.component.webhooks.conftest import Webhooks
 from tests.component.webhooks.deliveries import A, deliver, push
 from tests.component.webhooks.forge_deliveries import send, standard_webhooks
 from tests.component.webhooks.neighbours import Api
+from tests.unit.webhooks.forge_cases import delivery
 
 HEAD = "9ad5e7c04bb1f2a3958674635241302f1e0d9c8b"
 KEY = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
@@ -119,16 +121,14 @@ async def test_a_deletion_is_recorded_with_its_reason(webhooks: Webhooks, forge:
 
 
 @pytest.mark.parametrize("forge", FORGES)
-@pytest.mark.parametrize("file", ["request-of-fork-opened", "request-merged", "other-event"])
-async def test_what_leads_to_no_change_is_recorded_with_its_reason(webhooks: Webhooks, forge: str, file: str) -> None:
-    """Change requests that no environment follows, and events that Slipway does not read: 200, lest the forge disable the hook."""
+async def test_what_leads_to_no_change_is_recorded_with_its_reason(webhooks: Webhooks, forge: str) -> None:
+    """Events that Slipway does not read: 200, lest the forge disable the hook."""
+    file = "other-event"
     answer = await send(webhooks.http, forge, file)
     assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
     stored = await _row(webhooks, "SELECT id, reason, body FROM deliveries")
     assert (stored["id"], stored["reason"]) == (answer.json()["delivery"], answer.json()["reason"])
     assert stored["body"]
-    if file.startswith("request"):
-        assert stored["reason"].endswith(": no environment follows change requests")
     assert (await send(webhooks.http, forge, file)).json()["status"] == "known"
 
 
@@ -179,3 +179,46 @@ async def test_a_delivery_that_cannot_be_read_is_recorded_and_may_come_again(web
     stored = await _row(webhooks, "SELECT key, reason FROM deliveries")
     assert stored["reason"].startswith("it could not be read: the payload lacks after, repository.full_name")
     assert (await deliver(webhooks.http, push(A), delivery="d-1")).status_code == 202
+
+
+FORKS = {"github": "refs/pull/7/head", "gitlab": "refs/merge-requests/7/head", "bitbucket-data-center": "refs/pull-requests/7/from"}
+FORKS["gitea"] = FORKS["github"]
+
+
+@pytest.mark.parametrize("forge", [forge for forge in FORGES if forge != "bitbucket"])
+async def test_a_change_request_becomes_a_change_once(webhooks: Webhooks, forge: str) -> None:
+    """A fork's commit is where the forge keeps it; a redelivery is no further change."""
+    answer = await send(webhooks.http, forge, "request-of-fork-opened")
+    assert (answer.status_code, answer.json()["status"]) == (202, "stored")
+    change = await webhooks.coordinator.take_request()
+    assert isinstance(change, ChangeRequestOpened)
+    assert (change.number, change.fork, change.ref, change.target) == ("7", True, FORKS[forge], "refs/heads/main")
+    assert answer.json()["changes"] == [change.id]
+    assert (await send(webhooks.http, forge, "request-of-fork-opened")).json()["status"] == "known"
+    assert await webhooks.pool.fetchval("SELECT count(*) FROM changes") == 1
+
+
+@pytest.mark.parametrize("forge", FORGES)
+async def test_a_merged_change_request_is_told_of_also_where_its_commit_is_not(webhooks: Webhooks, forge: str) -> None:
+    """Bitbucket Cloud says the first digits only: of what is over nothing is fetched."""
+    await send(webhooks.http, forge, "request-merged")
+    change = await webhooks.coordinator.take_request()
+    assert isinstance(change, ChangeRequestClosed)
+    assert (change.number, change.merged) == ("7", True)
+
+
+async def test_bitbucket_cloud_s_commit_is_told_by_the_push_that_brought_it(webhooks: Webhooks) -> None:
+    """Without one the delivery is recorded with the reason; with one the change has the whole commit."""
+    first = await send(webhooks.http, "bitbucket", "request-opened")
+    assert "first digits" in first.json()["reason"]
+    _, payload = delivery("bitbucket", "request-opened")
+    digits = payload["pullrequest"]["source"]["commit"]["hash"]
+    whole = digits + "0" * (40 - len(digits))
+    await webhooks.pool.execute(
+        "INSERT INTO heads (connection, repository, ref, commit, arrival, change) VALUES ($1, $2, $3, $4, 1, 'pushed')",
+        "bitbucket", await webhooks.pool.fetchval("SELECT repository FROM connections WHERE name = 'bitbucket'"),
+        f"refs/heads/{payload['pullrequest']['source']['branch']['name']}", whole,
+    )  # fmt: skip
+    await send(webhooks.http, "bitbucket", "request-opened", headers={"X-Request-UUID": "another"})
+    change = await webhooks.coordinator.take_request()
+    assert (change.commit, change.fork) == (whole, False)

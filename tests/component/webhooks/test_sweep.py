@@ -11,7 +11,7 @@ from services.webhooks.connections import Connections
 from services.webhooks.git.repositories import GitError, Repositories
 from services.webhooks.store import Store
 from services.webhooks.sweep import ForgeSweep, OwnSweep
-from shared.contracts.changes import FoundBy
+from shared.contracts.changes import ChangePushed, FoundBy
 from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox
 from shared.rpc import channel
@@ -50,6 +50,7 @@ async def test_a_push_without_event_is_found_with_its_pusher(webhooks: Webhooks,
     (found,) = await _own(webhooks).sweep()
     assert (found.ref, found.commit, found.found_by) == ("refs/heads/größe", pushed.commit, FoundBy.SWEEP)
     assert (found.pusher.person, found.pusher.login) == ("p-ada", "Ada Lovelace ⚙")
+    assert isinstance(found, ChangePushed)
     assert (found.title, found.author) == ("Work", "Grace Hopper")
     assert (await webhooks.coordinator.take()).id == found.id
 

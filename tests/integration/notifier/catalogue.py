@@ -28,6 +28,14 @@ class Catalogue(CatalogueServicer):
         """Not asked by notifier."""
         raise AssertionError(request)
 
+    async def OpenPreviews(self, request: pb.ChangeRequest, context: Context) -> pb.PreviewsReply:  # noqa: N802
+        """Not asked by notifier."""
+        raise AssertionError(request)
+
+    async def ClosePreviews(self, request: pb.ChangeRequest, context: Context) -> pb.FollowersReply:  # noqa: N802
+        """Not asked by notifier."""
+        raise AssertionError(request)
+
     async def SourceOf(self, request: pb.SourceRequest, context: Context) -> pb.SourceReply:  # noqa: N802
         """Not asked by notifier."""
         raise AssertionError(request)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.webhooks.domain import Arrival, Origin, Push, cleaned, judge
+from services.webhooks.domain import Arrival, ChangeRequest, Origin, Push, cleaned, judge, why_ignored
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Reading
 from shared.contracts.changes import FoundBy
@@ -161,10 +161,12 @@ def _moved(push: Push) -> str:
     return f"{push.ref} {before}→ {push.commit[:7]}" if push.commit else f"{push.ref} deleted"
 
 
-def outcome(reading: Reading) -> str:
+def outcome(reading: Reading, forge: str) -> str:
     """What intake does with it where nothing is known of the refs yet, as the table says it."""
+    if reading.request is not None:
+        return _outcome_of(reading.request, forge)
     if not reading.pushes:
-        return "recorded: nothing follows change requests" if reading.request else "recorded"
+        return "recorded"
     arrival = Arrival(Origin("main", "todo", "hook", "github", "", ""), FoundBy.DELIVERY, reading.pushes)
     made = {
         "recorded: " + known.reason.split(":")[0] if (known := judge(cleaned(push), None, arrival)) else "**a change**"
@@ -173,11 +175,22 @@ def outcome(reading: Reading) -> str:
     return "a change each" if len(reading.pushes) > 1 else next(iter(made))
 
 
+def _outcome_of(request: ChangeRequest, forge: str) -> str:
+    """Bitbucket Cloud says the first digits of a commit: the push that brought it says the rest."""
+    if why_ignored(request, Origin("main", "todo", "hook", forge, "", "")):
+        return "recorded: it cannot be fetched"
+    if request.closes:
+        return "**its preview goes**"
+    return "**a preview**, once approved" if request.fork else "**a preview**"
+
+
 def table() -> str:
     """The table of docs/forges.md."""
     lines = ["| what happened | " + " | ".join(TITLES.values()) + " |", "|---" * (len(TITLES) + 1) + "|"]
     for event, cases in CASES.items():
-        cells = [" or ".join(dict.fromkeys(outcome(read(forge, case.file)) for case in cases if case.forge == forge)) for forge in TITLES]
+        cells = [
+            " or ".join(dict.fromkeys(outcome(read(forge, case.file), forge) for case in cases if case.forge == forge)) for forge in TITLES
+        ]
         lines.append(f"| {event} | " + " | ".join(cell or "–" for cell in cells) + " |")
     return "\n".join(lines)
 

@@ -1,0 +1,117 @@
+"""Change requests: each gets an environment of its own (a preview), which is deployed anew with each commit, and goes with it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from services.coordinator import open_requests, settling, store
+from services.coordinator.catalogue import Follower, Previews, Unknown
+from services.coordinator.coordinator import Coordinator
+from services.coordinator.deployments import create
+from services.coordinator.open_requests import Taken
+from services.coordinator.saga import Origin
+from services.coordinator.work import UnitOfWork
+from shared import inbox
+from shared.contracts.changes import ChangeRequestClosed, ChangeRequestUpdated, FoundBy, RequestChange
+from shared.contracts.commands import Source
+from shared.contracts.releases import ReleaseKind
+
+PREVIEWS_GO = "a preview goes with its change request, or when nobody has updated it for its time to live"
+"""The rule by which previews are removed: whoever made the environment that they are like has agreed to it."""
+
+
+async def take_request(coordinator: Coordinator, change: RequestChange) -> None:
+    """Handles one change of a change request; it is settled, with the reason.
+
+    What is no news is not shown to the catalogue, which would make an environment of it.
+    """
+    async with coordinator.pool.acquire() as connection:
+        last = await open_requests.last_taken(connection, change)
+    try:
+        found = Previews() if why_no_news(last, change) else await _previews(coordinator, change)
+        sources = await _sources(coordinator, change, found.environments)
+    except Unknown as unknown:
+        async with coordinator.work() as work:
+            await inbox.take(work.connection, [change.id])
+            settling.ignore(work, change, str(unknown))
+        return
+    async with coordinator.work() as work:
+        await _take(work, change, found, sources)
+
+
+async def _previews(coordinator: Coordinator, change: RequestChange) -> Previews:
+    if isinstance(change, ChangeRequestClosed):
+        return await coordinator.catalogue.close_previews(change)
+    return await coordinator.catalogue.open_previews(change)
+
+
+async def _sources(coordinator: Coordinator, change: RequestChange, previews: Sequence[Follower]) -> dict[str, Source]:
+    if isinstance(change, ChangeRequestClosed):
+        return {}
+    ask = partial(coordinator.catalogue.source, change.organization, change.project, change.connection)
+    return {target: await ask(target, change.ref, change.commit) for target in {preview.target for preview in previews}}
+
+
+async def _take(work: UnitOfWork, change: RequestChange, found: Previews, sources: Mapping[str, Source]) -> None:
+    new = await inbox.take(work.connection, [change.id])
+    await open_requests.lock(work.connection, change)
+    last = await open_requests.last_taken(work.connection, change)
+    if not new:
+        await settling.settle_again(work, change)
+    elif reason := why_no_news(last, change):
+        settling.ignore(work, change, reason)
+    else:
+        made = [await create(work, await _origin(work, change, preview, sources), cause=change.id) for preview in found.environments]
+        await open_requests.set_taken(work.connection, change, made)
+        if made:
+            settling.take(work, change, made)
+        else:
+            settling.ignore(work, change, "; ".join(found.refused) or _nothing_follows(change))
+
+
+def why_no_news(last: Taken | None, change: RequestChange) -> str:
+    """Why a change of a change request changes nothing; empty: it does."""
+    if last is None:
+        return ""
+    if last.arrival >= change.arrival:
+        return f"a newer change of {change} was taken before it"
+    if last.closed and isinstance(change, ChangeRequestUpdated):
+        return f"{change} is closed"
+    by_hand = change.found_by is FoundBy.REDELIVERY
+    same = last.commit == change.commit and not last.closed and not isinstance(change, ChangeRequestClosed)
+    if same and last.deployments and not by_hand:
+        return f"this commit is the last one taken of {change} already"
+    return ""
+
+
+def _nothing_follows(change: RequestChange) -> str:
+    if isinstance(change, ChangeRequestClosed):
+        return f"{change} has no preview"
+    return f"no environment of {change.organization}/{change.project} follows change requests into {change.target}"
+
+
+async def _origin(work: UnitOfWork, change: RequestChange, preview: Follower, sources: Mapping[str, Source]) -> Origin:
+    closes = isinstance(change, ChangeRequestClosed)
+    return Origin(
+        place=preview.place,
+        environment_kind=preview.kind,
+        target=preview.target,
+        kind=ReleaseKind.REMOVE if closes else ReleaseKind.DEPLOY,
+        arrival=await store.next_arrival(work.connection),
+        connection=change.connection,
+        source=None if closes else sources[preview.target],
+        pusher=change.pusher,
+        change=change.id,
+        title=_title(change),
+        web_url=change.web_url,
+        needs_approval=preview.needs_approval,
+        by_hand=closes or change.found_by is FoundBy.REDELIVERY,
+        preview=True,
+        fork=preview.fork,
+        allowed_by=PREVIEWS_GO if closes else "",
+    )
+
+
+def _title(change: RequestChange) -> str:
+    if isinstance(change, ChangeRequestClosed):
+        return f"remove the preview: {change} was {'merged' if change.merged else 'closed'}"
+    return change.title

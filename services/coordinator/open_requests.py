@@ -1,0 +1,48 @@
+"""SQL of change requests: the newest change that was taken of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.contracts.changes import ChangeRequestClosed, RequestChange
+from shared.postgres import Connection
+
+_KEY = "organization = $1 AND project = $2 AND connection = $3 AND repository = $4 AND number = $5"
+_LAST = f"SELECT commit, arrival, closed, deployments FROM change_requests WHERE {_KEY}"  # noqa: S608 -- of constants
+_SET = """
+INSERT INTO change_requests (organization, project, connection, repository, number, commit, arrival, closed, deployments)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (organization, project, connection, repository, number) DO UPDATE SET
+    commit = EXCLUDED.commit, arrival = EXCLUDED.arrival, closed = EXCLUDED.closed, deployments = EXCLUDED.deployments, taken_at = now()
+"""
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:request:' || $1, 0))"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The newest change taken of a change request."""
+
+    commit: str
+    arrival: int
+    closed: bool
+    deployments: tuple[str, ...]
+
+
+def _key(change: RequestChange) -> tuple[str, str, str, str, str]:
+    return change.organization, change.project, change.connection, change.repository, change.number
+
+
+async def lock(connection: Connection, change: RequestChange) -> None:
+    """One change of a change request at a time, also the first, of which there is no row to lock yet."""
+    await connection.execute(_LOCK, "/".join(_key(change)))
+
+
+async def last_taken(connection: Connection, change: RequestChange) -> Taken | None:
+    """The newest change taken of the same change request."""
+    row = await connection.fetchrow(_LAST, *_key(change))
+    return None if row is None else Taken(row["commit"], row["arrival"], row["closed"], tuple(row["deployments"]))
+
+
+async def set_taken(connection: Connection, change: RequestChange, deployments: Sequence[str]) -> None:
+    """Remembers a change as the newest of its change request."""
+    closed = isinstance(change, ChangeRequestClosed)
+    await connection.execute(_SET, *_key(change), change.commit, change.arrival, closed, list(deployments))

@@ -13,7 +13,6 @@ from faststream.specification import AsyncAPI
 from docs import metrics
 from shared.contracts import events  # noqa: F401 -- every fact registers itself when its module is imported
 from shared.contracts.answers import Answer
-from shared.contracts.cdevents import KINDS, CDEvent
 from shared.contracts.changes import CHANGES
 from shared.contracts.commands import Direction
 from shared.contracts.events import Event

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from services.api import background, first_start, previews, subscriptions
+from services.api import background, first_start, previews
 from services.api.adapters.auth import Auth
 from services.api.adapters.deliveries import Deliveries
 from services.api.adapters.targets import Targets

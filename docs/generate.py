@@ -13,6 +13,7 @@ from faststream.specification import AsyncAPI
 from docs import metrics
 from shared.contracts import events  # noqa: F401 -- every fact registers itself when its module is imported
 from shared.contracts.answers import Answer
+from shared.contracts.cdevents import KINDS, CDEvent
 from shared.contracts.changes import CHANGES
 from shared.contracts.commands import Direction
 from shared.contracts.events import Event
@@ -48,6 +49,8 @@ def document() -> str:
             continue  # a base of events, not one itself
         subject = f"slipway.evt.{{organization}}.{{project}}.{{environment}}.{fact.noun_participle}"
         channel(subject, _event_of(name, fact), name, fact.__doc__)
+    for told, about in KINDS.items():
+        channel(f"cdevents.{{organization}}.{{project}}.{told}", CDEvent, f"cdevents.{told}", about)
     channel("slipway.log.{target}.{deployment}.{step}", LogLines, "LogLines", LogLines.__doc__)
     channel("slipway.beat.{target}.{step_key}", Beat, "Beat", Beat.__doc__)
     channel("slipway.cancel.{target}.{step_key}", Cancel, "Cancel", Cancel.__doc__)

@@ -2,6 +2,7 @@
 
 from services.coordinator import compensation, course
 from services.coordinator.commands import command, is_of_its_participant
+from services.coordinator.completing import completed
 from services.coordinator.move import Move
 from services.coordinator.saga import DeploymentState, Saga, Step, StepState, Want, is_after_pivot
 from shared.contracts import facts as f
@@ -68,7 +69,7 @@ def _done(move: Move, step: Step, answer: Answer) -> None:
         move.saga.failure = Failure(code=fact.rule, message=fact.reason)
         move.end(DeploymentState.DENIED, reason=fact.reason)
         return
-    move.emit(fact, step=step, outcome="done", cause=step.event or step.cause, seconds=answer.seconds)
+    move.emit(completed(move.saga, step, fact), step=step, outcome="done", cause=step.event or step.cause, seconds=answer.seconds)
     if move.saga.state not in {DeploymentState.COMPENSATING, DeploymentState.STUCK}:
         _apply(move, step, fact)
 
@@ -125,4 +126,5 @@ def fail(move: Move, step: Step, failure: Failure, seconds: float | None = None)
     if saga.epoch is None:
         move.end(DeploymentState.FAILED, reason=reason, failure=failure)
     else:
+        saga.failed_step = step.name
         compensation.start(move, DeploymentState.ROLLED_BACK, reason, failure, cause=step.event)

@@ -5,6 +5,7 @@ step is undone. The epoch grows first, so that a worker that wakes up late is re
 """
 
 from services.coordinator.commands import command, is_of_its_participant
+from services.coordinator.completing import completed
 from services.coordinator.inputs import Accepted, Retried, Tick
 from services.coordinator.move import Move
 from services.coordinator.saga import DeploymentState, Saga, Step, StepState
@@ -111,7 +112,7 @@ def _undone(move: Move, step: Step, answer: Answer) -> None:
         return
     step.state = StepState.UNDONE
     move.close(step, Direction.UNDO)
-    move.emit(fact, step=step, outcome="undone", cause=step.event or step.cause, seconds=answer.seconds)
+    move.emit(completed(move.saga, step, fact), step=step, outcome="undone", cause=step.event or step.cause, seconds=answer.seconds)
     if was_given_up and not any(other.state is StepState.UNDO_FAILED for other in move.saga.steps.values()):
         move.saga.state = DeploymentState.COMPENSATING
         move.emit(DeploymentUnstuck(by="", action="undone"), outcome=move.saga.state, cause=step.event)

@@ -158,7 +158,9 @@ class Move:
                 releases = {} if plan is None else {name: release.id for name, release in plan.releases.items()}
                 return DeploymentSucceeded(urls=urls(saga), releases=releases, seconds=seconds, alerts=saga.alerts)
             case DeploymentState.ROLLED_BACK:
-                return DeploymentRolledBack(reason=saga.reason, failure=saga.failure, seconds=seconds, kept=kept(saga))
+                return DeploymentRolledBack(
+                    reason=saga.reason, failure=saga.failure, failed_step=saga.failed_step, seconds=seconds, kept=kept(saga)
+                )
             case DeploymentState.CANCELLED:
                 return DeploymentCancelled(by=saga.by, compensated=saga.epoch is not None, kept=kept(saga), seconds=seconds)
             case DeploymentState.SUPERSEDED:

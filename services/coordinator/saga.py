@@ -227,6 +227,8 @@ class Saga:
     """Newest authorised commit of the environment when this one was authorised."""
     waits_until: datetime | None = None
     failure: Failure | None = None
+    failed_step: str = ""
+    """The one whose failure turned the deployment back."""
     reason: str = ""
     ends_as: DeploymentState | None = None
     """What a compensation ends in."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from services.notifier.cdevents.publishing import Publisher
 from services.notifier.guarded_http import GuardedClient, guarded_client
 from services.notifier.handlers import Intake, decode
 from services.notifier.mirror import Mirror
@@ -64,7 +65,7 @@ async def assemble(process: Process, settings: Settings) -> None:
     )
     mirror = Mirror(pool, vault, catalogue)
     process.check("channels", mirror.ready)
-    intake = Intake(pool, dead_after, sender.wake, mirror.wake)
+    intake = Intake(pool, dead_after, Publisher(outbox, settings.public_url), sender.wake, mirror.wake)
 
     async def take() -> None:
         await mirror.first()

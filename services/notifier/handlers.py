@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
+from services.notifier.cdevents.publishing import Publisher
 from services.notifier.deployments import Deployment
 from services.notifier.matching import Listener, hears
 from services.notifier.providers.forge_states import FORGE_STATES
@@ -27,9 +28,12 @@ def decode(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
 class Intake:
     """Handles a batch in one transaction. Events that are older than anything is tried for are not told."""
 
-    def __init__(self, pool: Pool, too_old: timedelta, wake_sender: Callable[[], None], wake_mirror: Callable[[], None]) -> None:
+    def __init__(
+        self, pool: Pool, too_old: timedelta, outside: Publisher, wake_sender: Callable[[], None], wake_mirror: Callable[[], None]
+    ) -> None:
         self._pool = pool
         self._too_old = too_old
+        self._outside = outside
         self._wake_sender = wake_sender
         self._wake_mirror = wake_mirror
 
@@ -47,6 +51,8 @@ class Intake:
             await _remember_deployments(connection, [item.message for item in fresh])
             told = _to_tell(await channels.listeners(connection), fresh, self._too_old)
             await notifications.add(connection, told)
+            await self._outside.add(connection, fresh)
+        self._outside.wake()
         if changed:
             self._wake_mirror()
         if told:

@@ -227,6 +227,7 @@ class DeploymentRolledBack(Fact):
 
     reason: str
     failure: Failure | None = None
+    failed_step: str = Field(default="", description="The step whose failure turned it back")
     seconds: float = 0.0
     kept: tuple[str, ...] = Field(
         default=(),

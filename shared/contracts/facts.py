@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field, JsonValue
 
 from shared.contracts.manifest import Manifest
+from shared.contracts.releases import ReleaseKind
 from shared.messages import Frozen, Slug
 
 FACTS: dict[str, type["Fact"]] = {}
@@ -236,12 +237,16 @@ class TrafficSwitched(Fact):
 
     service: Slug
     seconds: float = 0.0
+    image: str = Field(default="", description="What takes it, by digest: the coordinator adds it to what the target says")
+    former: str = Field(default="", description="The image that took it before; empty where the service is new")
+    kind: ReleaseKind = Field(default=ReleaseKind.DEPLOY, description="Why the deployment runs")
 
 
 class TrafficRestored(Fact):
     """The former release takes the traffic again."""
 
     service: Slug
+    image: str = Field(default="", description="What takes it, by digest; empty where there was nothing before")
 
 
 class EndpointHealthy(Fact):

@@ -1,5 +1,7 @@
 """SQL on what deployments are about, and on their counterparts on forges."""
 
+from collections.abc import Iterable
+
 from services.notifier.channels import Channel
 from services.notifier.deployments import Deployment
 from shared.postgres import Connection, Pool
@@ -9,6 +11,7 @@ _ADD = f"""
 INSERT INTO deployments ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING
 """  # noqa: S608 -- constant names of columns
 _GET = f"SELECT {_COLUMNS} FROM deployments WHERE id = $1"  # noqa: S608
+_COMMITS = "SELECT id, commit FROM deployments WHERE id = ANY($1)"
 _FORGE_ID = "SELECT forge_id FROM forge_deployments WHERE (organization, channel, deployment) = ($1, $2, $3)"
 _KEEP = """
 INSERT INTO forge_deployments (organization, channel, deployment, forge_id) VALUES ($1, $2, $3, $4)
@@ -32,6 +35,11 @@ async def get(pool: Pool, deployment: str) -> Deployment | None:
     """None where its first event has not come yet."""
     row = await pool.fetchrow(_GET, deployment)
     return Deployment(**row) if row else None
+
+
+async def commits(connection: Connection, known: Iterable[str]) -> dict[str, str]:
+    """The commit of each deployment whose first event has come."""
+    return {row["id"]: row["commit"] for row in await connection.fetch(_COMMITS, list(known))}
 
 
 async def told(connection: Connection, channel: Channel, deployment: str, sequence: int) -> None:

@@ -1,0 +1,1 @@
+"""Deployments as CDEvents, for outside tools."""

@@ -1,12 +1,15 @@
 """HTTP requests and their answers in the order that proxies need: first all of the request, then the answer."""
 
 import asyncio
+from contextlib import suppress
 from time import monotonic
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 DISCARDED_MOST = 32 * 1024 * 1024
 """Of a body that nobody wants to read, in bytes; a longer one may see its connection cut instead of the answer."""
+DISCARDING_MOST_S = 5.0
+"""How long a body that nobody wants may take to arrive; then, too: whoever stops sending must not keep a connection for ever."""
 
 PAUSE_S = 0.02
 """Between the end of a body and the answer: a proxy notices the end a moment after it has passed the last byte on."""
@@ -59,6 +62,8 @@ class _Exchange:
 
     async def _let_the_request_end(self) -> None:
         discarded = 0
-        while not self._whole and discarded <= DISCARDED_MOST:
-            discarded += len((await self.receive()).get("body", b""))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISCARDING_MOST_S):
+                while not self._whole and discarded <= DISCARDED_MOST:
+                    discarded += len((await self.receive()).get("body", b""))
         await asyncio.sleep(self._whole_at + PAUSE_S - monotonic())

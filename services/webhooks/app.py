@@ -15,6 +15,7 @@ from services.webhooks.git.repositories import Repositories
 from services.webhooks.handlers import Settled, decode
 from services.webhooks.intake import Intake
 from services.webhooks.questions import Questions
+from services.webhooks.requests import Room
 from services.webhooks.server import Application
 from services.webhooks.settings import Settings
 from services.webhooks.store import Store
@@ -52,7 +53,7 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     catalogue = Catalogue(api)
     connections = Connections(pool, Vault.from_file(settings.master_key_file), catalogue)
     await connections.load()
-    intake = Intake(connections, store)
+    intake = Intake(connections, store, Room())
 
     hooks = Hooks(settings.home / "run")
     repositories = Repositories(settings.repositories, hooks.folder, settings.push_limit_bytes)

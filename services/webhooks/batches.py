@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 from shared.postgres import UNAVAILABLE
@@ -10,8 +11,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AT_ONCE = 128
-WAITING = 2000
-"""Items that may wait; more than these are refused, so that a slow database shows at once and not in minutes."""
 
 
 class CannotStore(Exception):
@@ -19,32 +18,35 @@ class CannotStore(Exception):
 
 
 class BatchWriter(Generic[T, R]):
-    """Hands `write` what has queued up while its former call ran. One `run` at a time."""
+    """Hands `write` what has queued up while its former call ran. One `run` at a time.
+
+    What waits is bounded by who calls `put`: an item whose caller gave up is dropped at once.
+    """
 
     def __init__(self, write: Callable[[Sequence[T]], Awaitable[Sequence[R]]], patience_s: float) -> None:
         self._write = write
         self._patience_s = patience_s
-        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._waiting: dict[asyncio.Future[R], T] = {}
         self._arrived = asyncio.Event()
 
     async def put(self, item: T) -> R:
         """The item's result once it is committed; raises `CannotStore` after `patience_s` at the latest, or what `write` raised for it."""
-        if len(self._waiting) >= WAITING:
-            raise CannotStore("too much is waiting to be stored")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting[future] = item
         self._arrived.set()
         try:
             async with asyncio.timeout(self._patience_s):
                 return await future
         except TimeoutError:
             raise CannotStore("it could not be stored in time") from None
+        finally:
+            self._waiting.pop(future, None)
 
     async def run(self) -> None:
         """Writes for ever."""
         while True:
             await self._arrived.wait()
-            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            batch = [(self._waiting.pop(future), future) for future in list(islice(self._waiting, AT_ONCE))]
             if not self._waiting:
                 self._arrived.clear()
             wanted = [(item, future) for item, future in batch if not future.done()]

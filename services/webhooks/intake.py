@@ -19,7 +19,7 @@ from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Delivery, Origin, clean, why_ignored
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Forge, Headers, Reading, Unreadable
-from services.webhooks.requests import ClientLeft, Room, answer, busy, headers_of, read_body
+from services.webhooks.requests import ClientLeft, Room, answer, busy, headers_of, read_body, size_of
 from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import FoundBy
 from shared.forges import server_of
@@ -35,16 +35,17 @@ PATIENCE_S = 8.0
 LARGE = 256 * 1024
 """From this size on a body is read elsewhere: the JSON reader holds the interpreter until it is done."""
 DELIVERIES = Counter("slipway_deliveries_total", "Webhook deliveries by what became of them", ["forge", "outcome"])
+"""Forge `_`: refused before it was known whose delivery it is."""
 DELIVERY_SECONDS = Histogram("slipway_delivery_seconds", "From a delivery's headers to its answer", ["forge"])
 
 
 class Intake:
     """Takes deliveries. `run` writes what has arrived; it is a background task of the process."""
 
-    def __init__(self, connections: Connections, store: Store) -> None:
+    def __init__(self, connections: Connections, store: Store, room: Room) -> None:
         self._connections = connections
         self._writer: BatchWriter[Arrival, Recorded] = BatchWriter(store.record, PATIENCE_S)
-        self._room = Room()
+        self._room = room
         self._reader = LargeReader()
 
     async def run(self) -> None:
@@ -55,32 +56,38 @@ class Intake:
             self._reader.close()
 
     async def __call__(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request; raises `Problem`."""
+        """Answers one request; raises `Problem`, and before it has read anything where there is no room for it."""
         if scope["method"] != "POST":
             raise Problem(405, "method-not-allowed", "Deliveries are sent with POST.", headers={"Allow": "POST"})
+        headers = headers_of(scope)
+        kind, outcome = "_", "failed"
+        try:
+            with self._room.taken(size_of(headers)) as place:
+                connection, forge = await self._find(name)
+                kind = connection.forge
+                with DELIVERY_SECONDS.labels(kind).time():
+                    body = await read_body(receive)
+                    place.keep(len(body))
+                    connection = await self._verified(connection, forge, headers, body)
+                    status, content = await self._take(connection, forge, headers, body)
+                    outcome = str(content["status"])
+                    await answer(scope, receive, send, status, content)
+        except ClientLeft:
+            outcome = "left"
+        except Problem as problem:
+            outcome = problem.type.replace("-", "_")
+            raise
+        finally:
+            DELIVERIES.labels(kind, outcome).inc()
+
+    async def _find(self, name: str) -> tuple[Connection, Forge]:
         try:
             connection = await self._connections.find(name)
         except (Away, *UNAVAILABLE) as error:
             raise busy("The connection could not be looked up.") from error
-        forge = FORGES[connection.forge]() if connection and connection.forge in FORGES else None
-        if connection is None or forge is None:
+        if connection is None or connection.forge not in FORGES:
             raise Problem(404, "unknown-connection", "No connection of this name takes deliveries. Look at the hook's address.")
-        headers = headers_of(scope)
-        outcome = "failed"
-        with DELIVERY_SECONDS.labels(connection.forge).time():
-            try:
-                body = await read_body(receive, headers, self._room)
-                connection = await self._verified(connection, forge, headers, body)
-                status, content = await self._take(connection, forge, headers, body)
-                outcome = str(content["status"])
-                await answer(scope, receive, send, status, content)
-            except ClientLeft:
-                outcome = "left"
-            except Problem as problem:
-                outcome = problem.type.replace("-", "_")
-                raise
-            finally:
-                DELIVERIES.labels(connection.forge, outcome).inc()
+        return connection, FORGES[connection.forge]()
 
     async def _verified(self, connection: Connection, forge: Forge, headers: Headers, body: bytes) -> Connection:
         """The connection, whose secrets may just have been rotated: a signature that does not fit is tried with what api says now."""

@@ -12,6 +12,10 @@ from shared.problems import Problem
 BODY_LIMIT = 25 * 1024 * 1024
 """GitHub's own limit."""
 SLOWEST_S = 30.0
+OPEN_MOST = 512
+"""Deliveries that are taken at once: no more than are stored while a forge waits for its answer."""
+HELD_MOST = 128 * 1024 * 1024
+"""Bytes of bodies that are held at once; on its way into the database each is in memory about three times."""
 
 
 class ClientLeft(Exception):
@@ -19,21 +23,45 @@ class ClientLeft(Exception):
 
 
 class Room:
-    """How much memory all bodies may take together."""
+    """How many deliveries may be open together, and how much memory their bodies may take.
 
-    def __init__(self, limit: int = 256 * 1024 * 1024) -> None:
-        self._free = limit
+    What finds no room is refused at once and is not read: if it waited, it would wait where nobody counts, in front of the door.
+    """
+
+    def __init__(self, most: int = OPEN_MOST, size: int = HELD_MOST) -> None:
+        self._places = most
+        self._free = size
 
     @contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """Holds a part of it; raises a 503 problem where there is not enough."""
-        if size > self._free:
-            raise busy("Too many large deliveries are being read at once.")
+    def taken(self, size: int) -> Iterator["Place"]:
+        """One place, and `size` bytes of memory, until the request is answered; raises a 503 problem where there is not enough."""
+        if self._places == 0 or size > self._free:
+            raise busy("More deliveries arrive than can be taken.")
+        place = Place(self, size)
+        self._places -= 1
         self._free -= size
         try:
-            yield
+            yield place
         finally:
-            self._free += size
+            self._free += place.size
+            self._places += 1
+
+    def give_back(self, size: int) -> None:
+        """Memory that is not needed after all."""
+        self._free += size
+
+
+class Place:
+    """What one request has of the room."""
+
+    def __init__(self, room: Room, size: int) -> None:
+        self._room = room
+        self.size = size
+
+    def keep(self, size: int) -> None:
+        """The body is there and has this size: the rest is free for others."""
+        self._room.give_back(self.size - size)
+        self.size = size
 
 
 def busy(detail: str) -> Problem:
@@ -46,18 +74,22 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], room: Room) -> bytes:
-    """The whole body; raises problems 413, 408 and 503, and `ClientLeft`."""
+def size_of(headers: Mapping[str, str]) -> int:
+    """How large the body may be at most (bytes), by what the sender says; raises a 413 problem."""
     declared = headers.get("content-length", "")
     size = int(declared) if declared.isascii() and declared.isdigit() else BODY_LIMIT
     if size > BODY_LIMIT:
         raise _too_large()
-    with room.taken(size):
-        try:
-            async with asyncio.timeout(SLOWEST_S):
-                return await _read(receive)
-        except TimeoutError:
-            raise Problem(408, "too-slow", f"The body did not arrive within {SLOWEST_S:.0f} seconds.") from None
+    return size
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body; raises problems 413 and 408, and `ClientLeft`."""
+    try:
+        async with asyncio.timeout(SLOWEST_S):
+            return await _read(receive)
+    except TimeoutError:
+        raise Problem(408, "too-slow", f"The body did not arrive within {SLOWEST_S:.0f} seconds.") from None
 
 
 async def _read(receive: Receive) -> bytes:

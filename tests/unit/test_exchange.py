@@ -1,5 +1,6 @@
 """The order of request and answer."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from services.webhooks.server import Application
+from shared import exchange
 from shared.exchange import DISCARDED_MOST, ReadFirst
 from shared.problems import Problem
 
@@ -58,6 +60,24 @@ async def test_a_body_without_end_is_not_read_for_ever() -> None:
     most = DISCARDED_MOST // 2**20
     order = await asked(Application(refuse, remote), parts(*[b"x" * 2**20] * (most * 2)))
     assert order.index("start") == most + 1
+
+
+async def test_a_body_that_stops_arriving_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stops sending gets the answer all the same, and the connection comes free."""
+    monkeypatch.setattr(exchange, "DISCARDING_MOST_S", 0.01)
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "http", "path": "/hooks/github", "method": "POST", "headers": [(b"content-length", b"30")]}
+    async with asyncio.timeout(5):
+        await ReadFirst(Application(refuse, remote))(scope, receive, send)
+    assert sent == ["http.response.start", "http.response.body"]
 
 
 async def test_a_request_without_a_body_is_answered_at_once() -> None:

@@ -1,6 +1,8 @@
 """Writing together what arrives together."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -79,4 +81,33 @@ async def test_patience_ends() -> None:
     running = asyncio.create_task(writer.run())
     with pytest.raises(CannotStore):
         await writer.put(1)
+    running.cancel()
+
+
+class Large:
+    """Something that takes memory."""
+
+
+async def test_nothing_is_kept_of_what_its_caller_gave_up() -> None:
+    """While a database hangs, others may come and give up as they like."""
+    writes = asyncio.Event()
+
+    async def write(items: Sequence[Large]) -> list[Large]:
+        writes.set()
+        await asyncio.Event().wait()
+        return list(items)
+
+    writer = BatchWriter(write, 0.05)
+    running = asyncio.create_task(writer.run())
+    first = asyncio.create_task(writer.put(Large()))
+    await writes.wait()
+    item = Large()
+    there = weakref.ref(item)
+    given_up = asyncio.create_task(writer.put(item))
+    await asyncio.wait([first, given_up])
+    assert isinstance(first.exception(), CannotStore)
+    assert isinstance(given_up.exception(), CannotStore)
+    del item, given_up
+    gc.collect()
+    assert there() is None
     running.cancel()

@@ -31,6 +31,7 @@ class Container:
     content: str = ""
     """The content of its configuration files: when it changes, the container is made anew."""
     capabilities: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
     folder: Path = Path("/")
     """Where its program works."""
 
@@ -44,6 +45,7 @@ class Container:
             "Labels": {**dict(self.labels), FINGERPRINT: self.fingerprint()},
             "Image": self.image,
             "Cmd": list(self.command),
+            "Env": [f"{name}={value}" for name, value in self.environment],
             "User": self.user,
             "WorkingDir": str(self.folder),
             "HostConfig": {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiodocker import Docker
 
-from embedded import containers, registry, traefik
+from embedded import containers, front_door, registry, traefik
 from embedded.container import Container
 from embedded.home import Home
 from embedded.images import handover, substitutes
@@ -79,7 +79,7 @@ class DataPlane:
         doors = traefik.Doors(self.settings.http, self.settings.web_port, self.settings.https_port, self.traefik_api_port)
         container = traefik.prepare(self.home, doors, image)
         traefik.place_default_certificate(self.home)
-        traefik.route_platform(self.home.traefik / "dynamic", self.webhooks, self.api)
+        front_door.route_platform(self.home.traefik / "dynamic", self.webhooks, self.api)
         changed = await containers.ensure(docker, container)
         await _until_it_answers(docker, container.name, self.traefik_api_port, "/api/http/services/platform-api@file", self.api)
         say("traefik", _STARTED if changed else _LEFT_ALONE)

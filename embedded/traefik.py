@@ -12,19 +12,15 @@ from embedded.registry import outsider
 from shared.traefik import (
     DefaultCertificate,
     DynamicConfiguration,
-    Http,
-    LoadBalancer,
-    Router,
-    Server,
-    Service,
     Store,
     Tls,
-    path_prefix,
     place,
     place_certificate,
 )
 
 _MEMORY = 512 * 1024 * 1024
+_COLLECT_AT = _MEMORY * 4 // 5
+"""From here on Go frees memory before it takes more; by itself it would let it double between two collections."""
 _INSIDE = Path("/slipway")
 EVERYWHERE = ""
 """Applications are for everyone: all addresses, of both families."""
@@ -76,6 +72,7 @@ def prepare(home: Home, doors: Doors, image: str) -> Container:
         mounts=(Mount(home.traefik, _INSIDE),),
         folder=_INSIDE,
         memory=_MEMORY,
+        environment=(("GOMEMLIMIT", str(_COLLECT_AT)),),
         labels=(("slipway.instance", home.instance), ("slipway.role", "load-balancer")),
         content=text,
         capabilities=("NET_BIND_SERVICE", "DAC_READ_SEARCH") if doors.need_root else (),
@@ -100,20 +97,6 @@ def place_default_certificate(home: Home) -> None:
     placed = place_certificate(home.traefik / "certificates", chain, key)
     store = Store(default_certificate=DefaultCertificate(cert_file=placed.cert_file, key_file=placed.key_file))
     place(home.traefik / "dynamic", "default-certificate", DynamicConfiguration(tls=Tls(stores={"default": store})))
-
-
-def route_platform(dynamic: Path, webhooks: str, api: str) -> None:
-    """`/hooks` and `/git` go to the webhooks process, the rest to api (both host:port)."""
-    doors = ("platform",)
-    routers = {
-        "platform-webhooks": Router(rule=path_prefix("/hooks/", "/git/"), service="platform-webhooks", entry_points=doors, priority=20),
-        "platform-api": Router(rule=path_prefix("/"), service="platform-api", entry_points=doors, priority=10),
-    }
-    services = {
-        "platform-webhooks": Service(load_balancer=LoadBalancer(servers=(Server(url=f"http://{webhooks}"),))),
-        "platform-api": Service(load_balancer=LoadBalancer(servers=(Server(url=f"http://{api}"),))),
-    }
-    place(dynamic, "platform", DynamicConfiguration(http=Http(routers=routers, services=services)))
 
 
 def _share_folders(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """The file provider's schema: https://doc.traefik.io/traefik/reference/routing-configuration/http/ (v3)."""
 
 import json
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -26,11 +26,13 @@ class _Part(BaseModel):
 
 
 class _OneOf(_Part):
-    """A part of which exactly one field is set: the kind of a service or of a middleware."""
+    """A part of which exactly one field is set, besides those that are no kinds: the kind of a service or of a middleware."""
+
+    besides: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="after")
     def _has_one_kind(self) -> Self:
-        kinds = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        kinds = [name for name in type(self).model_fields if name not in self.besides and getattr(self, name) is not None]
         if len(kinds) != 1:
             found = ", ".join(kinds) or "none"
             raise ValueError(f"exactly one kind must be given, found: {found}")
@@ -100,8 +102,11 @@ class Weighted(_Part):
 
 
 class Service(_OneOf):
-    """Where requests go: servers, or a weighted choice of other services."""
+    """Where requests go: servers, or a weighted choice of other services. Its middlewares hold wherever it is used."""
 
+    besides: ClassVar[frozenset[str]] = frozenset({"middlewares"})
+
+    middlewares: tuple[Reference, ...] | None = None
     load_balancer: LoadBalancer | None = None
     weighted: Weighted | None = None
 
@@ -142,6 +147,27 @@ class RateLimit(_Part):
     burst: int | None = Field(default=None, ge=1)
 
 
+class SourceCriterion(_Part):
+    """Which requests are counted together: those with one value of this header."""
+
+    request_header_name: str
+
+
+class InFlightReq(_Part):
+    """At most `amount` requests at once of one source; others get 429."""
+
+    amount: int = Field(ge=1)
+    source_criterion: SourceCriterion
+
+
+class Errors(_Part):
+    """Answers of these statuses (`429`, `500-599`) are replaced by the service's, under the status that they are rewritten to."""
+
+    status: tuple[str, ...] = Field(min_length=1)
+    status_rewrites: dict[str, int]
+    service: Reference
+
+
 class IpAllowList(_Part):
     """Only these addresses or ranges may pass; others get 403."""
 
@@ -156,6 +182,8 @@ class Middleware(_OneOf):
     headers: Headers | None = None
     buffering: Buffering | None = None
     rate_limit: RateLimit | None = None
+    in_flight_req: InFlightReq | None = None
+    errors: Errors | None = None
     ip_allow_list: IpAllowList | None = None
 
 

@@ -10,7 +10,7 @@ import httpx
 import yaml
 from pydantic import SecretStr
 
-from embedded.traefik import route_platform
+from embedded.front_door import DELIVERIES_MOST, route_platform
 from services.webhooks.app import assemble
 from services.webhooks.settings import Settings
 from shared.bus import Bus
@@ -42,7 +42,7 @@ async def front_door(api: RunningApi, nats_url: str, dsn: str) -> AsyncIterator[
         stack.push_async_callback(bus.close)
         process = Process("webhooks", settings, bus, stack)
         port = await assemble(process, settings, await process.database(settings, "webhooks"))
-        url = stack.enter_context(_traefik(api.home.path, f"127.0.0.1:{port}", f"127.0.0.1:{api.opened.http_port}"))
+        url = stack.enter_context(traefik(api.home.path, f"127.0.0.1:{port}", f"127.0.0.1:{api.opened.http_port}"))
         async with httpx.AsyncClient() as client:
 
             async def open_() -> bool:
@@ -58,10 +58,11 @@ async def front_door(api: RunningApi, nats_url: str, dsn: str) -> AsyncIterator[
 
 
 @contextmanager
-def _traefik(folder: Path, webhooks: str, api: str) -> Iterator[str]:
+def traefik(folder: Path, webhooks: str, api: str, deliveries_most: int = DELIVERIES_MOST) -> Iterator[str]:
+    """A Traefik with the platform's routes; yields its address, where it will answer in a moment."""
     dynamic, address = folder / "door", f"127.0.0.1:{free_port()}"
     dynamic.mkdir()
-    route_platform(dynamic, webhooks, api)
+    route_platform(dynamic, webhooks, api, deliveries_most)
     static = folder / "door.yml"
     configuration = {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},

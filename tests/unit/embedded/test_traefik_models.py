@@ -75,6 +75,13 @@ def test_a_middleware_has_exactly_one_kind(middleware: dict[str, object]) -> Non
         Middleware.model_validate(middleware)
 
 
+def test_a_service_may_have_middlewares_beside_its_kind() -> None:
+    """They are no kind of their own."""
+    Service(load_balancer=LoadBalancer(servers=()), middlewares=("m",))
+    with pytest.raises(ValidationError, match="exactly one kind"):
+        Service(middlewares=("m",))
+
+
 def test_templates_are_refused_wherever_they_stand() -> None:
     """Traefik reads `{{` as a template even where YAML has it in a string."""
     middlewares = {"m": Middleware(headers=Headers(custom_response_headers={"X-A": "{{ env `HOME` }}"}))}

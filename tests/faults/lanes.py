@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Lock, Thread
+from threading import Condition, Thread
 
 from tests import apps
 from tests.apps import App
@@ -126,7 +126,8 @@ class Lanes:
     platform: Platform
     cases: list[Case]
     results: dict[Case, "Future[None]"]
-    _lock: Lock = field(default_factory=Lock)
+    _at_work: list[Case] = field(default_factory=list)
+    _changed: Condition = field(default_factory=Condition)
 
     @classmethod
     def start(cls, platform: Platform, cases: Sequence[Case], number: int) -> "Lanes":
@@ -137,13 +138,22 @@ class Lanes:
         return lanes
 
     def _next(self, shape: Shape) -> Case | None:
-        """The next one that needs no other release first, else the next one."""
-        with self._lock:
-            fitting = next((case for case in self.cases if case.row.before == shape), None)
-            found = fitting or next(iter(self.cases), None)
-            if found is not None:
-                self.cases.remove(found)
-            return found
+        """The next one that needs no other release first, else the next one; waits while none of them goes with those at work."""
+        with self._changed:
+            while self.cases:
+                possible = [case for case in self.cases if not any(_disturb(case, other) for other in self._at_work)]
+                if possible:
+                    found = next((case for case in possible if case.row.before == shape), possible[0])
+                    self.cases.remove(found)
+                    self._at_work.append(found)
+                    return found
+                self._changed.wait()
+            return None
+
+    def _ended(self, case: Case) -> None:
+        with self._changed:
+            self._at_work.remove(case)
+            self._changed.notify_all()
 
     def _run(self) -> None:
         faults = Faults(self.platform.home.path / "faults")
@@ -158,3 +168,11 @@ class Lanes:
                 lane = None  # whatever stands there now is no ground for another case
             else:
                 result.set_result(None)
+            finally:
+                self._ended(case)
+
+
+def _disturb(one: Case, other: Case) -> bool:
+    """A worker that dies takes those asleep in its process with it: they never wake up."""
+    faults = {one.fault, other.fault}
+    return Fault.DIES in faults and bool(faults & {Fault.SLEEPS, Fault.OVERSLEEPS})

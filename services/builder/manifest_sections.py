@@ -149,6 +149,7 @@ JOB: dict[str, Read] = {
     "service": name,
     "command": command,
     "undo": command,
+    "repeatable": boolean,
     "timeout": duration(1, 86400, "from 1s to a day"),
     "depends_on": list_of(name),
 }

@@ -204,6 +204,7 @@ def _job(manifest: Manifest, name: str, releases: dict[str, Release]) -> JobSpec
         container=releases[job.service].container,
         command=job.command,
         undo=job.undo,
+        repeatable=job.repeatable,
         timeout_s=job.timeout_s,
         depends_on=job.depends_on,
     )

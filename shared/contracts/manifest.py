@@ -93,6 +93,7 @@ class JobManifest(Frozen):
     service: Slug
     command: tuple[str, ...]
     undo: tuple[str, ...] | None = None
+    repeatable: bool = Field(default=False, description="May run again where the machine or the engine went down while it ran")
     timeout_s: float = 300.0
     depends_on: tuple[Slug, ...] = Field(default=(), description="Other jobs that must have succeeded")
 

@@ -71,6 +71,7 @@ class JobSpec(Frozen):
     container: ContainerSpec
     command: tuple[str, ...]
     undo: tuple[str, ...] | None = None
+    repeatable: bool = Field(default=False, description="May run again where the machine or the engine went down while it ran")
     timeout_s: float = 300.0
     depends_on: tuple[Slug, ...] = Field(default=(), description="Jobs that must have succeeded before")
 

@@ -47,7 +47,7 @@ def with_database(base: str, *, version: str = "1", major: str = "18", storage: 
     """Counts its visits in a database whose table a migration job makes; healthy only with the table."""
     rest = (
         f'databases:\n  db: {{engine: postgresql, version: "{major}", storage: {storage}}}\n'
-        "jobs:\n  migrate: {service: web, command: [/app/migrate.sh], timeout: 30s}\n"
+        "jobs:\n  migrate: {service: web, command: [/app/migrate.sh], repeatable: true, timeout: 30s}\n"
     )
     text = manifest("health: {http: /cgi-bin/health, start_period: 10s, interval: 100ms}", "databases: [db]", rest=rest)
     return (

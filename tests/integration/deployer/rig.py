@@ -58,8 +58,8 @@ class Machine:
 
 
 @contextmanager
-def machine() -> Iterator[Machine]:
-    """Made for a test run, removed at its end with all that carries its instance's name."""
+def machine(engine: str = ENGINE, majors: tuple[str, ...] = ("18", "15")) -> Iterator[Machine]:
+    """Made for a test run, removed at its end with all that carries its instance's name. `majors`: the versions of PostgreSQL that it has."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-target-"))
     home = Home.at(folder)
     home.prepare()
@@ -70,21 +70,21 @@ def machine() -> Iterator[Machine]:
     settings = Settings(
         home=folder,
         instance=f"slt-{secrets.token_hex(3)}",
-        docker_host=ENGINE,
+        docker_host=engine,
         traefik_api=f"http://127.0.0.1:{api}",
         https_port=secure,
         web_port=web,
-        postgres_images={major: load(f"postgres:{major}", engine=ENGINE) for major in ("18", "15")},
+        postgres_images={major: load(f"postgres:{major}", engine=engine) for major in majors},
         subnets="10.197.0.0/18",
         drain_s=0.2,
     )
     process = _traefik(home, web, secure, api)
     try:
-        yield Machine(settings, home, load("shell", engine=ENGINE))
+        yield Machine(settings, home, load("shell", engine=engine))
     finally:
         process.terminate()
         process.wait()
-        asyncio.run(_remove_instance(settings.instance))
+        asyncio.run(_remove_instance(engine, settings.instance))
         shutil.rmtree(folder)
 
 
@@ -129,8 +129,8 @@ async def remove_all(docker: Docker, labels: Mapping[str, str]) -> None:
         await docker._query_json(f"volumes/{volume['Name']}", "DELETE")
 
 
-async def _remove_instance(instance: str) -> None:
-    async with Docker(ENGINE) as docker:
+async def _remove_instance(engine: str, instance: str) -> None:
+    async with Docker(engine) as docker:
         await remove_all(docker, {"slipway.instance": instance})
 
 
@@ -346,7 +346,7 @@ async def roll_back(deployment: Deployment, release: Release, former: Release | 
 async def site(on: Machine) -> AsyncIterator[Site]:
     """A new environment on the machine, removed at the end."""
     place = Place(organization="main", project=f"p{secrets.token_hex(3)}", environment="production")
-    async with local_target(on.settings) as target, Docker(ENGINE) as docker:
+    async with local_target(on.settings) as target, Docker(on.settings.docker_host) as docker:
         try:
             yield Site(on, target, docker, place)
         finally:

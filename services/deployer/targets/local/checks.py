@@ -13,16 +13,15 @@ from services.deployer.fence import Claim
 from services.deployer.ports import Journal, Reached
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Engine
-from services.deployer.targets.local.exits import explain_exit
+from services.deployer.targets.local.exits import ended_by_itself, explain_exit
 from services.deployer.targets.local.listening import listeners, port_problem
 from services.deployer.targets.local.load_balancer import LoadBalancer
-from services.deployer.targets.local.naming import container_name, route_name
+from services.deployer.targets.local.naming import route_name
 from services.deployer.targets.local.records import Records
 from services.deployer.targets.local.route_files import PRIVATE_HEADER, url_of
 from services.deployer.targets.local.secrets import TargetKey
-from services.deployer.targets.local.workloads import starts_in_switch
+from services.deployer.targets.local.workloads import Workloads, starts_in_switch
 from shared.contracts.manifest import HealthCheck
-from shared.contracts.places import Place
 from shared.contracts.releases import Release
 from shared.work import StepFailure
 
@@ -67,10 +66,10 @@ class Checks:
 
     engine: Engine
     records: Records
+    workloads: Workloads
     balancer: LoadBalancer
     front: Front
     key: TargetKey
-    instance: str
 
     async def candidate(self, claim: Claim, release: Release, journal: Journal) -> None:
         """Ready, and reached on the private route. What starts in the switch is checked there."""
@@ -89,28 +88,34 @@ class Checks:
         """The public address answers, and what answers is this release."""
         record = self.records.service(claim.place, release.service)
         if release.port is None or not release.hosts:
-            await self._running(claim.place, release)
+            await self._running(claim, release, journal)
             return Reached(url="", status=None)
         if record.live is None or not record.runs(release.key):
             raise StepFailure("not_switched", f"{release.service} does not run this release: deploy again")
         name = route_name(claim.place, release.service)
         await self.balancer.until_routes_to(name, url_of(record.live))
+        await self.until_ready(claim, release, journal)  # also where it has to start once more, with the machine
         status = 0
         for host in release.hosts:
             status = await self._until_reached(release, host, {})
-        await self._running(claim.place, release)
+        await self._running(claim, release, journal)
         url = f"https://{release.hosts[0]}:{self.front.port}"
         journal.log(f"{url} answers with {status}")
         return Reached(url=url, status=status)
 
     async def until_ready(self, claim: Claim, release: Release, journal: Journal | None = None) -> None:
-        """Waits for the release's own check. Raises `StepFailure`: crashed, killed, another port, unhealthy."""
+        """Waits for the release's own check. Raises `StepFailure`: crashed, killed, another port, unhealthy.
+
+        What went down with the engine or the machine is started again, and has all of its time again.
+        """
         health = release.health or HealthCheck()
-        probe = self._probe(release, health)
-        since = time.monotonic()
-        failures, pause, said = 0, _QUICK_S, ""
+        probe, since = self._probe(release, health), time.monotonic()
+        failures, pause, said, started = 0, _QUICK_S, "", ""
         while True:
-            container = await self._running(claim.place, release)
+            container = await self._running(claim, release, journal)
+            if container.started_at != started:
+                started, failures = container.started_at, 0
+                probe, since = self._probe(release, health), time.monotonic()
             problem = await probe(container)
             if problem is None:
                 return
@@ -120,7 +125,7 @@ class Checks:
             if time.monotonic() - since > health.start_period_s:
                 failures += 1
                 if failures >= max(health.retries, 1):
-                    raise await self._unhealthy(claim.place, release, health, problem)
+                    raise await self._unhealthy(container, release, health, problem)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, health.interval_s)
 
@@ -177,14 +182,18 @@ class Checks:
 
         return probe
 
-    async def _running(self, place: Place, release: Release) -> Container:
-        container = await self.engine.inspect(container_name(self.instance, place, release.service, release.key))
-        if container is None or not container.running:
-            raise await explain_exit(self.engine, container, release.service)
-        return container
+    async def _running(self, claim: Claim, release: Release, journal: Journal | None) -> Container:
+        """The container, which runs. Raises `StepFailure` where it ended by itself, or is gone."""
+        while True:
+            container = await self.engine.inspect(self.workloads.container(claim.place, release))
+            if container is not None and container.running:
+                return container
+            if container is None or await ended_by_itself(self.engine, container):
+                raise await explain_exit(self.engine, container, release.service)
+            if await self.workloads.revive(claim, release) and journal is not None:
+                journal.log(f"{release.service} went down with the container engine or the machine: started again")
 
-    async def _unhealthy(self, place: Place, release: Release, health: HealthCheck, problem: str) -> StepFailure:
-        container = await self._running(place, release)
+    async def _unhealthy(self, container: Container, release: Release, health: HealthCheck, problem: str) -> StepFailure:
         tail = await self.engine.tail(container.name)
         port = health.port or release.port
         other = port_problem(listeners(container.pid), port) if port is not None and health.command is None else None

@@ -14,7 +14,7 @@ from services.deployer.targets.local.containers import Endpoint, Limits, configu
 from services.deployer.targets.local.database_images import DatabaseImages
 from services.deployer.targets.local.database_rules import major_of, refuse_no_way_back
 from services.deployer.targets.local.engine import Engine
-from services.deployer.targets.local.exits import explain_exit
+from services.deployer.targets.local.exits import ended_by_itself, explain_exit
 from services.deployer.targets.local.naming import Role, container_name, place_labels
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Records
@@ -54,7 +54,7 @@ class Databases:
                 record = record.model_copy(update={"spec": spec})
                 self.records.keep_database(record)
             await self._run(record, image)
-        await self._until_answering(claim.place, spec, journal)
+        await self._until_answering(claim, spec, journal)
         return Provisioned(major_of(spec.version), made=record.deployment == claim.deployment)
 
     async def restore(self, claim: Claim, spec: DatabaseSpec, former: DatabaseSpec | None) -> str | None:
@@ -88,7 +88,7 @@ class Databases:
 
     async def check(self, claim: Claim, spec: DatabaseSpec, journal: Journal) -> str:
         """It answers a query with the derived password, in the asked major version."""
-        version = await self._until_answering(claim.place, spec, journal)
+        version = await self._until_answering(claim, spec, journal)
         if major_of(version) != major_of(spec.version):
             raise StepFailure(
                 "database_version_differs", f"the database {spec.name} runs PostgreSQL {version}, and {spec.version} was asked for"
@@ -189,15 +189,19 @@ class Databases:
         )
         await self.engine.create(record.container, made)
 
-    async def _until_answering(self, place: Place, spec: DatabaseSpec, journal: Journal) -> str:
-        """The server's version, as soon as it answers. The step's own time ends the wait."""
+    async def _until_answering(self, claim: Claim, spec: DatabaseSpec, journal: Journal) -> str:
+        """The server's version, as soon as it answers; one that went down with the engine is started again. The step's own time ends
+        the wait."""
         told = False
         while True:
-            found = await self._there(place, spec.name)
+            found = await self._there(claim.place, spec.name)
             if not found.running:
-                raise await explain_exit(self.engine, found, f"the database {spec.name}")
+                if await ended_by_itself(self.engine, found):
+                    raise await explain_exit(self.engine, found, f"the database {spec.name}")
+                await self._start_again(claim, spec.name)
+                continue
             try:
-                return await self._version(place, spec, found)
+                return await self._version(claim.place, spec, found)
             except _NOT_YET:
                 if not told:
                     journal.log(f"waiting for the database {spec.name}")
@@ -208,6 +212,13 @@ class Databases:
                     f"the database {spec.name} has another password than the one of this target's key: was the key replaced? Put it back.",
                 ) from error
             await asyncio.sleep(0.05)
+
+    async def _start_again(self, claim: Claim, name: str) -> None:
+        """Runs as its record says."""
+        async with claim.lease():
+            record = self.records.database(claim.place, name)
+            if record is not None:
+                await self.bring_back(record)
 
     async def _version(self, place: Place, spec: DatabaseSpec, found: Container) -> str:
         attached = found.networks.get(self.networks.name(place))

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -18,6 +19,18 @@ from shared.work import Unavailable
 
 Json = dict[str, Any]
 _CONNECTION_FAILED = 900
+_REMEMBERED = 256
+"""So many events, of all its objects, an engine keeps in its memory. They end with it."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the engine that runs now has seen of a container's last run."""
+
+    start: bool
+    end: bool
+    signal: bool
+    """Somebody sent it one: a person's `stop` or `kill`."""
 
 
 class Engine:
@@ -162,12 +175,13 @@ class Engine:
             shown = await execution.inspect()
         return int(shown["ExitCode"] or 0), written.decode(errors="replace")
 
-    async def signalled(self, container: Container) -> bool:
-        """Whether somebody sent the container a signal since it started: a person's `stop` or `kill`."""
-        filters = json.dumps({"container": [container.id], "event": ["kill"]})
-        parameters = {"since": str(container.started_second), "until": str(int(time.time()) + 1), "filters": filters}
+    async def seen(self, container: Container) -> Seen:
+        """What the engine remembers since the container started. Where more has happened than it remembers, it has seen the start."""
+        parameters = {"since": str(container.started_second), "until": str(int(time.time()) + 1)}
         async with _engine_errors(), self._docker._query("events", params=parameters) as answer:  # noqa: SLF001 -- aiodocker only follows events
-            return bool((await answer.text()).strip())
+            events = [json.loads(line) for line in (await answer.text()).splitlines() if line.strip()]
+        happened = {str(event.get("Action")) for event in events if (event.get("Actor") or {}).get("ID") == container.id}
+        return Seen("start" in happened or len(events) >= _REMEMBERED, "die" in happened, "kill" in happened)
 
     async def image(self, reference: str) -> Json | None:
         """An image that the engine has."""

@@ -1,11 +1,24 @@
-"""Why a container does not run, said so that its owner can act."""
+"""Why a container does not run, said so that its owner can act, and whether that is its own doing."""
 
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Engine
 from shared.work import StepFailure
 
 _SIGNALS = 128
-_KILLED, _ASKED = 137, 143
+_KILLED, _ASKED, _LOST = 137, 143, 255
+"""Exit codes that an engine gives for what was killed, asked to end, or gone when it looked."""
+
+
+async def ended_by_itself(engine: Engine, container: Container) -> bool:
+    """False where a container went down with its engine or with the machine, and so for every end that is not known.
+
+    An engine that died has seen no end, and the next one remembers no start. What it finds dead then has an exit code of its own
+    invention, 0 among them; only where it saw the end, and the code is of no kill, it is the program's.
+    """
+    if container.status == "created":
+        return False
+    seen = await engine.seen(container)
+    return seen.end and (seen.start or container.exit_code not in {_KILLED, _ASKED, _LOST})
 
 
 async def explain_exit(engine: Engine, container: Container | None, what: str) -> StepFailure:
@@ -20,7 +33,7 @@ async def explain_exit(engine: Engine, container: Container | None, what: str) -
             f"{what} was killed because it used more memory than its limit of {limit}: raise `resources.memory` in slipway.yaml, or let it use less",
             log_tail=tail,
         )
-    if container.exit_code in {0, _KILLED, _ASKED} and await engine.signalled(container):
+    if container.exit_code in {0, _KILLED, _ASKED} and (await engine.seen(container)).signal:
         return StepFailure("stopped_from_outside", f"the container of {what} was stopped by somebody: deploy again", log_tail=tail)
     return StepFailure(
         "crashed_at_start", f"{what} ended with {_code(container.exit_code)} instead of running; its last lines follow", log_tail=tail

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from services.deployer.fence import Claim
@@ -11,7 +11,7 @@ from services.deployer.targets.local import links
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of
 from services.deployer.targets.local.engine import Engine
-from services.deployer.targets.local.exits import size
+from services.deployer.targets.local.exits import ended_by_itself, size
 from services.deployer.targets.local.images import ensure_image
 from services.deployer.targets.local.naming import Role, container_name, labels, place_labels
 from services.deployer.targets.local.networks import Networks
@@ -20,6 +20,10 @@ from services.deployer.targets.local.secrets import TargetKey
 from shared.contracts.places import Place
 from shared.contracts.releases import JobSpec, Sealed
 from shared.work import StepFailure
+
+
+class _Interrupted(Exception):
+    """The job went down with its engine or with the machine: how far it came is not known."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,18 @@ class Jobs:
 
     async def run(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal) -> Ran:
         """Runs it once; a command that comes again waits for the same run, or reads how it ended. One that comes after the
-        deployment's end, when nothing is left to read, is refused."""
+        deployment's end, when nothing is left to read, is refused.
+
+        One that went down with the engine or the machine has no end to read: it runs again if its manifest says that it may, or after its
+        own `undo` where it has one.
+        """
         name = self._name(claim.place, job, claim.step_key)
-        await self._ensure(claim, job, secrets, name, job.command, once=True)
-        return await self._end(claim, job, name, journal, job.command)
+        while True:
+            await self._ensure(claim, job, secrets, name, job.command, once=True)
+            try:
+                return await self._end(claim, job, name, journal, job.command)
+            except _Interrupted:
+                await self._make_way(claim, job, secrets, journal, name)
 
     async def undo(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal) -> bool:
         """Ends the job, then runs its own `undo` if the job had started. Its container is removed only after that, so that an undo
@@ -50,16 +62,38 @@ class Jobs:
         await self._kill(claim, name)
         if job.undo is not None:
             undoing = self._name(claim.place, job, f"{claim.step_key}.undo")
-            failed = await self.engine.inspect(undoing)
-            if failed is not None and not failed.running and failed.exit_code != 0:
-                await self._remove(claim, undoing)
-            await self._ensure(claim, job, secrets, undoing, job.undo)
-            await self._end(claim, job, undoing, journal, job.undo)
+            await self._take_back(claim, job, secrets, journal, undoing, job.undo)
             await self._remove(claim, name)
             await self._remove(claim, undoing)
             return True
         await self._remove(claim, name)
         return False
+
+    async def _make_way(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal, name: str) -> None:
+        """Nothing is left of an interrupted run. Raises `StepFailure` where the job must not run again."""
+        if not job.repeatable and job.undo is None:
+            raise StepFailure(
+                "job_interrupted",
+                f"the container engine or the machine went down while the job {job.name} ran, and it may have done half of its work: see to "
+                "that, then deploy again. With `repeatable: true` in slipway.yaml it is run again by itself",
+                log_tail=await self.engine.tail(name),
+            )
+        journal.log(f"the job {job.name} went down with the container engine or the machine: it is run again")
+        if job.repeatable:
+            await self._remove(claim, name)
+        else:
+            await self.undo(claim, job, secrets, journal)
+
+    async def _take_back(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal, name: str, command: tuple[str, ...]) -> None:
+        """Runs the job's `undo` to a good end; one that failed or was interrupted runs again."""
+        while True:
+            found = await self.engine.inspect(name)
+            if found is not None and not found.running and (found.exit_code != 0 or not await ended_by_itself(self.engine, found)):
+                await self._remove(claim, name)
+            await self._ensure(claim, job, secrets, name, command)
+            with suppress(_Interrupted):
+                await self._end(claim, job, name, journal, command)
+                return
 
     async def clear(self, claim: Claim) -> None:
         """Removes the jobs of the deployment; a running one is ended, and none of them starts again."""
@@ -108,7 +142,7 @@ class Jobs:
             )
 
     async def _end(self, claim: Claim, job: JobSpec, name: str, journal: Journal, command: tuple[str, ...]) -> Ran:
-        """Waits for the end, its lines streamed; raises `StepFailure` where it is a bad one."""
+        """Waits for the end, its lines streamed; raises `StepFailure` where it is a bad one, `_Interrupted` where it is not known."""
         since = time.monotonic()
         try:
             async with asyncio.timeout(job.timeout_s):
@@ -125,6 +159,8 @@ class Jobs:
                 log_tail=tail,
             ) from None
         ended = await self.engine.inspect(name)
+        if ended is not None and not await ended_by_itself(self.engine, ended):
+            raise _Interrupted
         tail = await self.engine.tail(name)
         self._judge(job, ended, tail, command)
         return Ran(round(time.monotonic() - since, 3), tail)

@@ -55,6 +55,8 @@ class Routes:
         if starts_in_switch(release, record) and not record.runs(release.key):
             await self._change_over(claim, release, former, journal)
         else:
+            if await self.workloads.revive(claim, release):
+                await self.checks.until_ready(claim, release, journal)
             await self.workloads.promote(claim, release)
         placed = await self.workloads.placed(claim, release, secrets)
         await self._make_live(claim, release.service, placed)

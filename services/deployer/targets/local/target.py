@@ -70,7 +70,7 @@ def assemble(settings: Settings, docker: Docker, balancer: LoadBalancer) -> Loca
     databases = Databases(engine, networks, records, key, DatabaseImages(engine, settings.postgres_images), instance)
     route_folder = RouteFolder(settings.dynamic_folder, RouteFiles(settings.certificate_folder, settings.https_port), key)
     certificates = Certificates(settings.certificate_folder, authority, records, route_folder)
-    checks = Checks(engine, records, balancer, Front(settings.https_port, authority.certificate), key, instance)
+    checks = Checks(engine, records, workloads, balancer, Front(settings.https_port, authority.certificate), key)
     sweep = Sweep(engine, networks, records, instance)
     reconcile = Reconcile(fence, engine, records, workloads, databases, route_folder, certificates, sweep)
     examination = Examination(fence, engine, records, route_folder, certificates, balancer, instance)

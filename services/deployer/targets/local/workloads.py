@@ -12,6 +12,7 @@ from services.deployer.targets.local import links
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of
 from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.exits import ended_by_itself
 from services.deployer.targets.local.images import ensure_image
 from services.deployer.targets.local.naming import Role, container_name, labels, place_labels
 from services.deployer.targets.local.networks import Networks
@@ -138,6 +139,19 @@ class Workloads:
                 await self.engine.update(name, LIVE)
             if not found.running:
                 await self._start(name, release)
+
+    async def revive(self, claim: Claim, release: Release) -> bool:
+        """Starts a container again that went down with its engine or with the machine; True where it did.
+
+        What ended by itself stays as it is: that must show.
+        """
+        name = self.container(claim.place, release)
+        async with claim.lease():
+            found = await self.engine.inspect(name)
+            if found is None or found.running or await ended_by_itself(self.engine, found):
+                return False
+            await self._start(name, release)
+        return True
 
     async def bring_back(self, claim: Claim, release: Release, secrets: Sealed) -> bool:
         """The release runs again as it was made, made anew where its container is gone; True where something had to be done."""

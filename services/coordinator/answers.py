@@ -10,6 +10,9 @@ from shared.contracts.answers import Answer, Failure, Outcome
 from shared.contracts.commands import Direction
 from shared.contracts.events import StepStarted
 
+PATIENCE = {"clone_unreachable": 24}
+"""Attempts at what fails because a forge is away: with the pauses between them, about ten minutes. Elsewhere the step's row says how many."""
+
 
 def answered(move: Move, answer: Answer) -> None:
     """An answer to a step that was sent; one that nothing awaits changes nothing."""
@@ -98,7 +101,8 @@ def _apply(move: Move, step: Step, fact: f.Fact) -> None:
 
 def _failed_attempt(move: Move, step: Step, failure: Failure, seconds: float | None) -> None:
     compensating = move.saga.state in {DeploymentState.COMPENSATING, DeploymentState.STUCK}
-    if failure.may_pass and step.attempt < step.row.attempts and not compensating:
+    attempts = PATIENCE.get(failure.code, step.row.attempts)
+    if failure.may_pass and step.attempt < attempts and not compensating:
         step.failure = failure
         step.accepted = False
         step.give_up_at = step.beat_at = None

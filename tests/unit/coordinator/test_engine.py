@@ -14,7 +14,7 @@ from shared.contracts.events import DeploymentRolledBack
 from shared.contracts.manifest import DatabaseManifest, Manifest, ServiceManifest
 from shared.contracts.releases import SecretRef
 from shared.contracts.steps import STEP_KINDS
-from tests.unit.coordinator.scenario import TODO, Scenario, Script, fails, origin
+from tests.unit.coordinator.scenario import START, TODO, Scenario, Script, fails, origin
 
 BEFORE_LOCK = ("authorise", "inspect", "build-web", "push-web")
 WITH_LOCK = (
@@ -101,6 +101,20 @@ def test_a_failure_that_may_pass_is_tried_again() -> None:
     attempts = [command.attempt for command in scenario.commands if command.step == "deploy-container-web" and command.direction == "do"]
     assert attempts == [1, 2, 3]
     assert scenario.saga.state is DeploymentState.ROLLED_BACK
+
+
+@pytest.mark.parametrize(("minutes", "ends"), [(5, DeploymentState.SUCCEEDED), (60, DeploymentState.FAILED)])
+def test_a_forge_that_is_away_for_minutes_fails_no_deployment(minutes: int, ends: DeploymentState) -> None:
+    """It is asked again for about ten minutes, and not for ever."""
+    scenario = Scenario()
+
+    def script(command: Command) -> Failure | None:
+        away = command.step == "inspect" and scenario.now - START < timedelta(minutes=minutes)
+        return Failure(code="clone_unreachable", message="no answer", may_pass=True) if away else None
+
+    scenario.script = script
+    assert scenario.run().saga.state is ends
+    assert timedelta(minutes=5) < scenario.now - START < timedelta(minutes=12)
 
 
 def test_a_silent_worker_is_replaced() -> None:

@@ -32,7 +32,7 @@ faults: install ## 100,000 simulated schedules, every fault at every step, then 
 	$(BIN)/python -m embedded.engine ensure
 	$(BIN)/python -m tests.simulation --schedules 100000
 	$(BIN)/pytest tests/faults/test_each_step.py
-	$(BIN)/python -m tests.faults.strikes --seed $(or $(SEED),1) --strikes $(or $(STRIKES),300) --report docs/faults.md
+	$(BIN)/python -m tests.faults.strikes --seed $(or $(SEED),1) --strikes $(or $(STRIKES),300)
 
 check: install ## verify style, types and layers
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ def test_nothing_is_lost_endless_or_wrong() -> None:
     with tempfile.TemporaryDirectory(prefix="slipway-faults-", dir="/var/tmp") as state:
         command = (sys.executable, "-m", "tests.faults.strikes", "--seed", os.environ.get("SEED", "1"), "--strikes", str(len(KINDS)))
         done = subprocess.run(
-            (*command, "--kinds", ",".join(KINDS), "--state", state),
+            (*command, "--kinds", ",".join(KINDS), "--state", state, "--ledger", f"{state}/faults.jsonl"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

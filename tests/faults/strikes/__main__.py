@@ -1,6 +1,6 @@
 """`make faults`: strikes a real platform until as many strikes are done, over all kinds, and says what came of it.
 
-Goes on where it stopped: the state lies outside of the checkout. A platform that was found wrong is not used again.
+Goes on where it stopped, by the ledger in docs. A platform that was found wrong is not used again.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from tests.faults.strikes.ledger import Ledger, plain, table
 from tests.faults.strikes.report import write
 from tests.faults.strikes.sitting import Plan, Sitting, plans
 
+LEDGER = box.CHECKOUT / "docs" / "faults.jsonl"
 STATE = Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / "slipway" / "faults"
 AGAIN = 75
 """Exit status: the platform is spoilt, and there is more to do."""
@@ -28,28 +29,31 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--strikes", type=int, default=300, help="how many in all")
     parser.add_argument("--kinds", help="only these, comma-separated")
-    parser.add_argument("--state", type=Path, default=STATE, help="the folder of the state file and of what was found wrong")
+    parser.add_argument("--ledger", type=Path, default=LEDGER, help="the file of all runs; its page is written beside it")
+    parser.add_argument("--state", type=Path, default=STATE, help="the folder for what remains of a platform that was found wrong")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after this time")
-    parser.add_argument("--report", type=Path, help="write the table there")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--since", type=float, default=time.time(), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if any(options.state.resolve().is_relative_to(folder) for folder in box.FRESH):
-        parser.error(f"{options.state} would end with the machine that is struck")
+    for path in (options.ledger.resolve(), options.state.resolve()):
+        if not path.is_relative_to(box.CHECKOUT) and any(path.is_relative_to(folder) for folder in box.FRESH):
+            parser.error(f"{path} would end with the machine that is struck")
     kinds = options.kinds.split(",") if options.kinds else list(KINDS)
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"no kind of strike is called {', '.join(sorted(unknown))}; there are: {', '.join(KINDS)}")
-    ledger = Ledger.open(options.state / f"seed-{options.seed}.jsonl")
-    todo = [plan for plan in plans(options.seed, options.strikes, kinds) if plan.number not in ledger.done(options.since)]
+    ledger = Ledger.open(options.ledger)
+    wanted = plans(options.seed, options.strikes, kinds)
+    done = ledger.done(options.since)
+    todo = [plan for plan in wanted if plan.name not in done]
     if options.inside:
         return _sit(options.seed, todo, ledger, options.state, time.monotonic() + options.seconds)
     status = _all_sittings([*arguments, f"--since={options.since}"], todo=bool(todo))
     ledger = Ledger.open(ledger.path)
-    rows = list(table(ledger.newest, list(KINDS)))
-    print(plain(rows))
-    if options.report:
-        write(options.report, options.seed, ledger.newest, rows)
-    return status or (0 if all(run.good for run in ledger.newest) else 1)
+    names = {plan.name for plan in wanted}
+    made = [run for run in ledger.newest if run.name in names]
+    print(plain(list(table(made, list(KINDS)))))
+    write(ledger)
+    return status or (0 if all(run.good for run in made) else 1)
 
 
 def _all_sittings(arguments: list[str], *, todo: bool) -> int:
@@ -78,11 +82,11 @@ def _sit(seed: int, todo: Sequence[Plan], ledger: Ledger, state: Path, until: fl
         run = sitting.run(plan)
         ledger.add(run)
         late = "" if run.late_s is None else f", slowest end {run.late_s:+.1f} s"
-        print(f"{'✓' if run.good else '✗'} {run.number:3} {run.kind}: {'; '.join(run.moments)} ({run.seconds:.0f} s{late})", flush=True)
+        print(f"{'✓' if run.good else '✗'} {run.kind} {run.turn}: {'; '.join(run.moments)} ({run.seconds:.0f} s{late})", flush=True)
         for word in (*run.lost, *run.endless, *run.wrong, *run.notes):
             print(f"      {word}", flush=True)
         if not run.good:
-            sitting.keep_evidence(state / f"seed-{seed}-run-{run.number}")
+            sitting.keep_evidence(state / f"{run.kind.replace(' ', '-')}-{run.turn}-of-seed-{run.seed}")
             return AGAIN
     return 0
 

@@ -13,7 +13,7 @@ from services.coordinator.snapshot import Record
 from services.deployer.targets.local.state import TargetState
 from services.deployer.targets.local.target import local_target
 from shared.contracts.places import Place
-from tests.faults.strikes import books
+from tests.faults.strikes import books, images
 from tests.faults.strikes.load import Failed, Load
 from tests.faults.strikes.machine import Machine
 from tests.faults.strikes.stream import Lane, Sent
@@ -236,6 +236,7 @@ def _orphans(machine: Machine, lanes: Sequence[Lane]) -> Iterator[str]:
     for name in routes:
         if name not in _NO_ONES_ROUTES and not any(f".{project}." in name for project in projects):
             yield f"the route {name} belongs to nothing"
+    yield from images.leftovers(machine, projects)
     yield from (f"{path} was left by a build" for path in (machine.home.path / "builder").glob(f"*/{instance}-builder-*"))
 
 

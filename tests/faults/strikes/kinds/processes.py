@@ -107,7 +107,6 @@ KINDS = (
     Strike("kill supervisor", Kill("supervisor"), one_kill=True),
     Strike("kill build", kill_build, may_end=FAILED),
     Strike("kill engine", kill_engine, one_kill=True),
-    # A candidate that the reboot killed has crashed, and a build that it ended has failed.
-    Strike("reboot", reboot, kills_applications=True, may_end=FAILED | {"rolled_back"}),
+    Strike("reboot", reboot, kills_applications=True),
     *(Strike(f"terminate {name}", Terminate(name), most=2) for name in SERVICE_NAMES),
 )

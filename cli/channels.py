@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Whom to tell what: webhooks, chat and mail, statuses on a forge.")
     app.add_typer(group, name="channels")
     listing(group, list_channels)
-    for name, function in (("add", add), ("attempts", attempts), ("remove", remove)):
+    for name, function in (("add", add), ("token", token), ("attempts", attempts), ("remove", remove)):
         command(group, name)(function)
 
 
@@ -38,7 +38,7 @@ def add(
     url: Annotated[str, typer.Option(help="A webhook's address. A chat's (an apprise URL) holds a credential: use standard input.")] = "",
     project: Annotated[str | None, typer.Option("--project", "-p", help="Of one project only.")] = None,
     event: Annotated[list[str] | None, typer.Option(help="deployment.succeeded, deployment.*; the end of each where none.")] = None,
-    forge: Annotated[str, typer.Option(help="forge: github, …")] = "",
+    forge: Annotated[str, typer.Option(help="forge: github, gitlab, bitbucket, bitbucket-data-center, gitea")] = "",
     repository: Annotated[str, typer.Option(help="forge: github.com/acme/todo")] = "",
     api_url: Annotated[str, typer.Option(help="forge: where its API is, if not at the usual place.")] = "",
     organization: Organization = None,
@@ -57,6 +57,12 @@ def add(
 
 def _read(what: str) -> str:
     return str(typer.prompt(what, hide_input=True, err=True)) if sys.stdin.isatty() else sys.stdin.read().strip()
+
+
+def token(name: Name, organization: Organization = None) -> None:
+    """Give a forge's channel another token, from standard input. What waits for it is told at once."""
+    session().api.patch(f"/channels/{_organization(organization)}/{name}", {"secret": _read("Token")})
+    session().show({"changed": name}, f"{name} has another token.")
 
 
 def attempts(

@@ -6,17 +6,19 @@ from datetime import timedelta
 from pathlib import Path
 
 from services.notifier.cdevents.publishing import Publisher
-from services.notifier.guarded_http import GuardedClient, guarded_client
 from services.notifier.handlers import Intake, decode
 from services.notifier.mirror import Mirror
 from services.notifier.providers.chat import ChatProvider
 from services.notifier.providers.contract import Provider
-from services.notifier.providers.github import GitHubProvider
+from services.notifier.providers.forge import ForgeProvider
+from services.notifier.providers.forges import forges
+from services.notifier.providers.forges.api import ForgeApi
 from services.notifier.providers.webhook import WebhookProvider
 from services.notifier.sender import Sender
 from services.notifier.settings import Settings
 from services.notifier.store.deployments import ForgeLedger
 from shared.consumer import consume
+from shared.guarded_http import GuardedClient, guarded_client
 from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox, Relay
 from shared.postgres import Pool
@@ -37,11 +39,12 @@ class Clients:
 
 
 def providers(clients: Clients, pool: Pool, public_url: str) -> Mapping[str, Provider]:
-    """Every way to tell somebody, by a channel's kind, or by `forge:<forge>`."""
+    """Every way to tell somebody, by a channel's kind."""
+    ledger = ForgeLedger(pool)
     return {
         "webhook": WebhookProvider(clients.channels),
         "chat": ChatProvider(clients.channels, public_url),
-        "forge:github": GitHubProvider(clients.forges, ForgeLedger(pool), public_url),
+        "forge": ForgeProvider(forges(ForgeApi(clients.forges), ledger), ledger, public_url),
     }
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from services.notifier.cdevents.publishing import Publisher
 from services.notifier.deployments import Deployment
 from services.notifier.matching import Listener, hears
-from services.notifier.providers.forge_states import FORGE_STATES
+from services.notifier.providers.forges.states import FORGE_STATES
 from services.notifier.store import channels, deployments, notifications
 from services.notifier.store.notifications import New
 from shared import inbox

@@ -31,18 +31,21 @@ POLL_S = 2.0
 """How late a replica notices what another one stored or gave up."""
 KEEP = timedelta(days=30)
 PRUNE_S = 3600.0
+REFUSED_FOR = timedelta(hours=1)
+"""How long a channel rests whose receiver does not take its token; a changed channel is tried at once."""
 _STATES = {
     Outcome.DELIVERED: "delivered",
     Outcome.SKIPPED: "skipped",
     Outcome.GONE: "gone",
     Outcome.HOPELESS: "dead",
     Outcome.RETRY: "dead",
+    Outcome.REFUSED: "dead",
 }
 """The state that something ends in when it is not tried again."""
 
 
 class Sender:
-    """`providers` are by a channel's kind, or by `forge:<forge>`. At least once: a crash after sending sends again."""
+    """`providers` are by a channel's kind. At least once: a crash after sending sends again."""
 
     def __init__(
         self,
@@ -128,9 +131,9 @@ class Sender:
             return None
 
     async def _deliver(self, claimed: Claimed, event: Event, channel: Channel) -> Verdict:
-        provider = self._providers.get(f"forge:{channel.forge}" if channel.kind == "forge" else channel.kind)
+        provider = self._providers.get(channel.kind)
         if provider is None:
-            return Verdict(Outcome.HOPELESS, error=f"Nothing is known of channels of the kind {channel.kind} {channel.forge}.")
+            return Verdict(Outcome.HOPELESS, error=f"Nothing is known of channels of the kind {channel.kind}.")
         if event.deployment and claimed.sequence and claimed.lane != claimed.id:
             told = await deployments.told_until(self._pool, channel, event.deployment)
             if told >= claimed.sequence:
@@ -147,9 +150,13 @@ class Sender:
     async def _write(self, claimed: Claimed, event: Event, channel: Channel, verdict: Verdict, seconds: float) -> None:
         """The attempt, what follows from it, and the event that tells of it, in one transaction."""
         number = claimed.attempts + 1
-        next_at = self._next(claimed, number, verdict) if verdict.outcome is Outcome.RETRY else None
+        next_at = self._next(claimed, number, verdict) if verdict.outcome in (Outcome.RETRY, Outcome.REFUSED) else None
         attempt = Attempt(number, seconds, verdict.outcome is Outcome.DELIVERED, verdict.status, _text(verdict.error), next_at)
         async with self._pool.acquire() as connection, connection.transaction():
+            if verdict.outcome is Outcome.REFUSED and not await channels.rest(connection, channel, REFUSED_FOR) and next_at is not None:
+                # Another one said it, and the channel rests; or it was changed meanwhile, and this is tried at once.
+                await notifications.later(connection, claimed, claimed.attempts, utc_now())
+                return
             if verdict.outcome is not Outcome.SKIPPED:
                 await notifications.record(connection, claimed, attempt)
                 await self._outbox.add(connection, [_told(event, channel, attempt)])
@@ -161,14 +168,15 @@ class Sender:
                 await channels.hold(connection, channel, verdict.wait)
             if verdict.outcome is Outcome.GONE:
                 await channels.gone(connection, channel)
-            if verdict.outcome is Outcome.DELIVERED and claimed.lane != claimed.id and event.deployment:
+            if verdict.outcome in (Outcome.DELIVERED, Outcome.SKIPPED) and claimed.lane != claimed.id and event.deployment:
                 await deployments.told(connection, channel, event.deployment, claimed.sequence)
                 await notifications.skip_older(connection, claimed.lane, claimed.sequence)
         self._outbox.wake()
 
     def _next(self, claimed: Claimed, number: int, verdict: Verdict) -> datetime | None:
         wait = wait_after(number, self._retry_first_s, random.random())  # noqa: S311 -- spreads load, keeps no secret
-        return next_attempt(utc_now(), claimed.created_at, wait, verdict.wait, self._dead_after)
+        asked_for = REFUSED_FOR if verdict.outcome is Outcome.REFUSED else verdict.wait
+        return next_attempt(utc_now(), claimed.created_at, wait, asked_for, self._dead_after)
 
 
 def _told(event: Event, channel: Channel, attempt: Attempt) -> Event:

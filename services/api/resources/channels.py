@@ -18,6 +18,7 @@ from services.api.safe import organization_scope
 from services.api.store import channels
 from services.api.store.channels import StoredChannel
 from services.api.transaction import TransactionalRoute, Unit, Within
+from shared.forge_api import NAMES, api_url_of, identity_of
 from shared.messages import Slug, utc_now
 from shared.problems import Problem
 
@@ -107,6 +108,19 @@ def _check(wanted: NewChannel) -> None:
         raise Problem(422, "bad-url", "A chat needs an apprise address as url, e.g. slack://… or mailto://…")
     if wanted.kind == "forge" and not (wanted.forge and wanted.repository and wanted.secret):
         raise Problem(422, "incomplete", "A forge channel needs forge, repository and a token as secret.")
+    if wanted.kind == "forge" and wanted.forge not in NAMES:
+        raise Problem(422, "bad-forge", f"There is no forge of the kind {wanted.forge!r}: take one of {', '.join(NAMES)}.")
+    if wanted.kind == "forge" and not _api_url(wanted):
+        raise Problem(422, "api-unknown", "Where the forge's API is cannot be told from the repository: say it as api_url.")
+
+
+def _repository(wanted: NewChannel) -> str:
+    """Host and path, also where somebody gave the address."""
+    return identity_of(wanted.repository) if "://" in wanted.repository else wanted.repository
+
+
+def _api_url(wanted: NewChannel) -> str:
+    return wanted.api_url or (api_url_of(wanted.forge, f"https://{_repository(wanted)}") if wanted.kind == "forge" else "")
 
 
 def _signing_secret() -> str:
@@ -137,8 +151,8 @@ async def create_channel(organization: Slug, wanted: NewChannel, caller: Asking,
         sealed_secret=await _seal(unit, organization, channels.secret_of(organization, wanted.name), secret),
         events=tuple(wanted.events),
         forge=wanted.forge,
-        api_url=wanted.api_url,
-        repository=wanted.repository,
+        api_url=_api_url(wanted),
+        repository=_repository(wanted),
         version=1,
         created_at=utc_now(),
     )

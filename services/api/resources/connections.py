@@ -18,16 +18,13 @@ from services.api.store import connections
 from services.api.store.connections import StoredConnection
 from services.api.transaction import TransactionalRoute, Unit, Within
 from shared.contracts.commands import OWN_CONNECTION
+from shared.forge_api import api_url_of, identity_of
 from shared.messages import Slug, utc_now
 from shared.problems import Problem
 
 router = APIRouter(prefix="/connections/{organization}", tags=["connections"], route_class=TransactionalRoute)
 
 Forge = Literal["github", "gitlab", "bitbucket", "bitbucket-data-center", "gitea"]
-_API_PATHS = {"github": "/api/v3", "gitlab": "/api/v4", "bitbucket-data-center": "/rest/api/latest", "gitea": "/api/v1"}
-"""Where a forge's API is on its own host."""
-_API_HOSTS = {"github.com": "https://api.github.com", "bitbucket.org": "https://api.bitbucket.org/2.0"}
-"""The forges whose API is on a host of its own."""
 
 
 def _without_credential(url: str) -> str:
@@ -116,27 +113,6 @@ def _with_secret(stored: StoredConnection, url: str, secret: str) -> ConnectionW
     return ConnectionWithSecret(**_shown(stored, url).model_dump(), secret=secret)
 
 
-def identity_of(clone_url: str) -> str:
-    """`https://github.com/acme/todo.git` → `github.com/acme/todo`."""
-    parts = urlsplit(clone_url)
-    return f"{parts.hostname or ''}{parts.path.removesuffix('/').removesuffix('.git')}".lower()
-
-
-def api_of(forge: str, clone_url: str) -> str:
-    """Where the forge's API is by default: always with the very forge that the repository is on, since the token is sent there.
-
-    Empty where that cannot be told from the clone address, as where the forge is below a path of its host.
-    """
-    parts = urlsplit(clone_url)
-    if (parts.hostname or "") in _API_HOSTS:
-        return _API_HOSTS[parts.hostname or ""]
-    if forge not in _API_PATHS or not parts.hostname:
-        return ""
-    web = parts.scheme in ("https", "http")
-    # Over SSH the port is git's, not the API's.
-    return f"{parts.scheme if web else 'https'}://{parts.netloc if web else parts.hostname}{_API_PATHS[forge]}"
-
-
 @router.get("")
 async def list_connections(organization: Slug, window: Paged, caller: Asking, using: Using) -> Page[Connection]:
     """The organization's connections."""
@@ -161,7 +137,7 @@ async def create_connection(organization: Slug, wanted: NewConnection, caller: A
         forge=wanted.forge,
         repository=wanted.repository or identity_of(wanted.clone_url),
         clone_url=wanted.clone_url,
-        api_url=wanted.api_url or api_of(wanted.forge, wanted.clone_url),
+        api_url=wanted.api_url or api_url_of(wanted.forge, wanted.clone_url),
         sealed_secrets=(await _seal(unit, organization, wanted.project, connections.secret_of(wanted.name), secret),),
         sealed_token=None
         if wanted.token is None

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from services.notifier.channels import Channel
-from services.notifier.guarded_http import Failed, GuardedClient
 from services.notifier.providers.contract import Notification, Outcome, Verdict
 from services.notifier.wording import Tone, Wording, wording
+from shared.guarded_http import Failed, GuardedClient
 from shared.outbound import Refused
 
 if TYPE_CHECKING:

@@ -33,6 +33,8 @@ class Outcome(StrEnum):
     """There is nothing to tell (any more)."""
     GONE = "gone"
     """The receiver wants nothing more, ever."""
+    REFUSED = "refused"
+    """It does not take what the channel shows as its right: said once, and nothing is sent for a while or until the channel changes."""
     HOPELESS = "hopeless"
     """Trying again would not help."""
 

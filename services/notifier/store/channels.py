@@ -35,6 +35,14 @@ _GONE = "UPDATE channels SET gone_at = now() WHERE organization = $1 AND name = 
 _END = """
 UPDATE notifications SET state = 'gone', ended_at = now() WHERE organization = $1 AND channel = $2 AND state = 'pending'
 """
+_AT_ONCE = """
+UPDATE notifications SET due_at = now() WHERE organization = $1 AND channel = $2 AND state = 'pending'
+AND EXISTS (SELECT FROM channels WHERE organization = $1 AND name = $2 AND version <> $3)
+"""
+_REST = """
+UPDATE channels SET hold_until = now() + $3::interval
+WHERE organization = $1 AND name = $2 AND version = $4 AND (hold_until IS NULL OR hold_until < now()) RETURNING name
+"""
 _HOLD = "UPDATE channels SET hold_until = now() + $3::interval WHERE organization = $1 AND name = $2"
 
 
@@ -52,9 +60,10 @@ async def wanted_and_done(pool: Pool) -> tuple[int, int]:
 
 
 async def replace(connection: Connection, vault: Vault, every: Sequence[Channel], wanted: int) -> None:
-    """What the catalogue has now. What is to be told through a channel that it has no more is dropped."""
+    """What the catalogue has now. What waits for a channel that was changed is tried at once; for one that is no more it is dropped."""
     await connection.execute(_LOCK)
     for each in every:
+        await connection.execute(_AT_ONCE, each.organization, each.name, each.version)
         await connection.execute(
             _PUT,
             each.organization,
@@ -109,3 +118,9 @@ async def gone(connection: Connection, channel: Channel) -> None:
 async def hold(connection: Connection, channel: Channel, wait: timedelta) -> None:
     """Nothing goes through it for a while."""
     await connection.execute(_HOLD, channel.organization, channel.name, wait)
+
+
+async def rest(connection: Connection, channel: Channel, wait: timedelta) -> bool:
+    """Nothing goes through it for a while, unless it is changed. Whether it rests by this very word, not by an earlier one."""
+    row = await connection.fetchval(_REST, channel.organization, channel.name, wait, channel.version)
+    return row is not None

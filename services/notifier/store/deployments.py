@@ -22,6 +22,12 @@ INSERT INTO forge_deployments (organization, channel, deployment, sequence) VALU
 ON CONFLICT (organization, channel, deployment)
 DO UPDATE SET sequence = GREATEST(forge_deployments.sequence, $4), told_at = now()
 """
+_OVERTAKEN = """
+SELECT EXISTS (
+    SELECT FROM deployments WHERE (organization, project, environment, repository, commit) = ($1, $2, $3, $4, $5)
+      AND (created_at, id) > ($6, $7)
+)
+"""
 _SEQUENCE = "SELECT sequence FROM forge_deployments WHERE (organization, channel, deployment) = ($1, $2, $3)"
 
 
@@ -53,7 +59,7 @@ async def told_until(pool: Pool, channel: Channel, deployment: str) -> int:
 
 
 class ForgeLedger:
-    """`providers.github.Ledger` in PostgreSQL."""
+    """`providers.forges.port.Ledger` and `providers.forge.Siblings` in PostgreSQL."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -66,3 +72,10 @@ class ForgeLedger:
     async def keep_forge_id(self, channel: Channel, deployment: str, forge_id: str) -> None:
         """Remembers it."""
         await self._pool.execute(_KEEP, channel.organization, channel.name, deployment, forge_id)
+
+    async def overtaken(self, deployment: Deployment) -> bool:
+        """Whether a newer deployment brings the same commit to the same environment."""
+        one = deployment
+        place = (one.organization, one.project, one.environment, one.repository, one.commit)
+        found: bool = await self._pool.fetchval(_OVERTAKEN, *place, one.created_at, one.id)
+        return found

@@ -54,6 +54,7 @@ class World:
             environment_kind=EnvironmentKind.PRODUCTION,
             target="local",
             repository="github.com/acme/todo",
+            ref="refs/heads/main",
             commit=commit,
             title="Mend the list",
             pusher="ada",

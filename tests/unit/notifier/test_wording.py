@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from services.notifier.deployments import Deployment
-from services.notifier.providers.forge_states import DESCRIPTION, FORGE_STATES, description_of, environment_url
+from services.notifier.providers.forges.states import DESCRIPTION, FORGE_STATES, description_of, environment_url
 from services.notifier.wording import Tone, wording
 from shared.contracts.answers import Failure
 from shared.contracts.events import DeploymentFailed, DeploymentRolledBack, DeploymentSucceeded, Event, MessageGivenUp

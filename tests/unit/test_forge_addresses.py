@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.api.resources.connections import api_of
+from shared.forge_api import api_url_of
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from services.api.resources.connections import api_of
 )
 def test_the_api_is_with_the_forge_that_the_repository_is_on(forge: str, clone_url: str, api: str) -> None:
     """The token of an own server goes to no public forge."""
-    assert api_of(forge, clone_url) == api
+    assert api_url_of(forge, clone_url) == api

@@ -1,4 +1,4 @@
-"""The HTTP client of notifier: it calls the very address that it has checked, follows no redirects, and reads no more than it needs."""
+"""The HTTP client for addresses that users give: it calls the very address that it has checked, follows no redirects, and reads no more than it needs."""
 
 import asyncio
 import ssl

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from services.coordinator import app
-from services.coordinator.catalogue import Follower
+from services.coordinator.catalogue import Follower, Previews
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.settings import Settings
 from services.coordinator.snapshot import Snapshot
 from shared.bus import Bus
-from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.contracts.changes import Change, ChangePushed, ChangeRequestOpened, FoundBy, Pusher, RequestChange
 from shared.contracts.commands import AuthorizeDeployment, Command, Direction, Source
 from shared.contracts.events import Event
 from shared.contracts.facts import ApprovalRequested, Fact
@@ -32,20 +32,39 @@ from tests.unit.coordinator.scenario import PLACE, TODO, Script, fact_for, undon
 
 
 class CatalogueInMemory:
-    """What api would say: one environment that follows main."""
+    """What api would say: one environment that follows main; and previews, where `previews_into` says of what."""
 
     def __init__(self) -> None:
         self.snapshots = Snapshot()
         self.needs_approval = False
+        self.previews_into = ""
+        self.most = 2
+        self.previews: dict[str, Follower] = {}
 
     async def followers(
         self, organization: str, project: str, connection: str = "", ref: str = "", environment: str = ""
     ) -> tuple[Follower, ...]:
         """Production follows refs/heads/main."""
+        if (preview := self.previews.get(environment.removeprefix("pr-"))) is not None:
+            return (preview,)
         if (ref and ref != "refs/heads/main") or (environment and environment != "production"):
             return ()
         place = Place(organization=organization, project=project, environment="production")
         return (Follower(place, EnvironmentKind.PRODUCTION, "local", "refs/heads/main", connection or "todo", self.needs_approval),)
+
+    async def open_previews(self, change: RequestChange) -> Previews:
+        """One each, as many as there may be."""
+        if change.number not in self.previews and change.target != self.previews_into:
+            return Previews()
+        if change.number not in self.previews and len(self.previews) >= self.most:
+            return Previews(refused=("there are enough",))
+        place = Place(organization=change.organization, project=change.project, environment=f"pr-{change.number}")
+        preview = Follower(place, EnvironmentKind.PREVIEW, "local", change.ref, change.connection, preview=True, fork=change.fork)
+        return Previews((self.previews.setdefault(change.number, preview),))
+
+    async def close_previews(self, change: RequestChange) -> Previews:
+        """The one that there is."""
+        return Previews((self.previews[change.number],) if change.number in self.previews else ())
 
     async def source(self, organization: str, project: str, connection: str, target: str, ref: str, commit: str) -> Source:
         """A repository that nobody clones."""
@@ -80,7 +99,19 @@ class World:
         await self.send(change)
         return change
 
-    async def send(self, change: ChangePushed, message_id: str | None = None) -> None:
+    async def change_request(self, kind: type[RequestChange] = ChangeRequestOpened, commit: str = "a", **more: object) -> RequestChange:
+        """A change of change request 7, as webhooks would write it."""
+        self._arrival += 1
+        fields: dict[str, object] = {
+            "organization": "main", "project": "todo", "connection": "todo", "repository": "github.com/acme/todo", "clone_url": "http://x",
+            "ref": "refs/heads/feature", "commit": commit * 40, "arrival": self._arrival, "pusher": Pusher(forge="github", login="bob"),
+            "title": "Due dates", "found_by": FoundBy.DELIVERY, "number": "7", "source": "feature", "target": "refs/heads/main", "fork": False,
+        }  # fmt: skip
+        change = kind.model_validate(fields | more)
+        await self.send(change)
+        return change
+
+    async def send(self, change: Change, message_id: str | None = None) -> None:
         """Publishes a change."""
         await self.admin.publish("slipway.chg.main.todo", change, message_id=message_id)
 
@@ -106,6 +137,8 @@ class World:
         said = self.script(command)
         if isinstance(command, AuthorizeDeployment) and command.needs_approval:
             return ApprovalRequested(rule="production asks for approval")
+        if isinstance(command, AuthorizeDeployment) and command.fork:
+            return ApprovalRequested(rule="a fork asks for approval")
         if isinstance(said, str):
             await asyncio.Event().wait()
         elif said is not None:

@@ -15,6 +15,7 @@ from cli import (
     push,
     secrets,
     stack,
+    subscribers,
     trust,
     variables,
 )
@@ -38,6 +39,7 @@ for group in (
     connections,
     deliveries,
     channels,
+    subscribers,
     people,
     deadletters,
     doctor,

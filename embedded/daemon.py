@@ -30,6 +30,7 @@ from embedded.preparation import Preparation
 from embedded.progress import WHOLE, Teller
 from embedded.services import PRELOADED, SERVICES, Service, Wiring
 from embedded.settings import Settings
+from embedded.subscribers import LOOK_S
 
 log = structlog.get_logger()
 
@@ -112,6 +113,7 @@ class Daemon:
         bus = servers.bus(self._settings, self._home, chosen["nats-monitor"])
         database = servers.database(self._settings, self._home, stateful, chosen["postgres"])
         self._servers = [child for child in (bus.child, database.child) if child is not None]
+        self._admission = bus.admission
         data_plane = DataPlane(
             self._settings,
             self._home,
@@ -204,8 +206,10 @@ class Daemon:
                 was_ready = was_ready or is_ready
                 now = time.monotonic()
                 probe_at = now + (_PROBE_LATER if is_ready else _PROBE_AT_START)
+            if was_ready and self._admission.due(now):
+                asyncio.run(self._admission.settle())
             delays = (child.due_in(now) for child in self._children)
-            self._alarm.sleep(min([probe_at - now, *(delay for delay in delays if delay is not None)]))
+            self._alarm.sleep(min([probe_at - now, LOOK_S, *(delay for delay in delays if delay is not None)]))
 
     def _tend_children(self) -> bool:
         changed = False

@@ -85,6 +85,11 @@ class Home:
         return self.path / "run"
 
     @property
+    def subscribers(self) -> Path:
+        """Outside tools that may read events; api writes it."""
+        return self.run / "subscribers.json"
+
+    @property
     def traefik(self) -> Path:
         """The load balancer's files; its container sees them under the same path."""
         return self.path / "traefik"

@@ -159,11 +159,11 @@ def administrator(password: str) -> User:
 
 async def is_ready(url: str, user: str, password: str, limit: float = 1.0) -> bool:
     """Whether JetStream answers a request within `limit` seconds: a server that only accepts connections is not ready."""
-    return await _holds(url, user, password, limit, _answers)
+    return await holds(url, user, password, limit, _answers)
 
 
-async def is_whole(url: str, user: str, password: str, target: str) -> bool:
-    """Whether JetStream answers, and holds every stream and durable consumer of the topology.
+async def is_whole(url: str, user: str, password: str, target: str, others: int = 0) -> bool:
+    """Whether JetStream answers, and holds every stream and durable consumer of the topology, besides `others`.
 
     What is missing is made: a server may come back without what it stored. Who writes to the streams fills them again.
     """
@@ -172,18 +172,18 @@ async def is_whole(url: str, user: str, password: str, target: str) -> bool:
 
     async def complete(js: "JetStreamContext") -> None:
         about = await js.account_info()
-        if about.streams < len(topology.streams()) or about.consumers < len(topology.durables(target)):
+        if about.streams < len(topology.streams()) or about.consumers < len(topology.durables(target)) + others:
             await topology.declare(js, target)
 
-    return await _holds(url, user, password, _WHOLE_LIMIT, complete)
+    return await holds(url, user, password, _WHOLE_LIMIT, complete)
 
 
 async def _answers(js: "JetStreamContext") -> None:
     await js.account_info()
 
 
-async def _holds(url: str, user: str, password: str, limit: float, what: "Callable[[JetStreamContext], Awaitable[None]]") -> bool:
-    """Whether something can be done on JetStream within a time."""
+async def holds(url: str, user: str, password: str, limit: float, what: "Callable[[JetStreamContext], Awaitable[None]]") -> bool:
+    """Whether something can be done on JetStream within a time, as that user; empty where the server asks for none."""
     import nats
     from nats.aio.client import Client
 
@@ -194,7 +194,13 @@ async def _holds(url: str, user: str, password: str, limit: float, what: "Callab
         async with asyncio.timeout(limit):
             # One attempt: nats-py reads 0 as "for ever".
             await client.connect(
-                url, user=user, password=password, allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0, error_cb=quiet
+                url,
+                user=user or None,
+                password=password or None,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                error_cb=quiet,
             )
             await what(client.jetstream(timeout=limit))
     except (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
@@ -11,6 +12,7 @@ from embedded import nats, postgres, processes
 from embedded.children import Child
 from embedded.home import Home
 from embedded.settings import Settings
+from embedded.subscribers import Admission, read, users
 from shared import topology
 
 _END_LIMIT = 15.0
@@ -24,6 +26,8 @@ class Bus:
     administrator: str
     passwords: Mapping[str, str]
     child: Child | None
+    admission: Admission
+    """Lets subscribers in."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ def bus(settings: Settings, home: Home, monitor_port: int) -> Bus:
     if settings.nats_url is not None:
         url = urlsplit(settings.nats_url)
         user = url.username or ""
-        return Bus(settings.nats_url, user, {user: url.password or ""}, None)
+        password = url.password or ""
+        admission = Admission(home.subscribers, settings.nats_url, user, password, None)
+        return Bus(settings.nats_url, user, {user: password}, None, admission)
     users = topology.users(settings.target)
     names = [nats.ADMINISTRATOR, *(user.name for user in users)]
     passwords = nats.credentials(home.nats / "credentials.json", names)
@@ -51,13 +57,22 @@ def bus(settings: Settings, home: Home, monitor_port: int) -> Bus:
     server = nats.NatsServer(home.nats, settings.nats_port, monitor_port)
     processes.end_left_over(server.pid_file, str(server.configuration), signal.SIGTERM, _END_LIMIT)
     services = [nats.User(user.name, passwords[user.name], user.publish, user.subscribe) for user in users]
-    server.write_configuration([nats.administrator(administrator), *services])
+    own = [nats.administrator(administrator), *services]
+    server.write_configuration([*own, *_known_subscribers(home)])
+
+    def let_in(subscribers: Sequence[nats.User]) -> None:
+        """The server closes the connections of users who are gone. One that does not run reads the table when it starts."""
+        if server.write_configuration([*own, *subscribers]) and child.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGHUP)
+
+    admission = Admission(home.subscribers, server.url, nats.ADMINISTRATOR, administrator, let_in)
 
     async def is_well() -> bool:
         if server.gave_up_writing():
             processes.end_left_over(server.pid_file, str(server.configuration), signal.SIGTERM, _END_LIMIT)
             return False
-        return await nats.is_whole(server.url, nats.ADMINISTRATOR, administrator, settings.target)
+        return await nats.is_whole(server.url, nats.ADMINISTRATOR, administrator, settings.target, admission.admitted)
 
     child = Child(
         "nats",
@@ -65,7 +80,15 @@ def bus(settings: Settings, home: Home, monitor_port: int) -> Bus:
         home.logs / "nats.log",
         is_well,
     )
-    return Bus(server.url, nats.ADMINISTRATOR, passwords, child)
+    return Bus(server.url, nats.ADMINISTRATOR, passwords, child, admission)
+
+
+def _known_subscribers(home: Home) -> list[nats.User]:
+    """Those who may come in before anybody asks. What is wrong in their file is said when they are let in."""
+    try:
+        return users(read(home.subscribers))
+    except (OSError, ValueError):
+        return []
 
 
 def database(settings: Settings, home: Home, roles: Sequence[str], port: int) -> Database:

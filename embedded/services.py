@@ -110,6 +110,7 @@ class Wiring:
             "SLIPWAY_TARGET": self.settings.target,
             "SLIPWAY_ORGANIZATION": self.settings.organization,
             "SLIPWAY_NATS_URL": self.nats_url,
+            "SLIPWAY_OWN_BUS": str(self.settings.nats_url is None).lower(),
             "SLIPWAY_TLS_DIR": str(self.home.tls),
             "SLIPWAY_DOCKER_HOST": self.docker_host,
             "SLIPWAY_REGISTRY": self.address("registry"),

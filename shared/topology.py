@@ -3,6 +3,7 @@
 Made by one admin step (`declare`), never by the services.
 """
 
+import json
 from dataclasses import dataclass
 
 from nats.js import JetStreamContext
@@ -74,7 +75,7 @@ def _streams() -> tuple[StreamConfig, ...]:
             allow_direct=True,
         ),
         StreamConfig(name="LOGS", subjects=["slipway.log.>"], max_age=DAY, max_bytes=2 * 1024**3, allow_direct=True),
-        StreamConfig(name="CDEVENTS", subjects=["cdevents.>"], max_age=30 * DAY),
+        StreamConfig(name="CDEVENTS", subjects=["cdevents.>"], max_age=30 * DAY, allow_direct=True),
         StreamConfig(name="DEADLETTERS", subjects=["slipway.dead.>"], max_age=30 * DAY),
     )
 
@@ -151,6 +152,11 @@ class User:
         """The prefix of this user's inboxes: nobody else may read them."""
         return inbox_of(self.name)
 
+    def entry(self, password: str) -> str:
+        """As it stands in `authorization.users` of a nats-server's configuration. A bcrypt hash is taken for what it is."""
+        permissions = {"publish": {"allow": self.publish}, "subscribe": {"allow": self.subscribe}}
+        return json.dumps({"user": self.name, "password": password, "permissions": permissions})
+
 
 def inbox_of(user: str) -> str:
     """The inbox prefix of a user."""
@@ -199,6 +205,7 @@ _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
         "slipway.req.>",
         "slipway.ask.>",
         f"{AGAIN}.>",  # worth nothing without the seal of the service that gave it up
+        *(f"$JS.API.{what}" for stream in ("EVENTS", "CDEVENTS") for what in (f"CONSUMER.INFO.{stream}.*", f"DIRECT.GET.{stream}")),
     ),
 }
 _OWN_SUBSCRIBE: dict[str, tuple[str, ...]] = {

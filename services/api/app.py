@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from functools import partial
 
-from services.api import background, first_start, previews
+from services.api import background, first_start, previews, subscriptions
 from services.api.adapters.auth import Auth
+from services.api.adapters.consumers import Consumers
 from services.api.adapters.deliveries import Deliveries
 from services.api.adapters.targets import Targets
 from services.api.archive import Archive, decode_event, decode_letter, decode_lines
@@ -48,6 +49,8 @@ async def open_api(process: Process, settings: Settings) -> Opened:
     await first_start.prepare(parts.pool, parts.outbox, settings.organization, settings.target, public_key)
     start_readers(process, parts)
     process.spawn("tell auth", background.tell_auth(parts.pool, parts.auth, parts.wakeups))
+    process.spawn("subscribers", subscriptions.write(parts.pool, settings.home / "run" / "subscribers.json", parts.wakeups))
+    process.spawn("reading of subscribers", subscriptions.note(parts.pool, parts.consumers))
     process.spawn("forgetting", background.forget_old(parts.pool, settings.log_days))
     process.spawn("previews", previews.expire(parts.pool, parts.outbox))
     servicer = Servicer(parts.pool, parts.outbox, parts.safe, settings, clone_credentials.read_key(settings.home / "keys" / "clone.key"))
@@ -63,7 +66,9 @@ async def parts_for(settings: Settings, process: Process) -> Parts:
     auth = Auth(await process.enter(channel(settings.auth_address, settings.tls_dir, "api")))
     process.check("auth", auth.ready)
     safe = Safe(Vault.from_file(settings.master_key_file))
-    return Parts(settings, pool, Outbox("api"), safe, auth, Wakeups(), Targets(process.bus), Deliveries(process.bus))
+    return Parts(
+        settings, pool, Outbox("api"), safe, auth, Wakeups(), Targets(process.bus), Deliveries(process.bus), Consumers(process.bus)
+    )
 
 
 def start_readers(process: Process, parts: Parts) -> None:

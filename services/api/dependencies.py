@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.api.adapters.auth import Auth
+from services.api.adapters.consumers import Consumers
 from services.api.adapters.deliveries import Deliveries
 from services.api.adapters.targets import Targets
 from services.api.live import Wakeups
@@ -17,7 +18,7 @@ from shared.postgres import Pool
 
 @dataclass(frozen=True)
 class Parts:
-    """The pool, the outbox, the safe, auth, who waits for news, the targets, and the deliveries of webhooks."""
+    """The pool, the outbox, the safe, auth, who waits for news, the targets, the deliveries of webhooks, and the consumers of subscribers."""
 
     settings: Settings
     pool: Pool
@@ -27,6 +28,7 @@ class Parts:
     wakeups: Wakeups
     targets: Targets
     deliveries: Deliveries
+    consumers: Consumers
 
 
 def parts_of(request: Request) -> Parts:

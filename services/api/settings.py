@@ -21,6 +21,8 @@ class Settings(StatefulSettings):
     https_port: int = 8443
     organization: str = "main"
     """Made at the first start."""
+    own_bus: bool = True
+    """Whether Slipway runs the bus itself, and so makes its users; else its operator does."""
     log_days: int = 30
     """How long step logs are kept."""
     master_key_file: Path = Path.home() / ".slipway" / "keys" / "master.key"

@@ -135,6 +135,8 @@ PERMISSIONS: dict[str, Permission] = {
     "delivery.redeliver": _everywhere("have webhook deliveries of {} read again", _D),
     "channel.read": _everywhere("see channels of {}", _V),
     "channel.write": _everywhere("change channels of {}", _A),
+    "subscriber.read": _everywhere("see subscribers of {}", _A),
+    "subscriber.write": _everywhere("change subscribers of {}", _A),
     "target.read": _everywhere("see targets of {}", _V),
     "target.write": _everywhere("change targets of {}", _A),
     "deployment.read": _everywhere("see deployments of {}", _V),

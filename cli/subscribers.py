@@ -1,0 +1,118 @@
+"""`slipway subscribers`: outside tools that read events from the bus."""
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from cli.answers import Json
+from cli.failures import Failed
+from cli.patience import patience
+from cli.session import command, listing, session
+
+Name = Annotated[str, typer.Argument(help="Its name.")]
+Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
+
+_READY_S = 15.0
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(help="Outside tools that read events from the bus: each as a user of its own that may read one filtered consumer.")
+    app.add_typer(group, name="subscribers")
+    listing(group, list_subscribers)
+    for name, function in (("add", add), ("show", show), ("remove", remove)):
+        command(group, name)(function)
+
+
+def _path(organization: str | None, name: str = "") -> str:
+    return f"/subscribers/{organization or session().settings.organization}{f'/{name}' if name else ''}"
+
+
+def list_subscribers(organization: Organization = None) -> None:
+    """List subscribers."""
+    columns = {"Name": "name", "Stream": "stream", "Filters": "filters", "Since": "starts_at"}
+    session().rows(session().api.items(_path(organization)), columns, "No subscribers.")
+
+
+def add(
+    name: Name,
+    filters: Annotated[
+        list[str], typer.Option("--filter", help="slipway.evt.<org>.> or cdevents.<org>.>, or narrower. Again for further ones.")
+    ],
+    since: Annotated[
+        str | None, typer.Option(help="Read from then on: 24h, 7d, or 2026-11-01T00:00Z. From now on where it is missing.")
+    ] = None,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Read all that is kept: 30 days.")] = False,
+    organization: Organization = None,
+) -> None:
+    """Let a tool read events. Its password is shown once."""
+    body: Json = {"name": name, "filters": filters, "since": _time(since) if since else None, "from_start": from_start}
+    made = session().api.post(_path(organization), body)
+    connection = made["connection"]
+    lines = {"Server": connection["url"], "User": connection["user"], "Password": made["password"], "Stream": connection["stream"]}
+    lines |= {"Consumer": connection["consumer"], "Inbox prefix": connection["inbox_prefix"]}
+    session().show(made, "\n".join(f"{title + ':':<14}{escape(value)}" for title, value in lines.items()))
+    session().note("Copy the password to the tool now: it is not shown again. docs/events.md has clients to begin with.")
+    if made["server_entry"]:
+        session().note(
+            "This bus is not Slipway's own: its operator adds this to authorization.users, and reloads it (nats-server --signal reload)."
+        )
+        session().note(escape(made["server_entry"]))
+    elif not _becomes_ready(organization, name):
+        session().note(f"It cannot read yet: `slipway subscribers show {name}` says when it can, `slipway status` what is not well.")
+
+
+def _becomes_ready(organization: str | None, name: str) -> bool:
+    with patience("until it can read"):
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            if session().api.get(_path(organization, name))["ready"]:
+                return True
+            time.sleep(0.1)
+    return False
+
+
+def show(name: Name, organization: Organization = None) -> None:
+    """Show a subscriber, and how far it has read."""
+    found = session().api.get(_path(organization, name))
+    lines = {
+        "Filters": ", ".join(found["filters"]),
+        "Since": found["starts_at"] or "the start of the stream",
+        "Server": found["connection"]["url"],
+        "User": found["connection"]["user"],
+        "Consumer": f"{found['connection']['consumer']} on {found['connection']['stream']}",
+        "Inbox prefix": found["connection"]["inbox_prefix"],
+        "Can read": "yes" if found["ready"] else "no: the bus has no consumer for it, or does not say",
+    }
+    if found["ready"]:
+        lines |= {"Waiting": str(found["waiting"]), "Not acknowledged": str(found["unacknowledged"])}
+    session().show(found, "\n".join(f"{title + ':':<18}{escape(value)}" for title, value in lines.items()))
+
+
+def remove(name: Name, organization: Organization = None) -> None:
+    """Cut a tool off: its connections are closed, and what it has not read is not kept for it."""
+    found = session().api.get(_path(organization, name))
+    session().api.delete(_path(organization, name))
+    session().show({"removed": name}, f"{name} is removed.")
+    if found["server_entry"]:
+        session().note(
+            f"It can read nothing any more. The bus is not Slipway's own: its operator takes the user {found['connection']['user']} out."
+        )
+
+
+def _time(text: str) -> str:
+    """A moment, or a time before now, in ISO 8601 with its zone."""
+    if (ago := re.fullmatch(r"([0-9]{1,6})([smhd])", text)) is not None:
+        return (datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).isoformat()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Failed(
+            f"{text} is no time.", "Write how long ago (24h, 7d, 30m), or a moment (2026-11-01T00:00Z).", code="bad-time"
+        ) from None
+    return (moment if moment.tzinfo else moment.astimezone()).isoformat()

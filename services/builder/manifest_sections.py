@@ -29,6 +29,7 @@ from services.builder.manifest_fields import (
 )
 from services.builder.yaml_reading import Read, Reading, is_null, is_scalar
 from shared.contracts.manifest import BuildSpec, DatabaseManifest, HealthCheck, JobManifest, Resources, ServiceManifest, Strategy
+from shared.contracts.places import EnvironmentKind
 
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/@-]{0,254}", re.ASCII)
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?", re.ASCII)
@@ -152,6 +153,7 @@ JOB: dict[str, Read] = {
     "repeatable": boolean,
     "timeout": duration(1, 86400, "from 1s to a day"),
     "depends_on": list_of(name),
+    "only": list_of(one_of({kind.value: kind for kind in EnvironmentKind})),
 }
 MANIFEST: dict[str, Read] = {
     "services": mapping_of(as_slug, service),

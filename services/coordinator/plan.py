@@ -6,6 +6,7 @@ What has no way back is refused before anything is touched.
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Sequence
 
 from services.coordinator.graph import deploy_steps
 from services.coordinator.inputs import BuildsPlanned, Planned, Refused
@@ -91,7 +92,8 @@ def _from_manifest(saga: Saga, snapshot: Snapshot, record: Record) -> Plan:
     databases = {name: _database(name, asked, record.databases.get(name)) for name, asked in manifest.databases.items()}
     releases = {name: _release(saga, snapshot, record, manifest, name, notes) for name in manifest.services}
     unchanged = all(name in record.releases and record.releases[name].key == release.key for name, release in releases.items())
-    jobs = {} if unchanged and databases == record.databases else {name: _job(manifest, name, releases) for name in manifest.jobs}
+    here = [name for name, job in manifest.jobs.items() if job.runs_in(saga.origin.environment_kind)]
+    jobs = {} if unchanged and databases == record.databases else {name: _job(manifest, name, releases, here) for name in here}
     notes += [f"job {name} has no undo: what it writes stays after a roll-back" for name, job in jobs.items() if job.undo is None]
     if snapshot.withheld:
         notes.append(f"the change request comes from a fork: it does not get {_list(sorted(snapshot.withheld))}")
@@ -196,7 +198,7 @@ def _links(service: ServiceManifest) -> tuple[DatabaseLink, ...]:
     )
 
 
-def _job(manifest: Manifest, name: str, releases: dict[str, Release]) -> JobSpec:
+def _job(manifest: Manifest, name: str, releases: dict[str, Release], here: Sequence[str]) -> JobSpec:
     job = manifest.jobs[name]
     return JobSpec(
         name=name,
@@ -206,8 +208,17 @@ def _job(manifest: Manifest, name: str, releases: dict[str, Release]) -> JobSpec
         undo=job.undo,
         repeatable=job.repeatable,
         timeout_s=job.timeout_s,
-        depends_on=job.depends_on,
+        depends_on=tuple(dict.fromkeys(_after(manifest, job.depends_on, here))),
     )
+
+
+def _after(manifest: Manifest, names: Iterable[str], here: Sequence[str]) -> Iterator[str]:
+    """Of jobs that do not run here, what they would have waited for stands in their place."""
+    for name in names:
+        if name in here:
+            yield name
+        else:
+            yield from _after(manifest, manifest.jobs[name].depends_on, here)
 
 
 def _one_service_a_host(releases: dict[str, Release]) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from shared.contracts.places import EnvironmentKind
 from shared.messages import Frozen, Slug
 
 MIB = 1024 * 1024
@@ -96,6 +97,11 @@ class JobManifest(Frozen):
     repeatable: bool = Field(default=False, description="May run again where the machine or the engine went down while it ran")
     timeout_s: float = 300.0
     depends_on: tuple[Slug, ...] = Field(default=(), description="Other jobs that must have succeeded")
+    only: tuple[EnvironmentKind, ...] = Field(default=(), description="Kinds of environments that it runs in; in all where none is named")
+
+    def runs_in(self, kind: EnvironmentKind) -> bool:
+        """Whether it runs in environments of this kind."""
+        return not self.only or kind in self.only
 
 
 class Manifest(Frozen):

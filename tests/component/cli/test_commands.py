@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from services.api.previews import open_request
+from services.api.store.previews import Request
 from shared.contracts.events import Event, RequestRefused
 from shared.contracts.requests import CancelRequested, DeployRequested, RollbackRequested
 from tests.component.api.running import RunningApi, fetched, published
@@ -27,6 +29,29 @@ async def test_projects_environments_and_variables(slipway: Slipway) -> None:
     table = await slipway("env", "list", "-p", "todo")
     assert "x=y" in table.output
     assert "Service" in table.output
+
+
+async def test_what_follows_change_requests(slipway: Slipway, api: RunningApi) -> None:
+    """Made with its limits, changed, and shown with what is made of it."""
+    await slipway("project", "create", "todo")
+    made = await slipway(
+        "environment", "create", "previews", "-p", "todo", "--kind", "preview", "--follow", "change-requests", "--ref", "main",
+        "--most", "3", "--ttl", "12h",
+    )  # fmt: skip
+    assert "previews follows change requests into refs/heads/main." in made.output
+    changed = answer(await slipway("environment", "change", "previews", "-p", "todo", "--ttl", "2d", "--json"))
+    assert (changed["most"], changed["ttl_s"]) == (3, 2 * 86400)
+    assert "3 at once, removed 2d after the last update" in (await slipway("environment", "show", "previews", "-p", "todo")).output
+    async with api.opened.parts.pool.acquire() as connection, connection.transaction():
+        request = Request("main", "todo", "hub", "github.com/acme/todo", "7", "refs/pull/7/head", "refs/heads/main", "Due", "", fork=True)
+        await open_request(connection, request)
+    listed = await slipway("environment", "list", "-p", "todo")
+    assert "change request 7 of a fork" in listed.output
+    shown = await slipway("environment", "show", "pr-7", "-p", "todo")
+    for said in ("#7 Due", "previews", "unless it is updated", "none"):
+        assert said in shown.output
+    wrong = await slipway("environment", "change", "previews", "-p", "todo", "--ttl", "soon")
+    assert wrong.exit_code == 2
 
 
 async def test_a_secret_comes_from_standard_input(slipway: Slipway) -> None:

@@ -28,7 +28,9 @@ class Coordinator:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def ask(self, pusher: Pusher | None = None, *, subject: str | None = None, needs_approval: bool = False) -> Fact:
+    async def ask(
+        self, pusher: Pusher | None = None, *, subject: str | None = None, needs_approval: bool = False, fork: bool = False
+    ) -> Fact:
         """The verdict on a new deployment."""
         command = AuthorizeDeployment(
             deployment=new_id(),
@@ -42,6 +44,7 @@ class Coordinator:
             ref="refs/heads/main",
             commit="a" * 40,
             needs_approval=needs_approval,
+            fork=fork,
         )
         return await self.send(command)
 
@@ -159,6 +162,17 @@ async def test_who_asked_by_hand_is_decided_by_their_own_roles(auth: RunningAuth
     ada = await auth.person("Ada", ("deployer", "environment/main/todo/production"))
     fact = await coordinator.ask(Pusher(forge="github", login="stranger"), subject=ada)
     assert fact == DeploymentAuthorized(person=ada, rule="deployer on environment main/todo/production may deploy to production")
+
+
+async def test_a_fork_s_commit_waits_whoever_pushed_it(auth: RunningAuth, coordinator: Coordinator) -> None:
+    """A stranger, somebody who may deploy, and one whom the forge does not name: somebody has to look at it. A wish by hand is that look."""
+    await _linked(auth, "deployer", "project/main/todo", "ada", "7")
+    strangers = (Pusher(forge="github", login="eve", id="666"), Pusher(forge="github", login="ada", id="7"), Pusher(forge="github"))
+    for pusher in (*strangers, Pusher(forge="github", person=auth.admin.id)):
+        fact = await coordinator.ask(pusher, fork=True)
+        assert isinstance(fact, ApprovalRequested), fact
+        assert fact.rule == "each commit of a fork's change request needs approval"
+    assert isinstance(await coordinator.ask(Pusher(forge="github", login="eve"), fork=True, subject=auth.admin.id), DeploymentAuthorized)
 
 
 async def test_a_command_that_comes_again_is_one_entry(auth: RunningAuth, coordinator: Coordinator) -> None:

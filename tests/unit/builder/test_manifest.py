@@ -131,6 +131,7 @@ def test_all_problems_are_told_at_once() -> None:
         ("services: {web: {}}\njobs: {m: {command: x}}", "jobs.m: `service` is missing"),
         ("services: {web: {}}\njobs: {m: {service: wbe, command: x}}", "no service `wbe` is described; did you mean `web`?"),
         ("services: {web: {}}\njobs: {m: {service: web, command: x, depends_on: n}}", "no job `n` is described"),
+        ("services: {web: {}}\njobs: {m: {service: web, command: x, only: [review]}}", "`review` is none of `development`, `staging`"),
         ("databases: {db: {}}", "no service is described"),
         ("services:\n\tweb: {}", "indentation must be spaces, and here is a tab"),
         ("services: {web: {", "not valid YAML"),

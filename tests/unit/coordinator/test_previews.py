@@ -10,7 +10,7 @@ from shared.contracts import commands as c
 from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened, ChangeRequestUpdated, FoundBy, Pusher, RequestChange
 from shared.contracts.events import DeploymentCreated, DeploymentPlanned
 from shared.contracts.facts import DeploymentAuthorized
-from shared.contracts.manifest import BuildSpec, Manifest, ServiceManifest
+from shared.contracts.manifest import BuildSpec, JobManifest, Manifest, ServiceManifest
 from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.releases import DatabaseSpec, ReleaseKind, SecretRef
 from tests.unit.coordinator.scenario import Scenario, origin
@@ -129,3 +129,17 @@ def test_a_removal_by_rule_asks_nobody_and_says_which_rule() -> None:
     assert isinstance(created, DeploymentCreated)
     assert created.kind is ReleaseKind.REMOVE
     assert authorised == DeploymentAuthorized(rule=PREVIEWS_GO)
+
+
+@pytest.mark.parametrize(("kind", "ran"), [("preview", ["migrate", "seed", "warm"]), ("production", ["migrate", "warm"])])
+def test_a_job_may_be_of_previews_only(kind: str, ran: list[str]) -> None:
+    """Elsewhere what depends on it waits for what it would have waited for."""
+    jobs = {
+        "warm": JobManifest(service="web", command=("warm",), depends_on=("seed",)),
+        "seed": JobManifest(service="web", command=("seed",), depends_on=("migrate",), only=(EnvironmentKind.PREVIEW,)),
+        "migrate": JobManifest(service="web", command=("migrate",)),
+    }
+    manifest = Manifest(services={"web": ServiceManifest(port=3000)}, jobs=jobs)
+    scenario = Scenario(manifest=manifest, origin=origin(environment_kind=EnvironmentKind(kind))).run()
+    assert scenario.saga.state is DeploymentState.SUCCEEDED
+    assert [command.job.name for command in scenario.commands if isinstance(command, c.RunJob)] == ran

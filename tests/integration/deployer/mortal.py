@@ -1,5 +1,6 @@
 """A container engine of the tests' own, which may die, and all that runs on it with it: a reboot, as far as it can be played."""
 
+import json
 import os
 import secrets
 import shutil
@@ -15,6 +16,7 @@ from embedded import engine
 from embedded.settings import EngineSettings
 from tests.polling import until
 
+_NEVER = "0001-01-01T00:00:00Z"
 IP = shutil.which("ip") or "/sbin/ip"
 
 
@@ -41,6 +43,13 @@ class MortalEngine:
         """The engine, its containers, and all between them."""
         owned = self._processes()
         _kill([*owned, *(child for process in owned for child in process.children(recursive=True))])
+
+    def forget_start(self, container: str) -> None:
+        """While the engine is dead: as if it had died between the container's (its id) start and writing that down."""
+        path = self.settings.data_root / "containers" / container / "config.v2.json"
+        kept = json.loads(path.read_text())
+        kept["State"] |= {"Running": False, "Pid": 0, "StartedAt": _NEVER, "FinishedAt": _NEVER}
+        path.write_text(json.dumps(kept | {"HasBeenStartedBefore": False}))
 
     def _processes(self) -> list[psutil.Process]:
         """The engine's own: each names one of its folders."""

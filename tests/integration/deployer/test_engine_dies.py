@@ -138,6 +138,44 @@ async def test_a_database_that_went_down_with_the_machine_is_healthy(there: Site
     await deployment.do(c.CheckDatabase, "check-database-main", f.DatabaseHealthy, database=spec)
 
 
+async def die_and_forget(there: Site, engine: MortalEngine, name: str) -> None:
+    """The engine dies before it writes down that it started a container, and comes back."""
+    found = await there.target.engine.inspect(name)
+    assert found is not None
+    engine.kill()
+    engine.forget_start(found.id)
+    await start(there, engine)
+    again = await there.target.engine.inspect(name)
+    assert again is not None
+    assert again.status == "created"
+
+
+async def test_a_candidate_whose_start_the_engine_forgot(there: Site, engine: MortalEngine) -> None:
+    """What runs without the engine's knowing is ended, and the candidate started."""
+    release, deployment = there.release("one"), there.deployment()
+    await deployment.do(c.DeployContainer, "deploy-container-web", f.ContainerDeployed, release=release)
+    await die_and_forget(there, engine, there.target.workloads.container(there.place, release))
+    await deploy(deployment, release)
+    assert await there.get() == (200, "one")
+
+
+async def test_a_job_whose_start_the_engine_forgot(there: Site, engine: MortalEngine) -> None:
+    """It has run, and is undone before it runs again."""
+    deployment, job = there.deployment(), there.job("echo working; sleep 4; echo done", undo="echo taken back")
+    running = asyncio.create_task(deployment.do(c.RunJob, STEP, f.JobSucceeded, job=job))
+
+    async def at_work() -> bool:
+        return "working" in deployment.journal.lines
+
+    await eventually(at_work)
+    (name,) = (await there.target.state.describe(there.place)).containers
+    await die_and_forget(there, engine, name)
+    with pytest.raises(Unavailable):
+        await running
+    await deployment.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    assert [line for line in deployment.journal.lines if not line.startswith("the job")][-3:] == ["taken back", "working", "done"]
+
+
 async def interrupted(there: Site, engine: MortalEngine, job: JobSpec) -> Deployment:
     """A deployment whose job was at work when the machine went down; its worker gave up."""
     deployment = there.deployment()

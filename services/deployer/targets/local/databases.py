@@ -19,6 +19,7 @@ from services.deployer.targets.local.naming import Role, container_name, place_l
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Records
 from services.deployer.targets.local.secrets import TargetKey
+from services.deployer.targets.local.starting import try_start
 from services.deployer.targets.local.workloads import LIVE
 from shared.contracts.places import Place
 from shared.contracts.releases import DatabaseSpec
@@ -158,7 +159,7 @@ class Databases:
         elif found.memory_bytes != limits.engine()["Memory"]:
             await self.engine.update(record.container, limits.engine())
         if found is None or not found.running:
-            words = await self.engine.try_start(record.container)
+            words = await try_start(self.engine, record.container)
             if words is not None:
                 raise StepFailure("start_failed", f"the database {record.spec.name} could not be started: {words[-300:]}", details=words)
         if found is None or found.restart_policy != "unless-stopped":

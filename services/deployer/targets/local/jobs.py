@@ -17,6 +17,7 @@ from services.deployer.targets.local.naming import Role, container_name, labels,
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import Records
 from services.deployer.targets.local.secrets import TargetKey
+from services.deployer.targets.local.starting import end_unknown_run
 from shared.contracts.places import Place
 from shared.contracts.releases import JobSpec, Sealed
 from shared.work import StepFailure
@@ -45,8 +46,8 @@ class Jobs:
         """
         name = self._name(claim.place, job, claim.step_key)
         while True:
-            await self._ensure(claim, job, secrets, name, job.command, once=True)
             try:
+                await self._ensure(claim, job, secrets, name, job.command, once=True)
                 return await self._end(claim, job, name, journal, job.command)
             except _Interrupted:
                 await self._make_way(claim, job, secrets, journal, name)
@@ -55,19 +56,22 @@ class Jobs:
         """Ends the job, then runs its own `undo` if the job had started. Its container is removed only after that, so that an undo
         that comes again knows."""
         name = self._name(claim.place, job, claim.step_key)
-        found = await self.engine.inspect(name)
-        if found is None or found.status == "created":
+        if not await self._has_run(claim, job, name):
             await self._remove(claim, name)
             return False
         await self._kill(claim, name)
         if job.undo is not None:
-            undoing = self._name(claim.place, job, f"{claim.step_key}.undo")
-            await self._take_back(claim, job, secrets, journal, undoing, job.undo)
-            await self._remove(claim, name)
-            await self._remove(claim, undoing)
-            return True
+            await self._take_back(claim, job, secrets, journal, job.undo)
         await self._remove(claim, name)
-        return False
+        await self._remove(claim, self._undoing(claim, job))
+        return job.undo is not None
+
+    async def _has_run(self, claim: Claim, job: JobSpec, name: str) -> bool:
+        """Whether it was ever started; also without the engine's knowing, of which its undo may be the only sign."""
+        found = await self.engine.inspect(name)
+        if found is None or found.status != "created":
+            return found is not None
+        return end_unknown_run(found.id) or await self.engine.inspect(self._undoing(claim, job)) is not None
 
     async def _make_way(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal, name: str) -> None:
         """Nothing is left of an interrupted run. Raises `StepFailure` where the job must not run again."""
@@ -79,19 +83,20 @@ class Jobs:
                 log_tail=await self.engine.tail(name),
             )
         journal.log(f"the job {job.name} went down with the container engine or the machine: it is run again")
-        if job.repeatable:
-            await self._remove(claim, name)
-        else:
-            await self.undo(claim, job, secrets, journal)
+        if job.undo is not None and not job.repeatable:
+            await self._take_back(claim, job, secrets, journal, job.undo)
+        await self._remove(claim, name)
+        await self._remove(claim, self._undoing(claim, job))
 
-    async def _take_back(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal, name: str, command: tuple[str, ...]) -> None:
+    async def _take_back(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal, command: tuple[str, ...]) -> None:
         """Runs the job's `undo` to a good end; one that failed or was interrupted runs again."""
+        name = self._undoing(claim, job)
         while True:
             found = await self.engine.inspect(name)
             if found is not None and not found.running and (found.exit_code != 0 or not await ended_by_itself(self.engine, found)):
                 await self._remove(claim, name)
-            await self._ensure(claim, job, secrets, name, command)
             with suppress(_Interrupted):
+                await self._ensure(claim, job, secrets, name, command)
                 await self._end(claim, job, name, journal, command)
                 return
 
@@ -131,6 +136,8 @@ class Jobs:
                     hosts=await links.hosts(self.networks, self.records, claim.place, spec.databases),
                 )
                 await self.engine.create(name, made)
+            elif found.status == "created" and end_unknown_run(found.id):
+                raise _Interrupted
             if found is None or found.status == "created":
                 await self._start(name, job, command)
 
@@ -186,6 +193,10 @@ class Jobs:
     async def _remove(self, claim: Claim, name: str) -> None:
         async with claim.lease():
             await self.engine.remove(name)
+
+    def _undoing(self, claim: Claim, job: JobSpec) -> str:
+        """The container of the job's own undo."""
+        return self._name(claim.place, job, f"{claim.step_key}.undo")
 
     def _name(self, place: Place, job: JobSpec, distinct: str) -> str:
         return container_name(self.instance, place, job.name, distinct)

@@ -18,6 +18,7 @@ from services.deployer.targets.local.naming import Role, container_name, labels,
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import Placed, Records, ServiceRecord
 from services.deployer.targets.local.secrets import TargetKey
+from services.deployer.targets.local.starting import try_start
 from shared.contracts.manifest import Strategy
 from shared.contracts.places import Place
 from shared.contracts.releases import Release, Sealed
@@ -246,7 +247,7 @@ class Workloads:
         await self.engine.create(name, made)
 
     async def _start(self, name: str, release: Release) -> None:
-        words = await self.engine.try_start(name)
+        words = await try_start(self.engine, name)
         if words is not None:
             raise StepFailure("start_failed", f"the container of {release.service} could not be started: {words[-300:]}", details=words)
 

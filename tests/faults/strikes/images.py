@@ -1,7 +1,7 @@
 """Images: on the engine and in the registry lies only what the builder's retention keeps."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 
 from services.builder.engine import Engine, EngineImage
@@ -28,10 +28,10 @@ async def _leftovers(machine: Machine, projects: set[str]) -> list[str]:
         known = {f"{registry.host}/{repository}:{tag}" for repository in repositories for tag in await registry.tags(repository)}
         ours, used = await engine.images(f"slipway.instance={machine.home.instance}"), await engine.used_images()
     strange = [name for name in repositories if name.split("/")[-2] not in projects]
-    return [*(f"the images of {name} belong to nothing" for name in strange), *_unknown(ours, used, known)]
+    return [*(f"the images of {name} belong to nothing" for name in strange), *unknown(ours, used, known)]
 
 
-def _unknown(images: list[EngineImage], used: set[str], known: set[str]) -> Iterator[str]:
+def unknown(images: Sequence[EngineImage], used: set[str], known: set[str]) -> Iterator[str]:
     """Images that nothing runs, and that the registry does not have under any of their names: retention never comes to them."""
     for image in images:
         if not used & {image.id, *image.tags, *image.digests} and not known & set(image.tags):

@@ -4,8 +4,10 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cli.answers import Json
+from cli.failures import Failed
 from cli.session import command, listing, session
 from cli.where import Project, place_of
 
@@ -20,6 +22,11 @@ _WHERE = {
 }
 """Where a forge's hook is made, and what it shall tell."""
 
+_LEFT_BEHIND = (
+    "token-missing", "api-unknown", "token-refused", "token-weak", "repository-unknown", "hook-refused",
+    "forge-refused", "forge-away", "forge-moved", "forge-limits", "forge-unreadable",
+)  # fmt: skip
+"""Problems of the hook at the forge that do not keep a connection from being removed."""
 Name = Annotated[str, typer.Argument(help="Its name: deliveries arrive at /hooks/<name>.")]
 Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
 OwnSecret = Annotated[
@@ -65,9 +72,9 @@ def add(
     place = place_of(project)
     body: Json = {"name": name, "project": place.project, "forge": forge, "clone_url": clone_url}
     if token:
-        body["token"] = _read("Token")
+        body["token"] = read_line("Token")
     if secret:
-        body["secret"] = _read("Secret")
+        body["secret"] = read_line("Secret")
     made = session().api.post(_path(place.organization), body)
     _show_secret(made)
 
@@ -78,14 +85,18 @@ def _show_secret(made: Json) -> None:
     session().note("Copy the secret to the forge now: it is not shown again.")
 
 
-def _read(what: str) -> str:
+def read_line(what: str) -> str:
     """A line of standard input; asked for where a person sits there."""
-    return str(typer.prompt(what, hide_input=True, err=True)) if sys.stdin.isatty() else sys.stdin.readline().strip()
+    return (
+        str(typer.prompt(what, hide_input=True, err=True, default="", show_default=False))
+        if sys.stdin.isatty()
+        else sys.stdin.readline().strip()
+    )
 
 
 def rotate(name: Name, organization: Organization = None, secret: OwnSecret = False) -> None:
     """Make a new secret; the former one is accepted until `finish-rotation`."""
-    body: Json | None = {"secret": _read("Secret")} if secret else None
+    body: Json | None = {"secret": read_line("Secret")} if secret else None
     _show_secret(session().api.post(f"{_path(organization, name)}/rotate", body))
 
 
@@ -95,6 +106,20 @@ def finish(name: Name, organization: Organization = None) -> None:
 
 
 def remove(name: Name, organization: Organization = None) -> None:
-    """Refuse its deliveries from now on."""
-    session().api.delete(_path(organization, name))
-    session().show({"removed": name}, f"{name} is removed.")
+    """Take its hook away at the forge, and refuse its deliveries from now on."""
+    api, path = session().api, _path(organization, name)
+    hook, why = _remove_hook(path)
+    api.delete(path)
+    session().show({"removed": name, "hook_removed": hook}, f"{name} is removed{', and its hook at the forge' if hook else ''}.")
+    if why:
+        session().note(f"Its hook may still be at the forge: {escape(why)} Remove it there: it calls …/hooks/{name}")
+
+
+def _remove_hook(path: str) -> tuple[bool, str]:
+    """Whether a hook was taken away, and why it could not be tried: the connection goes all the same."""
+    try:
+        return bool(session().api.delete(f"{path}/hook")["removed"]), ""
+    except Failed as failed:
+        if failed.code not in _LEFT_BEHIND:
+            raise
+        return False, failed.message

@@ -4,6 +4,7 @@ import typer
 
 from cli import (
     channels,
+    connect,
     connections,
     deadletters,
     deliveries,
@@ -36,6 +37,7 @@ for group in (
     variables,
     secrets,
     places,
+    connect,
     connections,
     deliveries,
     channels,

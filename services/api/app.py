@@ -11,6 +11,7 @@ from services.api.adapters.targets import Targets
 from services.api.archive import Archive, decode_event, decode_letter, decode_lines
 from services.api.catalogue_servicer import Servicer
 from services.api.dependencies import Parts
+from services.api.forges.hooks import ForgeHooks
 from services.api.http import build
 from services.api.live import Wakeups
 from services.api.safe import Safe
@@ -18,7 +19,9 @@ from services.api.settings import Settings
 from services.api.telling import measure_letters
 from shared import clone_credentials
 from shared.consumer import consume
+from shared.guarded_http import guarded_client
 from shared.health import serve
+from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox, Relay
 from shared.process import Process, run, started
 from shared.rpc import channel, server
@@ -66,8 +69,9 @@ async def parts_for(settings: Settings, process: Process) -> Parts:
     auth = Auth(await process.enter(channel(settings.auth_address, settings.tls_dir, "api")))
     process.check("auth", auth.ready)
     safe = Safe(Vault.from_file(settings.master_key_file))
+    hooks = ForgeHooks(await process.enter(guarded_client(Reach(PRIVATE_FORGES, settings.private_forges))))
     return Parts(
-        settings, pool, Outbox("api"), safe, auth, Wakeups(), Targets(process.bus), Deliveries(process.bus), Consumers(process.bus)
+        settings, pool, Outbox("api"), safe, auth, Wakeups(), Targets(process.bus), Deliveries(process.bus), hooks, Consumers(process.bus)
     )
 
 

@@ -9,6 +9,7 @@ from services.api.adapters.auth import Auth
 from services.api.adapters.consumers import Consumers
 from services.api.adapters.deliveries import Deliveries
 from services.api.adapters.targets import Targets
+from services.api.forges.hooks import ForgeHooks
 from services.api.live import Wakeups
 from services.api.safe import Safe
 from services.api.settings import Settings
@@ -18,7 +19,8 @@ from shared.postgres import Pool
 
 @dataclass(frozen=True)
 class Parts:
-    """The pool, the outbox, the safe, auth, who waits for news, the targets, the deliveries of webhooks, and the consumers of subscribers."""
+    """The pool, the outbox, the safe, auth, who waits for news, the targets, the deliveries of webhooks, the hooks at forges, and
+    the consumers of subscribers."""
 
     settings: Settings
     pool: Pool
@@ -28,6 +30,7 @@ class Parts:
     wakeups: Wakeups
     targets: Targets
     deliveries: Deliveries
+    hooks: ForgeHooks
     consumers: Consumers
 
 

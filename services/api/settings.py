@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from shared.outbound import PrivateHosts
 from shared.settings import StatefulSettings
 
 
@@ -29,5 +30,7 @@ class Settings(StatefulSettings):
     """32 bytes that the data keys are encrypted with."""
     target_public_key_file: Path = Path.home() / ".slipway" / "keys" / "target.pub"
     """The public half of the local target's key."""
+    private_forges: PrivateHosts = ()
+    """Forges at private addresses at which hooks may be made: names, addresses, networks."""
     clone_key_file: Path = Path.home() / ".slipway" / "keys" / "clone.key"
     """Signs the builder's credentials for the own git remote."""

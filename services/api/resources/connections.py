@@ -101,7 +101,7 @@ def _shown(stored: StoredConnection, unit_url: str) -> Connection:
         repository=stored.repository,
         clone_url=stored.clone_url,
         api_url=stored.api_url,
-        hook_url=f"{unit_url}/hooks/{stored.name}",
+        hook_url=stored.hook_url or f"{unit_url}/hooks/{stored.name}",
         has_token=stored.sealed_token is not None,
         rotating=len(stored.sealed_secrets) > 1,
         version=stored.version,
@@ -178,7 +178,8 @@ async def change_connection(organization: Slug, name: Slug, wanted: ConnectionCh
     if "token" in wanted.model_fields_set:
         place = connections.token_of(name)
         sealed = None if token is None else await _seal(unit, organization, former.project, place, token)
-    return await _update(replace(former, **changes, sealed_token=sealed), caller, unit)
+    hook_id = "" if changes else former.hook_id  # another repository has other hooks
+    return await _update(replace(former, **changes, sealed_token=sealed, hook_id=hook_id), caller, unit)
 
 
 @router.post("/{name}/rotate")

@@ -23,6 +23,9 @@ class StoredConnection:
     sealed_token: bytes | None
     version: int
     created_at: datetime
+    hook_id: str = ""
+    """The hook that was made at the forge; empty where none was, or it may be another repository's."""
+    hook_url: str = ""
 
 
 _NEW = """
@@ -36,9 +39,10 @@ _ALL = "SELECT * FROM connections WHERE ($1 = '' OR organization = $1) AND ($2 =
 _OF_PROJECT = "SELECT * FROM connections WHERE organization = $1 AND project = $2 ORDER BY name"
 _UPDATE = """
 UPDATE connections SET repository = $3, clone_url = $4, api_url = $5, sealed_secrets = $6, sealed_token = $7,
-    version = version + 1
+    hook_id = $8, version = version + 1
 WHERE organization = $1 AND name = $2 RETURNING *
 """
+_HOOKED = "UPDATE connections SET hook_id = $3, hook_url = $4 WHERE organization = $1 AND name = $2"
 _DELETE = "DELETE FROM connections WHERE organization = $1 AND name = $2 RETURNING project"
 
 
@@ -112,8 +116,14 @@ async def update(connection: Connection, wanted: StoredConnection) -> StoredConn
         wanted.api_url,
         list(wanted.sealed_secrets),
         wanted.sealed_token,
+        wanted.hook_id,
     )
     return None if row is None else _stored(row)
+
+
+async def hooked(connection: Connection, organization: str, name: str, hook_id: str, hook_url: str) -> None:
+    """The hook at the forge is this one (empty: none)."""
+    await connection.execute(_HOOKED, organization, name, hook_id, hook_url)
 
 
 async def delete(connection: Connection, organization: str, name: str) -> str | None:

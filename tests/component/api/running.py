@@ -86,6 +86,7 @@ async def running_api(folder: Path, nats_url: str, dsn: str) -> AsyncIterator[Ru
             master_key_file=home.keys / "master.key",
             target_public_key_file=home.keys / "target.pub",
             clone_key_file=home.keys / "clone.key",
+            private_forges=("127.0.0.1",),
         )
         bus = await Bus.connect(settings, "api")
         stack.push_async_callback(bus.close)

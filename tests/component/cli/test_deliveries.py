@@ -1,23 +1,16 @@
 """`slipway connections` and `slipway deliveries` over a living api and a living webhooks: every forge can be connected, and what it sends seen."""
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from services.webhooks.app import assemble
 from services.webhooks.forges import FORGES
-from services.webhooks.settings import Settings
 from shared.bus import Bus
 from shared.contracts.changes import ChangePushed, FoundBy
 from shared.contracts.events import ChangeIgnored, Event
-from shared.process import started
 from tests.component.api.running import RunningApi, service_bus
 from tests.component.cli.conftest import Slipway, answer
 from tests.component.webhooks.forge_deliveries import send, standard_webhooks
 from tests.polling import eventually
-from tests.stack import migrated, service_settings
 
 CLONE_URLS = {
     "github": "https://github.com/acme/todo.git",
@@ -26,31 +19,6 @@ CLONE_URLS = {
     "bitbucket-data-center": "https://bitbucket.example.com/scm/web/todo.git",
     "gitea": "https://git.example.com/acme/todo.git",
 }
-
-
-@pytest.fixture
-async def hooks(api: RunningApi, nats_url: str, postgres_dsn: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The service webhooks beside api, with the catalogue and auth that api has; a client of its address. The project main/todo is there."""
-    await migrated(postgres_dsn, "webhooks")
-    await api.with_todo()
-    settings = service_settings(
-        Settings,
-        "webhooks",
-        nats_url,
-        postgres_dsn=SecretStr(postgres_dsn),
-        home=api.home.path,
-        tls_dir=api.home.tls,
-        api_address=f"127.0.0.1:{api.opened.grpc_port}",
-        auth_address=api.settings.auth_address,
-        master_key_file=api.home.keys / "master.key",
-        clone_key_file=api.home.keys / "clone.key",
-    )
-    async with started("webhooks", settings) as process:
-        port = await assemble(process, settings, await process.database(settings, "webhooks"))
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-            yield http
-        process.stop()
-        await process.until_stopped()
 
 
 async def _connected(slipway: Slipway, forge: str, *words: str, given: str | None = None) -> str:

@@ -1,0 +1,173 @@
+"""`slipway connect`: a repository of a forge, with its hook and its statuses, in one go."""
+
+import time
+from enum import StrEnum
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.markup import escape
+
+from cli.answers import Json
+from cli.connections import read_line
+from cli.failures import Failed
+from cli.patience import patience
+from cli.session import command, session
+from cli.where import Place, Project, place_of, slug_of
+
+WAIT_S = 60.0
+POLL_S = 0.5
+
+
+class Forge(StrEnum):
+    """The kinds of forge."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    BITBUCKET = "bitbucket"
+    BITBUCKET_DATA_CENTER = "bitbucket-data-center"
+    GITEA = "gitea"
+
+
+_TOKENS = {
+    Forge.GITHUB: "a fine-grained token for this repository: contents read; webhooks, commit statuses and deployments read and write",
+    Forge.GITLAB: "a project access token: role Maintainer, scope api",
+    Forge.BITBUCKET: "a repository access token: repositories write, webhooks read and write",
+    Forge.BITBUCKET_DATA_CENTER: "an HTTP access token of the repository: repository admin",
+    Forge.GITEA: "a token of an administrator of the repository: repository read and write",
+}
+"""What a token takes to clone, to make the hook and to set statuses."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    command(app, "connect")(connect)
+
+
+def connect(
+    forge: Annotated[Forge, typer.Argument(help="What answers there; gitea for Forgejo, too.")],
+    address: Annotated[str, typer.Argument(help="The repository: https://github.com/acme/todo")],
+    project: Project = None,
+    name: Annotated[str | None, typer.Option(help="The connection's name; else made of repository and forge.")] = None,
+    url: Annotated[str | None, typer.Option(help="Slipway's public address, as the forge reaches it: https://slipway.example")] = None,
+    api_url: Annotated[str | None, typer.Option(help="Where the forge's API is, if not at the usual place.")] = None,
+    wait: Annotated[float, typer.Option(help="How many seconds to wait for the test; 0: not at all.", min=0)] = WAIT_S,
+    statuses: Annotated[bool, typer.Option(help="Show each deployment on its commit.")] = True,
+) -> None:
+    """Connect a repository: makes the hook at the forge, has it tested, and shows deployments there.
+
+    Reads a token from standard input. Again, it finds what is there, takes a new token, and gives the hook the newest secret.
+    """
+    place, current = place_of(project), session()
+    name = name or slug_of(f"{urlsplit(address).path.strip('/').rpartition('/')[2].removesuffix('.git')}-{forge}")
+    path = f"/connections/{place.organization}/{name}"
+    former = _former(path, forge, address)
+    current.note(f"It takes {_TOKENS[forge]}.")
+    token = read_line("Token (none: the stored one)" if former and former["has_token"] else "Token")
+    if not token and not (former and former["has_token"]):
+        raise Failed("Without a token no hook can be made.", f"It takes {_TOKENS[forge]}. Without one: slipway connections add")
+    connection = _connection(place, path, former, {"name": name, "forge": forge, "clone_url": address, "api_url": api_url}, token)
+    shown = _shows_statuses(place, connection, token) if statuses else False
+    known = _newest(place, name)
+    hook = _hook(path, url, name)
+    current.note(f"The hook {'is made' if hook['created'] else 'was there, and is set'}: {hook['url']}")
+    delivery = _arrived(place, name, known, wait) if hook["test"] and wait else None
+    result = {"connection": name, "secret": connection.get("secret"), "hook": hook, "statuses": shown, "delivery": delivery}
+    current.show(result, _summary(result))
+    if not hook["test"]:
+        current.note("This forge sends no test: push something, and see it arrive: slipway deliveries")
+
+
+def _former(path: str, forge: Forge, address: str) -> Json | None:
+    """The connection that is there already; raises where it is to another repository."""
+    former = session().api.find(path)
+    if former and (former["forge"], _same(former["clone_url"])) != (forge, _same(address)):
+        name = former["name"]
+        raise Failed(
+            f"The connection {name} leads to {former['clone_url']} ({former['forge']}).", "Take another: --name NAME", code="exists"
+        )
+    return former
+
+
+def _same(address: str) -> str:
+    return address.removesuffix("/").removesuffix(".git").lower()
+
+
+def _connection(place: Place, path: str, former: Json | None, wanted: Json, token: str) -> Json:
+    api = session().api
+    if former is None:
+        made: Json = api.post(f"/connections/{place.organization}", {**wanted, "project": place.project, "token": token})
+        session().note(f"{made['name']} is connected. The hook's secret is in this answer only; the forge gets it now:")
+        session().note(f"  {made['secret']}")
+        return made
+    if former["project"] != place.project:
+        raise Failed(f"The connection {former['name']} is of the project {former['project']}.", "Take another: --name NAME", code="exists")
+    return api.patch(path, {"token": token}) if token else former
+
+
+def _shows_statuses(place: Place, connection: Json, token: str) -> bool:
+    """Whether deployments are shown on the forge from now on: a channel of the connection's name. It takes a right of its own."""
+    api, name = session().api, connection["name"]
+    path = f"/channels/{place.organization}"
+    try:
+        if api.find(f"{path}/{name}") is not None:
+            if token:
+                api.patch(f"{path}/{name}", {"secret": token})
+            return True
+        if not token:
+            session().note(f"Statuses need the token once more: slipway channels add {name} forge")
+            return False
+        fields = {key: connection[key] for key in ("name", "project", "forge", "api_url", "repository")}
+        api.post(path, {**fields, "kind": "forge", "secret": token})
+    except Failed as failed:
+        if failed.code != "forbidden":
+            raise
+        session().note(f"Deployments are not shown on the forge: {escape(failed.message)}")
+        return False
+    return True
+
+
+def _hook(path: str, url: str | None, name: str) -> Json:
+    try:
+        return session().api.post(f"{path}/hook", {"public_url": url})
+    except Failed as failed:
+        if failed.code == "not-reachable":
+            remedy = (
+                "Put a proxy with TLS before Slipway and say its address: slipway connect … --url https://slipway.example "
+                f"Until then the sweep finds pushes to {name} within a minute."
+            )
+            raise Failed(f"{name} is connected, without a hook. {failed.message}", remedy, code=failed.code) from failed
+        remedy = f"{name} is connected, without a hook. Mend it and run this again; until then the sweep finds pushes within a minute."
+        raise Failed(failed.message, remedy, code=failed.code) from failed
+
+
+def _newest(place: Place, name: str) -> str:
+    """The id of the newest delivery, empty where there is none."""
+    found = session().api.items(f"/deliveries/{place.organization}", {"connection": name}, most=1)
+    return next((str(each["id"]) for each in found), "")
+
+
+def _arrived(place: Place, name: str, known: str, wait: float) -> Json:
+    """Waits for a delivery that is newer than the one that was known."""
+    deadline = time.monotonic() + wait
+    with patience("waiting for the forge's test to arrive"):
+        while time.monotonic() < deadline:
+            for found in session().api.items(f"/deliveries/{place.organization}", {"connection": name}, most=1):
+                if found["id"] != known:
+                    return {key: found[key] for key in ("id", "event", "received_at")}
+            time.sleep(POLL_S)
+    raise Failed(
+        f"The hook is made, but no test has arrived within {wait:.0f} s.",
+        "Look at its deliveries on the forge: they say what they met. Can the forge reach the address, through proxy and firewall? "
+        "Until then the sweep finds pushes within a minute.",
+        code="no-delivery",
+    )
+
+
+def _summary(result: Json) -> str:
+    lines = [f"{result['connection']} is connected."]
+    if result["delivery"]:
+        lines.append(f"The forge's test arrived: {escape(result['delivery']['event'])}")
+    if result["statuses"]:
+        lines.append("Deployments are shown on their commits.")
+    return "\n".join(lines)

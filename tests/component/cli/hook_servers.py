@@ -1,0 +1,165 @@
+"""The webhook APIs of forges, each for one repository `acme/todo`, as their documentation says: they call the hooks that they are given."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from shared.health import serve
+from tests.component.webhooks.forge_deliveries import send
+
+Json = dict[str, Any]
+
+
+@dataclass
+class HookServer:
+    """A forge with hooks. `older`: it has no tests of hooks yet; `silent`: its deliveries never leave it."""
+
+    kind: str
+    url: str = ""
+    token: str = "forge-token"
+    refusal: Response | None = None
+    older: bool = False
+    silent: bool = False
+    hooks: dict[str, Json] = field(default_factory=dict)
+    """By id, as they were given."""
+    calls: list[str] = field(default_factory=list)
+    sending: set["asyncio.Task[object]"] = field(default_factory=set)
+
+    @property
+    def address(self) -> str:
+        """The repository's."""
+        return f"{self.url}/{'scm/' if self.kind == 'bitbucket-data-center' else ''}acme/todo.git"
+
+    def app(self) -> Starlette:
+        """Its routes."""
+        base = _BASES[self.kind]
+        changes = "PATCH" if self.kind in ("github", "gitea") else "PUT"
+        tests = {
+            "github": "{id}/pings",
+            "gitlab": "{id}/test/resource_access_token_events",
+            "bitbucket-data-center": "test",
+            "gitea": "{id}/tests",
+        }
+        routes = [
+            Route(base, self._guarded(self._list), methods=["GET"]),
+            Route(base, self._guarded(self._make), methods=["POST"]),
+            Route(f"{base}/{{id}}", self._guarded(self._change), methods=[changes]),
+            Route(f"{base}/{{id}}", self._guarded(self._remove), methods=["DELETE"]),
+        ]
+        if self.kind in tests:
+            routes.insert(0, Route(f"{base}/{tests[self.kind]}", self._guarded(self._test), methods=["POST"]))
+        return Starlette(routes=routes)
+
+    def _guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def respond(request: Request) -> Response:
+            self.calls.append(f"{request.method} {request.url.path.removeprefix(_BASES[self.kind])}")
+            scheme = "token" if self.kind == "gitea" else "Bearer"
+            if request.headers.get("authorization") != f"{scheme} {self.token}":
+                return JSONResponse({"message": "Bad credentials"}, 401)
+            return self.refusal or await answer(request)
+
+        return respond
+
+    async def _list(self, _: Request) -> Response:
+        all_of_them = [self._shown(number) for number in self.hooks]
+        return JSONResponse({"values": all_of_them} if self.kind.startswith("bitbucket") else all_of_them)
+
+    async def _make(self, request: Request) -> Response:
+        wanted = json.loads(await request.body())
+        if not self._good(wanted):
+            return JSONResponse({"message": "Validation Failed"}, 422)
+        number = f"{{{len(self.hooks) + 1}a-b}}" if self.kind == "bitbucket" else str(len(self.hooks) + 1)
+        self.hooks[number] = wanted
+        if self.kind == "github":
+            self._send(number, "ping-repository")
+        return JSONResponse(self._shown(number), 201)
+
+    async def _change(self, request: Request) -> Response:
+        self.hooks[request.path_params["id"]] |= json.loads(await request.body())
+        return JSONResponse(self._shown(request.path_params["id"]))
+
+    async def _remove(self, request: Request) -> Response:
+        return Response(status_code=204 if self.hooks.pop(request.path_params["id"], None) else 404)
+
+    async def _test(self, request: Request) -> Response:
+        if self.older:
+            return JSONResponse({"error": "trigger does not have a valid value"}, 400)
+        number = request.path_params.get("id") or request.query_params["webhookId"]
+        file = {"github": "ping-repository", "gitlab": "other-event", "bitbucket-data-center": "ping", "gitea": "test"}[self.kind]
+        self._send(number, file)
+        return Response(status_code=204)
+
+    def push(self) -> None:
+        """Somebody pushes."""
+        for number in self.hooks:
+            self._send(number, "push")
+
+    def _send(self, number: str, file: str) -> None:
+        if self.silent:
+            return
+        hook = self.hooks[number]
+        task = asyncio.create_task(self._deliver(_url(hook), _secret(hook), file))
+        self.sending.add(task)
+        task.add_done_callback(self.sending.discard)
+
+    async def _deliver(self, url: str, secret: str, file: str) -> None:
+        parts = urlsplit(url)
+        async with httpx.AsyncClient(base_url=f"{parts.scheme}://{parts.netloc}") as http:
+            name, fresh = parts.path.removeprefix("/hooks/"), dict.fromkeys(_IDS, uuid4().hex)
+            await send(http, self.kind, file, to=name, secret=secret, headers=fresh)
+
+    def _good(self, wanted: Json) -> bool:
+        """With a secret, over JSON, and with the events that Slipway reads."""
+        if self.kind == "gitlab":
+            return bool(wanted["token"]) and all(wanted[f"{each}_events"] for each in ("push", "tag_push", "merge_requests"))
+        events = {"github": "push", "gitea": "push", "bitbucket": "repo:push", "bitbucket-data-center": "repo:refs_changed"}
+        json_asked = wanted.get("config", {}).get("content_type", "json") == "json"
+        return bool(_secret(wanted)) and json_asked and bool(wanted["active"]) and events[self.kind] in wanted["events"]
+
+    def _shown(self, number: str) -> Json:
+        """Never with the secret."""
+        url = _url(self.hooks[number])
+        if self.kind == "bitbucket":
+            return {"uuid": number, "url": url}
+        return {"id": int(number), "config": {"url": url}} if self.kind in ("github", "gitea") else {"id": int(number), "url": url}
+
+
+_IDS = ("X-GitHub-Delivery", "Idempotency-Key", "X-Request-UUID", "X-Request-Id", "X-Gitea-Delivery", "X-Gogs-Delivery")
+"""Headers with a delivery's id."""
+_BASES = {
+    "github": "/api/v3/repos/acme/todo/hooks",
+    "gitlab": "/api/v4/projects/acme/todo/hooks",
+    "bitbucket": "/2.0/repositories/acme/todo/hooks",
+    "bitbucket-data-center": "/rest/api/latest/projects/acme/repos/todo/webhooks",
+    "gitea": "/api/v1/repos/acme/todo/hooks",
+}
+
+
+def _url(hook: Json) -> str:
+    return str(hook.get("url") or hook["config"]["url"])
+
+
+def _secret(hook: Json) -> str:
+    inside = hook.get("config") or hook.get("configuration") or {}
+    return str(hook.get("token") or hook.get("secret") or inside.get("secret") or "")
+
+
+@asynccontextmanager
+async def hook_server(kind: str) -> AsyncIterator[HookServer]:
+    """On a free port of 127.0.0.1."""
+    server = HookServer(kind)
+    async with serve(server.app(), "127.0.0.1", 0) as port:
+        server.url = f"http://127.0.0.1:{port}"
+        yield server
+        await asyncio.gather(*server.sending, return_exceptions=True)

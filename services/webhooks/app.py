@@ -15,6 +15,7 @@ from services.webhooks.git.repositories import Repositories
 from services.webhooks.handlers import Settled, decode
 from services.webhooks.intake import Intake
 from services.webhooks.questions import Questions
+from services.webhooks.request_sweep import RequestSweep
 from services.webhooks.requests import Room
 from services.webhooks.server import Application
 from services.webhooks.settings import Settings
@@ -22,6 +23,7 @@ from services.webhooks.store import Store
 from services.webhooks.sweep import ForgeSweep, OwnSweep
 from shared import clone_credentials
 from shared.consumer import consume
+from shared.guarded_http import guarded_client
 from shared.health import serve
 from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox, Relay
@@ -73,6 +75,8 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     process.spawn("forget", _repeat(store.forget, FORGET_EVERY_S))
     process.spawn("own-sweep", OwnSweep(store, repositories, settings.clone_url).run())
     reach = Reach(PRIVATE_FORGES, settings.private_forges)
+    client = await process.enter(guarded_client(reach))
+    process.spawn("request-sweep", RequestSweep(store, connections, client).run())
     process.spawn("forge-sweep", ForgeSweep(store, connections, catalogue, repositories, reach).run())
     return port
 

@@ -73,6 +73,11 @@ _WHOLE = """
 SELECT commit FROM heads WHERE connection = $1 AND repository = $2 AND ref = $3 AND length($4) >= 7 AND starts_with(commit, $4)
 """
 
+_NEWEST_OF_REQUEST = """
+SELECT max(arrival) FROM changes
+WHERE connection = $1 AND type <> 'slipway.ChangePushed.v1' AND repository = $2 AND message::json ->> 'number' = $3
+"""
+
 _Place = tuple[str, str, str]
 
 
@@ -102,7 +107,7 @@ class Recording:
         arrivals = [_cleaned(arrival) for arrival in arrivals]
         new = await self._deliveries(arrivals)
         arrived = [arrival for arrival in arrivals if arrival.delivery is None or arrival.delivery.id in new]
-        fresh = [await self._with_whole_commit(arrival) for arrival in arrived]
+        fresh = [await self._prepared(arrival) for arrival in arrived]
         heads = await self._heads(fresh)
         numbers = iter(await self._numbers(sum(len(arrival.pushes) + (arrival.request is not None) for arrival in fresh)))
         recorded = {id(arrival): _judge(arrival, heads, numbers) for arrival in fresh}
@@ -139,6 +144,18 @@ class Recording:
         place = (origin.connection, origin.repository or request.repository, request.ref(origin))
         whole: str | None = await self._connection.fetchval(_WHOLE, *place, request.commit)
         return replace(arrival, request=replace(request, commit=whole)) if whole else arrival
+
+    async def _prepared(self, arrival: Arrival) -> Arrival:
+        return replace(arrival, request=None) if await self._overtaken(arrival) else await self._with_whole_commit(arrival)
+
+    async def _overtaken(self, arrival: Arrival) -> bool:
+        """The sweep asked after a change request, and a delivery has come since."""
+        request, origin = arrival.request, arrival.origin
+        if request is None or arrival.expected is None:
+            return False
+        place = (origin.connection, origin.repository or request.repository, request.number)
+        newest: int | None = await self._connection.fetchval(_NEWEST_OF_REQUEST, *place)
+        return newest != arrival.expected
 
     async def _heads(self, arrivals: Sequence[Arrival]) -> dict[_Place, Head | None]:
         places = sorted({_place(arrival, push.repository, push.ref) for arrival in arrivals for push in arrival.pushes})

@@ -5,8 +5,9 @@ import pytest
 
 from services.webhooks.forges import FORGES
 from shared.bus import Bus
-from shared.contracts.changes import ChangePushed, FoundBy
+from shared.contracts.changes import Change, ChangePushed, FoundBy, RequestChange, decode_change
 from shared.contracts.events import ChangeIgnored, Event
+from shared.messages import type_of
 from tests.component.api.running import RunningApi, service_bus
 from tests.component.cli.conftest import Slipway, answer
 from tests.component.webhooks.forge_deliveries import send, standard_webhooks
@@ -27,11 +28,23 @@ async def _connected(slipway: Slipway, forge: str, *words: str, given: str | Non
     return str(answer(made)["secret"])
 
 
-async def _next_change(bus: Bus) -> ChangePushed:
+async def _next(bus: Bus) -> Change:
     subscription = await bus.js.pull_subscribe_bind("coordinator-changes", "CHANGES")
     message = (await subscription.fetch(1, timeout=10))[0]
     await message.ack()
-    return ChangePushed.decode(message.data)
+    return decode_change(type_of(message.headers), message.data)
+
+
+async def _next_change(bus: Bus) -> ChangePushed:
+    change = await _next(bus)
+    assert isinstance(change, ChangePushed)
+    return change
+
+
+async def _next_request(bus: Bus) -> RequestChange:
+    change = await _next(bus)
+    assert isinstance(change, RequestChange)
+    return change
 
 
 @pytest.mark.parametrize("forge", FORGES)
@@ -40,14 +53,14 @@ async def test_a_forge_is_connected_and_its_delivery_seen(slipway: Slipway, hook
     secret = await _connected(slipway, forge)
     assert (await send(hooks, forge, "push", secret=secret)).status_code == 202
     assert (await send(hooks, forge, "push", secret=secret)).json()["status"] == "known"
-    assert (await send(hooks, forge, "request-merged", secret=secret)).status_code == 200
+    assert (await send(hooks, forge, "other-event", secret=secret)).status_code == 200
     newest, oldest = answer(await slipway("deliveries", "list", "--json"))["items"]
-    assert (newest["changes"], newest["reason"].partition(":")[2]) == ([], " no environment follows change requests")
+    assert (newest["changes"], "Slipway does not act on the event" in newest["reason"]) == ([], True)
     assert (oldest["forge"], oldest["project"], oldest["reason"]) == (forge, "todo", None)
     assert [(change["ref"], change["state"]) for change in oldest["changes"]] == [("refs/heads/main", "pending")]
     listed = (await slipway("deliveries")).stdout
     assert "1 on the way" in listed
-    assert "no environment follows change requests" in listed
+    assert "Slipway does not act on the event" in listed
 
 
 async def test_a_delivery_is_shown_with_what_became_of_it(slipway: Slipway, hooks: httpx.AsyncClient, nats_url: str) -> None:
@@ -92,6 +105,22 @@ async def test_a_redelivery_by_hand_is_a_new_change_of_who_asked(slipway: Slipwa
         ("pending", "redelivery"),
         ("pending", "redelivery"),
     ]
+
+
+async def test_a_change_request_is_redelivered_too(slipway: Slipway, hooks: httpx.AsyncClient, nats_url: str) -> None:
+    """With the rights of whoever asks; what cannot be fetched stays where it is, with the reason."""
+    sent = await send(hooks, "github", "request-of-fork-opened", secret=await _connected(slipway, "github"))
+    delivery = sent.json()["delivery"]
+    again = answer(await slipway("deliveries", "redeliver", delivery, "--json"))
+    async with service_bus(nats_url, "coordinator") as bus:
+        first, second = sorted([await _next_request(bus), await _next_request(bus)], key=lambda change: change.arrival)
+    assert ([first.id], [second.id]) == (sent.json()["changes"], again["changes"])
+    assert (second.found_by, bool(second.pusher.person), bool(first.pusher.person)) == (FoundBy.REDELIVERY, True, False)
+    shown = answer(await slipway("deliveries", "show", delivery, "--json"))["changes"]
+    assert [change["ref"] for change in shown] == ["refs/pull/7/head"] * 2
+    sent = await send(hooks, "bitbucket", "request-of-fork-opened", secret=await _connected(slipway, "bitbucket"))
+    done = await slipway("deliveries", "redeliver", sent.json()["delivery"])
+    assert "it cannot be fetched" in done.stderr
 
 
 async def test_a_redelivery_of_what_says_nothing_deploys_nothing(slipway: Slipway, hooks: httpx.AsyncClient) -> None:

@@ -213,8 +213,12 @@ class _Listeners:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks.values():
-            task.cancel()
+        """Told again and again: where an answer comes at that very moment, `asyncio.wait_for` (in the bus's client) forgets it."""
+        left = set(self._tasks.values())
+        while left:
+            for task in left:
+                task.cancel()
+            left = (await asyncio.wait(left, timeout=TICK_S))[1]
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def events(self, organization: str, project: str) -> None:

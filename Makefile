@@ -45,7 +45,7 @@ fix: install ## mend what can be mended
 	$(BIN)/ruff format .
 
 bench: install ## all benchmarks
-	@for name in push_to_live footprint release_under_load sagas; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
+	@for name in push_to_live footprint release_under_load sagas overload; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
 
 docs: install ## what is generated: the AsyncAPI document
 	$(BIN)/python -m docs.generate

@@ -1,4 +1,7 @@
-"""Signed deliveries from a process of its own: first as many as are taken, then twice as many. Its report is the last line."""
+"""Signed deliveries from a process of its own: first as many as are taken, then twice as many.
+
+It says a line when it has found the capacity, one when all is sent and answered, and its report on the last one.
+"""
 
 import argparse
 import asyncio
@@ -7,6 +10,7 @@ import hmac
 import json
 import resource
 import secrets
+import statistics
 import time
 import uuid
 from collections import Counter
@@ -29,17 +33,20 @@ class Sender:
     answers: Counter[str] = field(default_factory=Counter)
     keys: list[str] = field(default_factory=list)
     """Deliveries that were answered 202."""
+    seconds: list[float] = field(default_factory=list)
+    """What each answer took."""
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def one(self) -> None:
         """One delivery."""
-        key = str(uuid.uuid4())
+        key, since = str(uuid.uuid4()), time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):
                 answer = await self._post(key)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             answer = type(error).__name__
         self.answers[answer] += 1
+        self.seconds.append(time.monotonic() - since)
         if answer == "202":
             self.keys.append(key)
 
@@ -68,7 +75,7 @@ class Sender:
             "head_commit": {"id": commit, "message": "Work", "author": {"name": "Ada"}},
             "pusher": {"name": "ada"},
             "sender": {"login": "ada", "id": 1},
-            "padding": "x" * 6000,  # GitHub says more than we read
+            "padding": "x" * 8700,  # GitHub says more than we read: about 9 KB in all
         }
         body = json.dumps(payload).encode()
         signature = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
@@ -116,7 +123,9 @@ async def run(sender: Sender, seconds: float) -> dict[str, object]:
     found = await capacity(sender)
     print(json.dumps({"capacity_per_s": round(found, 1)}), flush=True)
     first = Counter(sender.answers)
+    sender.seconds.clear()
     sent = await overload(sender, 2 * found, seconds)
+    print(json.dumps({"answered": len(sender.seconds)}), flush=True)
     refused = sender.answers["503 with Retry-After"]
     taken = sender.answers["202"]
     unsent = sender.answers["not sent"]
@@ -125,6 +134,8 @@ async def run(sender: Sender, seconds: float) -> dict[str, object]:
         "sent_per_s": round(sent, 1),
         "taken": taken - first["202"],
         "refused": refused,
+        "answer_median_s": round(statistics.median(sender.seconds), 2),
+        "answer_worst_s": round(max(sender.seconds), 2),
         "not_sent": unsent,
         "other": sum(sender.answers.values()) - taken - refused - unsent,
         "answers": dict(sender.answers),

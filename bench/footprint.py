@@ -92,14 +92,15 @@ def data_plane(instance: Instance) -> dict[str, float]:
     name = (instance.home / "instance").read_text().strip()
     found = {}
     for role in ("traefik", "registry"):
-        pid = int(_docker("inspect", "--format", "{{.State.Pid}}", f"{name}-{role}"))
+        pid = int(docker("inspect", "--format", "{{.State.Pid}}", f"{name}-{role}"))
         found[role] = family_mb(pid)
         found[f"{role}_shim"] = pss_mb(psutil.Process(psutil.Process(pid).ppid()))
     engines = [process for process in psutil.process_iter(["name"]) if process.info["name"] in {"dockerd", "containerd"}]
     return found | {"engine_shared": sum(pss_mb(process) for process in engines)}
 
 
-def _docker(*arguments: str) -> str:
+def docker(*arguments: str) -> str:
+    """What the container engine's command line prints."""
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=_END_LIMIT_S).stdout.strip()
 
 

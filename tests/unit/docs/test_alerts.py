@@ -10,6 +10,7 @@ from docs import metrics
 from embedded.attention import OUTBOX_LAG_S
 from services.coordinator.saga import DeploymentState
 from services.notifier.providers.contract import Outcome as Notified
+from services.webhooks.requests import busy
 from shared.contracts.answers import Outcome
 from shared.contracts.steps import Pool
 
@@ -69,7 +70,8 @@ def test_what_a_person_must_see_is_there() -> None:
 
 def test_values_of_labels_are_such_as_are_published() -> None:
     """States, outcomes and pools that an expression names exist."""
-    values = {str(value) for kind in (DeploymentState, Notified, Outcome, Pool) for value in kind} | {"slipway"}
+    refused = busy("").type.replace("-", "_")
+    values = {str(value) for kind in (DeploymentState, Notified, Outcome, Pool) for value in kind} | {"slipway", refused}
     for rule in rules():
         for matched in re.findall(r'[=~]"(.*?)"', rule["expr"]):
             assert set(re.findall(r"[a-z_]+", matched)) <= values, rule["alert"]

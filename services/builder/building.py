@@ -62,12 +62,14 @@ class ImageBuilding:
     ledger: Ledger
 
     async def __call__(self, command: BuildImage, work: Work) -> ImageBuilt:
-        """Builds and exports; raises `StepFailure` where it cannot. Cancelled, it leaves nothing but cached layers."""
+        """Builds and exports; raises `StepFailure` where it cannot. Cancelled, it leaves nothing but cached layers and, where the
+        image was on its way into the registry, that image on the engine, which retention takes."""
         place = command.place
         repository = self.registry.repository(place.organization, place.project, command.service)
         name = ImageName(self.registry.host, repository, tag_of(command.key))
         stored = await self.registry.find(repository, tag_of(command.key))
         reused = stored is not None
+        self.ledger.touch(repository, tag_of(command.key))  # also before: retention takes what nobody wants and is not in the registry
         if stored is None:
             stored = await self._timed(command, name, work)
         else:

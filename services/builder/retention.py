@@ -3,6 +3,7 @@
 Kept of each service, whatever its age: the newest images by when they were last built, pushed or asked for (the ledger),
 and every image that any container of the engine uses, running or stopped. What was wanted within a day is kept too: a
 deployment may be on its way with it. So `keep_images` must not be less than the releases that people may return to.
+An image that was built and never came into the registry, since its deployment was cancelled or its builder killed, goes after a day.
 Removed is only what carries this instance's label, in the registry and in the engine; a copied ready image carries none.
 Base images lie in repositories that are no service's, and are not looked at. The registry frees the space of what was
 deleted only while it is stopped: `Ledger.note_deleted` has it swept at the next start of the platform.
@@ -17,7 +18,7 @@ import structlog
 
 from services.builder.engine import Engine, EngineRefused
 from services.builder.ledger import Ledger
-from services.builder.registry import Registry, RegistryRefused
+from services.builder.registry import ImageName, Registry, RegistryRefused
 from services.builder.settings import Settings
 from shared.work import Unavailable
 
@@ -71,6 +72,7 @@ class Retention:
         gone = 0
         for repository in await self.registry.repositories():
             gone += await self._prune_repository(repository, used)
+        gone += await self._prune_unexported(time.time())
         gone += await self._prune_engine()
         if self.settings.prune_build_cache:
             freed = await self.engine.prune_build_cache(self.settings.build_cache_bytes, _UNUSED_CACHE_H)
@@ -108,6 +110,23 @@ class Retention:
             for digest in image.digests
         }
         return named | known
+
+    async def _prune_unexported(self, now: float) -> int:
+        """Images that the engine has under a name of ours, and the registry does not."""
+        used, gone = await self.engine.used_images(), 0
+        for image in await self.engine.images(self._label):
+            for name in map(ImageName.of, image.tags):
+                if name.registry != self.registry.host or name.tag is None or used & {image.id, *image.tags, *image.digests}:
+                    continue
+                if await self.registry.find(name.repository, name.tag) is not None:
+                    continue
+                self.ledger.note_unknown(name.repository, (name.tag,))
+                if now - self.ledger.times(name.repository)[name.tag] > _RECENT_S:
+                    await self.engine.remove(str(name))
+                    self.ledger.forget(name.repository, name.tag)
+                    gone += 1
+                    log.info("image removed", repository=name.repository, tag=name.tag, reason="never exported")
+        return gone
 
     async def _prune_engine(self) -> int:
         """Images of ours without any name, left where a key was built twice."""

@@ -55,6 +55,21 @@ async def test_old_images_go_and_needed_ones_stay(builder: Builder, repository: 
     assert await registry.find(REPOSITORY, "newest") is not None
 
 
+async def test_an_image_that_was_never_exported_goes_after_a_day(builder: Builder, repository: Repository, engine: TestEngine) -> None:
+    """Its deployment was cancelled, or its builder killed, between build and export."""
+    await build(builder, repository, "whole", 0)
+    registry = builder.outside.registry
+    whole, lost = (f"{registry.host}/{REPOSITORY}:{tag}" for tag in ("whole", "lost"))
+    engine.docker("tag", whole, lost)
+    assert await retention_of(builder).prune() == 0, "it counts from when it was first seen"
+    then = time.time() - 2 * 86400
+    os.utime(builder.settings.state / "images" / REPOSITORY / "lost", (then, then))
+    assert await retention_of(builder).prune() == 1
+    tags = engine.docker("images", "--format={{.Tag}}", f"{registry.host}/{REPOSITORY}").split()
+    assert "lost" not in tags
+    assert "whole" in tags
+
+
 async def test_images_of_others_are_not_touched(builder: Builder, repository: Repository, base: str) -> None:
     """What carries another instance's label, or none, stays, however old."""
     old = await build(builder, repository, "theirs", 30)

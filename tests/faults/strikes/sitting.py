@@ -181,11 +181,14 @@ class Sitting:
 
 
 def version() -> str:
-    """The commit of this checkout, with a mark where it was changed since."""
-    done = subprocess.run(
-        ("git", "describe", "--always", "--dirty"), check=False, capture_output=True, text=True, cwd=Path(__file__).parent
-    )
-    return done.stdout.strip() or "unknown"
+    """The commit of this checkout, with a mark where more than the ledger was changed since."""
+    commit = _git("describe", "--always")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs/faults.*")
+    return f"{commit}-dirty" if changed else commit or "unknown"
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(("git", *words), check=False, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
 
 
 def stack() -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.answers import Json
+from cli.moments import moment
 from cli.session import command, listing, session
 
 Name = Annotated[str, typer.Argument(help="Its name.")]
@@ -17,7 +18,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Whom to tell what: webhooks, chat and mail, statuses on a forge.")
     app.add_typer(group, name="channels")
     listing(group, list_channels)
-    for name, function in (("add", add), ("token", token), ("attempts", attempts), ("remove", remove)):
+    for name, function in (("add", add), ("token", token), ("attempts", attempts), ("again", again), ("remove", remove)):
         command(group, name)(function)
 
 
@@ -74,6 +75,19 @@ def attempts(
     shown = [{"time": item["event"]["time"], **item["event"]["data"]} for item in items]
     columns = {"Time": "time", "Channel": "channel", "About": "about", "Attempt": "attempt", "Delivered": "delivered", "Error": "error"}
     session().rows(shown, columns, "No attempts.")
+
+
+def again(
+    name: Name,
+    event: Annotated[str | None, typer.Option(help="The id of one event: slipway channels attempts.")] = None,
+    since: Annotated[str | None, typer.Option(help="All from then on: 24h, 7d, or 2026-11-01T00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="And before then; before now where it is missing.")] = None,
+    organization: Organization = None,
+) -> None:
+    """Have a webhook told again: of one event, or of all in a range of time."""
+    body: Json = {"event": event, "since": moment(since) if since else None, "until": moment(until) if until else None}
+    session().api.post(f"/channels/{_organization(organization)}/{name}/again", body)
+    session().show({"again": name}, f"{name} is told again: slipway channels attempts {name}")
 
 
 def remove(name: Name, organization: Organization = None) -> None:

@@ -1,15 +1,13 @@
 """`slipway subscribers`: outside tools that read events from the bus."""
 
-import re
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from cli.answers import Json
-from cli.failures import Failed
+from cli.moments import moment
 from cli.patience import patience
 from cli.session import command, listing, session
 
@@ -17,7 +15,6 @@ Name = Annotated[str, typer.Argument(help="Its name.")]
 Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
 
 _READY_S = 15.0
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +48,7 @@ def add(
     organization: Organization = None,
 ) -> None:
     """Let a tool read events. Its password is shown once."""
-    body: Json = {"name": name, "filters": filters, "since": _time(since) if since else None, "from_start": from_start}
+    body: Json = {"name": name, "filters": filters, "since": moment(since) if since else None, "from_start": from_start}
     made = session().api.post(_path(organization), body)
     connection = made["connection"]
     lines = {"Server": connection["url"], "User": connection["user"], "Password": made["password"], "Stream": connection["stream"]}
@@ -103,16 +100,3 @@ def remove(name: Name, organization: Organization = None) -> None:
         session().note(
             f"It can read nothing any more. The bus is not Slipway's own: its operator takes the user {found['connection']['user']} out."
         )
-
-
-def _time(text: str) -> str:
-    """A moment, or a time before now, in ISO 8601 with its zone."""
-    if (ago := re.fullmatch(r"([0-9]{1,6})([smhd])", text)) is not None:
-        return (datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).isoformat()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Failed(
-            f"{text} is no time.", "Write how long ago (24h, 7d, 30m), or a moment (2026-11-01T00:00Z).", code="bad-time"
-        ) from None
-    return (moment if moment.tzinfo else moment.astimezone()).isoformat()

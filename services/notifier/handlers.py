@@ -8,10 +8,11 @@ from services.notifier.deployments import Deployment
 from services.notifier.matching import Listener, hears
 from services.notifier.providers.forges.states import FORGE_STATES
 from services.notifier.store import channels, deployments, notifications
+from services.notifier.store.again import tell_again
 from services.notifier.store.notifications import New
 from shared import inbox
 from shared.consumer import Received
-from shared.contracts.events import CatalogueChanged, DeploymentCreated, Event
+from shared.contracts.events import CatalogueChanged, DeploymentCreated, Event, MessageRequestedAgain
 from shared.messages import new_id, utc_now
 from shared.postgres import Connection, Pool
 
@@ -38,7 +39,7 @@ class Intake:
         self._wake_mirror = wake_mirror
 
     async def handle(self, batch: Sequence[Received[Event]]) -> None:
-        """Stores what each channel is to hear of."""
+        """Stores what each channel is to hear of, and what outside tools are told."""
         batch = [item for item in batch if item.message.name != _OWN]
         if not batch:
             return
@@ -52,10 +53,11 @@ class Intake:
             told = _to_tell(await channels.listeners(connection), fresh, self._too_old)
             await notifications.add(connection, told)
             await self._outside.add(connection, fresh)
+            again = [await tell_again(connection, item.message) for item in fresh if item.message.name == MessageRequestedAgain.__name__]
         self._outside.wake()
         if changed:
             self._wake_mirror()
-        if told:
+        if told or any(again):
             self._wake_sender()
 
 

@@ -7,7 +7,7 @@ number; readers ignore what is older than what they have.
 import re
 from enum import StrEnum
 
-from pydantic import Field, JsonValue
+from pydantic import AwareDatetime, Field, JsonValue
 
 from shared.contracts.answers import Failure
 from shared.contracts.facts import Fact, fact_of
@@ -306,6 +306,16 @@ class NotificationAttempted(Fact):
 
 
 # The platform's own
+
+
+class MessageRequestedAgain(Fact):
+    """Somebody wants a channel to be told again: of one event, or of those in a range of time, from its beginning to before its end."""
+
+    channel: str
+    event: str | None = Field(default=None, description="Id of the event")
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    by: str
 
 
 class MessageGivenUp(Fact):

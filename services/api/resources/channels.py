@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from services.api.access import Asking, Caller, of_organization
 from services.api.dependencies import Using
@@ -18,6 +18,7 @@ from services.api.safe import organization_scope
 from services.api.store import channels
 from services.api.store.channels import StoredChannel
 from services.api.transaction import TransactionalRoute, Unit, Within
+from shared.contracts.events import Event, MessageRequestedAgain
 from shared.forge_api import NAMES, api_url_of, identity_of
 from shared.messages import Slug, utc_now
 from shared.problems import Problem
@@ -49,6 +50,14 @@ class ChannelChange(BaseModel):
     url: str | None = Field(default=None, max_length=2000)
     secret: str | None = Field(default=None, max_length=4000)
     events: list[Pattern] | None = Field(default=None, max_length=50)
+
+
+class Again(BaseModel):
+    """One event by its id, or a range of time: from `since` to before `until`, which is now where it is missing."""
+
+    event: str | None = Field(default=None, min_length=1, max_length=100)
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
 
 
 class Channel(BaseModel):
@@ -196,6 +205,21 @@ async def change_channel(organization: Slug, name: Slug, wanted: ChannelChange, 
     await unit.changed(caller, "updated", "channel", name, organization)
     scope, place = organization_scope(organization), channels.url_of(organization, name)
     return _page(stored, await unit.parts.safe.open(unit.connection, scope, place, stored.sealed_url))
+
+
+@router.post("/{name}/again", status_code=202)
+async def tell_again(organization: Slug, name: Slug, wanted: Again, caller: Asking, unit: Within) -> None:
+    """Has a webhook told again of one event, or of all that it was to hear of in a range of time. Each keeps its `webhook-id`."""
+    channel = await _permitted(organization, name, caller, unit)
+    if channel.kind != "webhook":
+        raise Problem(422, "no-webhook", f"The channel {name} is no webhook: only those are told again.")
+    if (wanted.event is None) == (wanted.since is None):
+        raise Problem(422, "bad-range", "Say either the event, or since when (and until when, where not until now).")
+    fact = MessageRequestedAgain(
+        channel=name, event=wanted.event, since=wanted.since, until=wanted.until or (utc_now() if wanted.since else None), by=caller.id
+    )
+    await unit.send(Event.of(fact, organization))
+    await unit.audit(caller, "channel.told_again", of_organization(organization), f"{name}: {wanted.event or wanted.since}")
 
 
 @router.delete("/{name}", status_code=204)

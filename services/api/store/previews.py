@@ -74,7 +74,8 @@ class Request:
         return f"#{self.number} {self.title}".strip()[:200]
 
     @property
-    def _key(self) -> tuple[str, str, str, str, str]:
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What tells it apart."""
         return self.organization, self.project, self.connection, self.repository, self.number
 
 
@@ -97,7 +98,7 @@ async def lock_templates(connection: Connection, request: Request) -> Sequence[E
 
 async def of_request(connection: Connection, request: Request) -> Sequence[Environment]:
     """The previews that a change request has."""
-    return [Environment(**row) for row in await connection.fetch(_OF_REQUEST, *request._key)]  # noqa: SLF001 -- of this module
+    return [Environment(**row) for row in await connection.fetch(_OF_REQUEST, *request.key)]
 
 
 async def like(connection: Connection, organization: str, project: str, template: str) -> Sequence[str]:
@@ -126,7 +127,7 @@ async def update(connection: Connection, template: Environment, request: Request
 
 async def close(connection: Connection, request: Request) -> Sequence[Environment]:
     """Notes that the previews of a change request are being removed; answers them."""
-    return [Environment(**row) for row in await connection.fetch(_CLOSE, *request._key)]  # noqa: SLF001 -- of this module
+    return [Environment(**row) for row in await connection.fetch(_CLOSE, *request.key)]
 
 
 async def expired(connection: Connection, retry_s: float) -> Sequence[Expired]:

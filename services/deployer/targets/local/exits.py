@@ -13,7 +13,7 @@ async def ended_by_itself(engine: Engine, container: Container) -> bool:
     """False where a container went down with its engine or with the machine, and so for every end that is not known.
 
     An engine that died has seen no end, and the next one remembers no start. What it finds dead then has an exit code of its own
-    invention, 0 among them; only where it saw the end, and the code is of no kill, it is the program's.
+    invention (255 or, in some versions, 0); only where it saw the end, and the code is of no kill, it is the program's.
     """
     if container.status == "created":
         return False

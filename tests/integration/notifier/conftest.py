@@ -92,7 +92,7 @@ class World:
         """The events that tell of attempts, so far."""
         admin = await self.coordinator.js.stream_info("EVENTS")
         assert admin.state.messages
-        rows = await self.database.fetch("SELECT body FROM outbox WHERE sent_at IS NOT NULL ORDER BY position")
+        rows = await self.database.fetch("SELECT body FROM outbox WHERE sent_at IS NOT NULL AND subject LIKE 'slipway.%' ORDER BY position")
         return [NotificationAttempted.model_validate(Event.decode(row["body"]).data) for row in rows]
 
 

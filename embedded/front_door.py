@@ -18,9 +18,9 @@ from shared.traefik import (
     place,
 )
 
-DELIVERIES_MOST = 1024
-"""Deliveries that Traefik holds at once: each takes memory here until it is answered. Twice what webhooks takes, which refuses
-what is too much by itself, with better words, as long as it keeps up."""
+DELIVERIES_MOST = 384
+"""Deliveries that Traefik holds at once, about 0.3 MB each. More than webhooks takes (256), which refuses what is too much by
+itself, with better words, as long as it keeps up; no more than it answers soon where it does not."""
 _RETRY_AFTER_S = 15
 
 

@@ -18,6 +18,10 @@ from shared.telemetry import exposition
 Check = Callable[[], Awaitable[None]]
 """Raises where something is not ready."""
 
+KEPT_S = 120
+"""Idle connections are kept for longer than proxies keep theirs (Traefik: 90 s): whoever closes first loses the request that the
+other has just sent. A busy process closes those that only seem idle, whose requests it has not read yet."""
+
 
 def health_app(checks: Mapping[str, Check]) -> Starlette:
     """The health pages; `checks` may grow afterwards."""
@@ -56,6 +60,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
         log_config=None,
         access_log=False,
         lifespan="off",
+        timeout_keep_alive=KEPT_S,
         timeout_graceful_shutdown=5,
         server_header=False,
     )

@@ -12,8 +12,8 @@ from shared.problems import Problem
 BODY_LIMIT = 25 * 1024 * 1024
 """GitHub's own limit."""
 SLOWEST_S = 30.0
-OPEN_MOST = 512
-"""Deliveries that are taken at once: no more than are stored while a forge waits for its answer."""
+OPEN_MOST = 256
+"""Deliveries that are taken at once: no more than are stored while a forge waits for its answer, even on a machine that has little time."""
 HELD_MOST = 128 * 1024 * 1024
 """Bytes of bodies that are held at once; on its way into the database each is in memory about three times."""
 

@@ -15,8 +15,8 @@ from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.deliveries import A, deliver, push
 from tests.polling import eventually
 
-MOST = 20
-TOO_MANY = 30
+MOST = 3
+TOO_MANY = 4
 
 
 async def test_what_is_too_much_is_refused_while_the_rest_waits(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 
 import asyncpg
@@ -40,6 +40,9 @@ SYNC_INTERVAL = timedelta(minutes=2)
 """JetStream's default time between syncs to disk: what a power cut may take."""
 KEEP = timedelta(days=30)
 REMEMBER_S = 60.0
+"""How long a round of the relay is: at its end it notes how far each stream has come."""
+LOST_ROUNDS = 4
+"""Two sync intervals."""
 MEASURE_S = 2.0
 HANDED_MOST = 1000
 """Rows that wait in memory for the relay; those beyond are found in the table."""
@@ -52,12 +55,13 @@ RETURNING position, id
 """
 _UNSENT = "SELECT position, stream, subject, headers, body FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT $1"
 _WAITING = "SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS age FROM outbox WHERE sent_at IS NULL"
-_SENT = "UPDATE outbox SET sent_at = now() WHERE position = ANY($1::bigint[])"
+_SENT = "UPDATE outbox SET sent_at = now(), sent_round = $2 WHERE position = ANY($1::bigint[])"
 _AGAIN_OPEN = "UPDATE outbox SET sent_at = NULL WHERE stream = $1 AND open"
-_AGAIN_SINCE = "UPDATE outbox SET sent_at = NULL WHERE stream = $1 AND stream NOT IN ('COMMANDS', 'CHANGES') AND sent_at >= $2"
+_AGAIN_ALL = "UPDATE outbox SET sent_at = NULL WHERE stream = $1 AND stream NOT IN ('COMMANDS', 'CHANGES')"
+_AGAIN_SINCE = f"{_AGAIN_ALL} AND (sent_round >= $2 OR sent_round IS NULL AND sent_at >= $3)"
 _REMEMBER = """
-INSERT INTO outbox_streams (name, created, sequence) VALUES ($1, $2, $3)
-ON CONFLICT (name) DO UPDATE SET created = EXCLUDED.created, sequence = EXCLUDED.sequence, seen_at = now()
+INSERT INTO outbox_streams (name, created, sequence, round) VALUES ($1, $2, $3, $4)
+ON CONFLICT (name) DO UPDATE SET created = EXCLUDED.created, sequence = EXCLUDED.sequence, round = EXCLUDED.round, seen_at = now()
 """
 _PRUNE = "DELETE FROM outbox WHERE created_at < now() - $1::interval AND sent_at IS NOT NULL AND NOT open"
 
@@ -173,6 +177,7 @@ class Relay:
 
     After a reconnect, and where a stream's sequence went backwards, open messages and those sent
     since two sync intervals before are sent again; where the stream is a new one, open ones and all events that are kept.
+    The intervals are counted in rounds of this process's steady clock: no clock that is set makes it miss any.
     """
 
     def __init__(self, bus: Bus, dsn: str, schema: str, outbox: Outbox) -> None:
@@ -182,6 +187,7 @@ class Relay:
         self._outbox = outbox
         self._seen: dict[str, tuple[datetime, int]] = {}
         self._check = True
+        self._round = 0
         self._look_at = self._remember_at = 0.0
         bus.on_reconnect(self._look_again)
 
@@ -258,7 +264,7 @@ class Relay:
             if failure:
                 break
         if sent:
-            await connection.execute(_SENT, sent)
+            await connection.execute(_SENT, sent, self._round)
         if failure:
             raise failure
 
@@ -290,14 +296,16 @@ class Relay:
         if not self._bus.connected:
             return
         for name, (created, sequence) in self._seen.items():
-            await connection.execute(_REMEMBER, name, created, sequence)
+            await connection.execute(_REMEMBER, name, created, sequence, self._round)
+        self._round += 1
         await connection.execute(_PRUNE, KEEP)
         await inbox.prune(connection)
         self._remember_at = monotonic() + REMEMBER_S
 
     async def _send_again_what_was_lost(self, connection: Connection) -> None:
-        rows = await connection.fetch("SELECT name, created, sequence, seen_at FROM outbox_streams")
+        rows = await connection.fetch("SELECT name, created, sequence, round, seen_at FROM outbox_streams")
         known = {row["name"]: row for row in rows}
+        self._round = max(self._round, *(row["round"] + 1 for row in rows), 1)
         for row in await connection.fetch("SELECT DISTINCT stream FROM outbox"):
             name = row["stream"]
             try:
@@ -306,7 +314,7 @@ class Relay:
                 raise OSError(f"stream {name} does not exist") from error
             created, sequence = _as_datetime(info.created), info.state.last_seq
             await self._reset(connection, name, known.get(name), created)
-            await connection.execute(_REMEMBER, name, created, sequence)
+            await connection.execute(_REMEMBER, name, created, sequence, self._round)
             self._seen[name] = (created, sequence)
 
     async def _reset(self, connection: Connection, name: str, before: asyncpg.Record | None, created: datetime) -> None:
@@ -315,9 +323,9 @@ class Relay:
         if before is None or created != before["created"]:
             if before is not None:
                 log.warning("stream is a new one, events are sent again", stream=name)
-            await connection.execute(_AGAIN_SINCE, name, datetime.now(UTC) - KEEP)
+            await connection.execute(_AGAIN_ALL, name)
         else:
-            await connection.execute(_AGAIN_SINCE, name, before["seen_at"] - 2 * SYNC_INTERVAL)
+            await connection.execute(_AGAIN_SINCE, name, before["round"] - LOST_ROUNDS, before["seen_at"] - 2 * SYNC_INTERVAL)
 
 
 def _row(record: asyncpg.Record) -> Row:

@@ -73,7 +73,7 @@ class Work:
         outbox, now = self.world.database.outbox, self.world.now
         for message in self.messages:
             outbox.add(message, now)
-        outbox.close(self.closed, now)
+        outbox.close(self.closed)
 
     def _save(self, before: Saga, saga: Saga) -> None:
         database = self.world.database

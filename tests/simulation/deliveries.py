@@ -111,7 +111,7 @@ class Webhooks(Party):
                     assert isinstance(event, Event)
                     change = str(event.data["change"])
                     self.stored.unsettled.pop(change, None)
-                    self.stored.outbox.close([change], self.world.now)
+                    self.stored.outbox.close([change])
                 yield 0.0
                 for delivery in found:
                     delivery.acknowledge()
@@ -125,7 +125,7 @@ class Webhooks(Party):
             yield UNSETTLED_S
             for change in self.stored.unsettled:
                 row = self.stored.outbox.rows[change]
-                if row.sent_at is not None:
-                    row.sent_at = None
+                if row.sent_in is not None:
+                    row.sent_in = None
                     self.stored.outbox.unsent[change] = row
             self.stored.outbox.relays[0].wake(self.world.now)

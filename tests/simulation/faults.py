@@ -87,9 +87,6 @@ def reconcile(world: "World") -> None:
 
 
 KINDS = (crash, crash_coordinator, sleep, power_cut, new_streams, outage, clock, land, arrive, reconcile)
-NEVER_TOGETHER = (KINDS.index(clock), KINDS.index(power_cut))
-"""The relay knows by the database's clock what a power cut may have taken. One that is set by more than minutes, within the minutes
-before a power cut, hides events from it: a limit that the outbox has (a new stream gets them all)."""
 
 
 def person(world: "World") -> None:

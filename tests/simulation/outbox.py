@@ -14,8 +14,8 @@ from tests.simulation.violation import hold
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-SYNC_INTERVAL_S = 120.0
 REMEMBER_S = 60.0
+LOST_ROUNDS = 4
 PAUSE_S = 0.5
 BATCH = 64
 
@@ -26,7 +26,8 @@ class Row:
 
     outgoing: Outgoing
     open: bool
-    sent_at: float | None = None
+    sent_in: int | None = None
+    """The round of the relay."""
 
 
 @dataclass
@@ -35,8 +36,8 @@ class Outbox:
 
     rows: dict[str, Row] = field(default_factory=dict)
     unsent: dict[str, Row] = field(default_factory=dict)
-    streams: dict[str, tuple[int, int, float]] = field(default_factory=dict)
-    """Stream → when it was created, its last sequence, and until when all was well."""
+    streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Stream → when it was created, its last sequence, and the last round of which all is well."""
     relays: list[Task] = field(default_factory=list)
 
     def add(self, outgoing: Outgoing, now: float) -> None:
@@ -47,26 +48,26 @@ class Outbox:
         for relay in self.relays:
             relay.wake(now)
 
-    def close(self, ids: Iterable[str], now: float) -> None:
+    def close(self, ids: Iterable[str]) -> None:
         """They need not be sent again, nor at all."""
         for name in ids:
             row = self.rows.get(name)
             if row is not None and row.open:
                 row.open = False
-                if row.sent_at is None:
-                    self.sent(name, now)
+                if row.sent_in is None:
+                    self.sent(name, 0)
 
-    def sent(self, name: str, now: float) -> None:
+    def sent(self, name: str, in_round: int) -> None:
         """The stream has it."""
-        self.rows[name].sent_at = now
+        self.rows[name].sent_in = in_round
         self.unsent.pop(name, None)
 
     def again(self, stream: str, since: float) -> None:
-        """What readers of a stream may lack: all that is open, and the rest since then."""
+        """What readers of a stream may lack: all that is open, and the rest since that round."""
         for name, row in self.rows.items():
             of_steps = stream in {"COMMANDS", "CHANGES"}
-            if row.outgoing.stream == stream and row.sent_at is not None and (row.open or (not of_steps and row.sent_at >= since)):
-                row.sent_at = None
+            if row.outgoing.stream == stream and row.sent_in is not None and (row.open or (not of_steps and row.sent_in >= since)):
+                row.sent_in = None
                 self.unsent[name] = row
 
 
@@ -78,6 +79,7 @@ class Relay:
     outbox: Outbox
     check: bool = True
     _seen: dict[str, tuple[int, int]] = field(default_factory=dict)
+    round: int = 0
     _remember_at: float = 0.0
 
     def run(self) -> Steps[None]:
@@ -95,15 +97,15 @@ class Relay:
 
     def remember(self) -> None:
         """All is well until now."""
-        clock = self.world.database_now()
         for name, (created, sequence) in self._seen.items():
-            self.outbox.streams[name] = (created, sequence, clock)
+            self.outbox.streams[name] = (created, sequence, self.round)
+        self.round += 1
         self._remember_at = self.world.now + REMEMBER_S
 
     def lost_since(self, stream: Stream) -> float:
-        """What was sent from then on may be lost."""
-        created, _, well_until = self.outbox.streams.get(stream.name, (-1, 0, 0.0))
-        return -inf if stream.created != created else well_until - 2 * SYNC_INTERVAL_S
+        """What was sent from that round on may be lost."""
+        created, _, well_in = self.outbox.streams.get(stream.name, (-1, 0, 0))
+        return -inf if stream.created != created else well_in - LOST_ROUNDS
 
     def _publish_waiting(self) -> Steps[None]:
         while True:
@@ -128,7 +130,7 @@ class Relay:
                 sent.append(name)
         yield 0.0
         for name in sent:
-            self.outbox.sent(name, self.world.database_now())
+            self.outbox.sent(name, self.round)
         if failure is not None:
             raise failure
 
@@ -147,8 +149,9 @@ class Relay:
         """At the start, after a reconnect, and where a sequence went backwards."""
         if not self.world.bus.up:
             raise Unavailable
+        self.round = max(self.round, *(noted + 1 for _, _, noted in self.outbox.streams.values()), 1)
         for name in sorted({row.outgoing.stream for row in self.outbox.rows.values()}):
             stream = self.world.bus.streams[name]
             self.outbox.again(name, self.lost_since(stream))
-            self.outbox.streams[name] = (stream.created, stream.last, self.world.database_now())
+            self.outbox.streams[name] = (stream.created, stream.last, self.round)
             self._seen[name] = (stream.created, stream.last)

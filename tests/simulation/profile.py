@@ -50,12 +50,6 @@ _SICK = (
 _SICK_UNDO = ("", "switch", "expose", "run-job", "deploy-container", "issue-certificate", "provision-database")
 
 
-def _kinds(decisions: Decisions) -> tuple[int, ...]:
-    chosen = [kind for kind in range(len(faults.KINDS)) if decisions.happens(0.4)]
-    first, second = faults.NEVER_TOGETHER
-    return tuple(kind for kind in chosen if kind != second or first not in chosen)
-
-
 def draw(decisions: Decisions) -> Profile:
     """A profile; all decisions 0: one push, and nothing goes wrong."""
 
@@ -71,7 +65,7 @@ def draw(decisions: Decisions) -> Profile:
         disorder=(0.0, 0.3, 0.8)[decisions.pick(3)],
         hurry=some(0.03),
         strikes=(0.0, 0.01, 0.03, 0.1)[decisions.pick(4)],
-        kinds=_kinds(decisions),
+        kinds=tuple(kind for kind in range(len(faults.KINDS)) if decisions.happens(0.4)),
         people=some(0.02),
         sick=_SICK[decisions.pick(len(_SICK), 0.7)],
         sick_undo=_SICK_UNDO[decisions.pick(len(_SICK_UNDO), 0.4)],

@@ -9,7 +9,7 @@ from tests.simulation import data_effects, effects, participants, service_effect
 from tests.simulation.coordinator import Coordinator, Work
 from tests.simulation.database import Database
 from tests.simulation.mutants import Patches, mutant
-from tests.simulation.outbox import SYNC_INTERVAL_S, Relay
+from tests.simulation.outbox import REMEMBER_S, Relay
 from tests.simulation.participants import Process
 from tests.simulation.streams import Delivery, Stream, Unavailable
 from tests.simulation.target import Container, Landing, Target, made_by
@@ -55,7 +55,7 @@ def marks_before_it_publishes(patches: Patches) -> None:
 
     def publish(relay: Relay, names: list[str]) -> Steps[None]:
         for name in names:
-            relay.outbox.sent(name, relay.world.database_now())
+            relay.outbox.sent(name, relay.round)
         yield 0.0
         yield from real(relay, names)
 
@@ -88,10 +88,10 @@ def never_looks_for_losses(patches: Patches) -> None:
 
 @mutant
 def does_not_know_new_streams(patches: Patches) -> None:
-    """To a new stream only what is recent is sent again."""
+    """To a new stream only what was not noted yet is sent again."""
 
     def lost_since(relay: Relay, stream: Stream) -> float:
-        return relay.outbox.streams.get(stream.name, (0, 0, 0.0))[2] - 2 * SYNC_INTERVAL_S
+        return relay.outbox.streams.get(stream.name, (0, 0, 0))[2] + 1
 
     patches.replace(Relay, "lost_since", lost_since)
 
@@ -222,3 +222,28 @@ def trusts_a_stream_that_it_did_not_know(patches: Patches) -> None:
         return real(relay, stream) if stream.name in relay.outbox.streams else float("inf")
 
     patches.replace(Relay, "lost_since", lost_since)
+
+
+@mutant
+def goes_by_the_databases_clock(patches: Patches) -> None:
+    """What a stream may have lost is counted in minutes of the database's clock."""
+    publish, remember, look = Relay.publish, Relay.remember, Relay.look_for_losses
+
+    def set_by_the_clock(relay: Relay) -> None:
+        relay.round = int(relay.world.database_now() // REMEMBER_S)
+
+    def publishes(relay: Relay, names: list[str]) -> Steps[None]:
+        set_by_the_clock(relay)
+        yield from publish(relay, names)
+
+    def remembers(relay: Relay) -> None:
+        set_by_the_clock(relay)
+        remember(relay)
+
+    def looks(relay: Relay) -> None:
+        look(relay)
+        set_by_the_clock(relay)
+
+    patches.replace(Relay, "publish", publishes)
+    patches.replace(Relay, "remember", remembers)
+    patches.replace(Relay, "look_for_losses", looks)

@@ -36,6 +36,7 @@ from bench.instance import Instance, running_instance
 
 CONNECTION = "intake"
 SETTLE_LIMIT_S = 600.0
+DEPLOY_LIMIT_S = 300.0
 GROWTH = 1.15
 """Memory counts as flat when its last quarter is below so many times its second."""
 
@@ -163,7 +164,7 @@ def _deploy(instance: Instance) -> float:
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         checkout = instance.checkout(Path(folder))
         since = time.monotonic()
-        instance.slipway("push", folder=checkout)
+        instance.slipway("push", folder=checkout, limit_s=DEPLOY_LIMIT_S)
         return time.monotonic() - since
 
 

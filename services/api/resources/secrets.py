@@ -160,9 +160,9 @@ async def _reveal(
     await unit.begin()
     version = None if which is None else which.version
     if version is None:
-        found = await secrets.effective(unit.connection, organization, project, environment)
+        found = await secrets.effective(unit.connection, organization, project, [environment])
     else:
-        found = await secrets.pinned(unit.connection, organization, project, environment, [(name, version)])
+        found = await secrets.pinned(unit.connection, organization, project, [environment], [(name, version)])
     secret = next((secret for secret in found if secret.name == name), None)
     if secret is None:
         raise not_found("secret", name if version is None else f"{name} version {version}")

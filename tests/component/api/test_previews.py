@@ -15,6 +15,7 @@ from shared.rpc import channel
 from tests.component.api.running import RunningApi, fetched, published
 from tests.component.api.story import Story
 from tests.component.api.test_archive import ended
+from tests.polling import eventually
 
 if TYPE_CHECKING:
     from shared.proto.catalogue_pb2_grpc import CatalogueAsyncStub
@@ -147,6 +148,10 @@ async def test_the_entry_goes_with_the_removal_unless_it_was_opened_again(
 async def test_what_nobody_updates_is_removed_and_asked_for_again(api: RunningApi, nats_url: str, catalogue: "CatalogueAsyncStub") -> None:
     """By the database's clock: after its time to live; and an hour after a removal that did not succeed."""
     pool, outbox = api.opened.parts.pool, api.opened.parts.outbox
+
+    async def nothing_waits() -> bool:
+        return not await pool.fetchval("SELECT count(*) FROM outbox WHERE stream = 'REQUESTS' AND sent_at IS NULL")
+
     await catalogue.OpenPreviews(request())
     await expire_now(pool, outbox)
     assert await pool.fetchval("SELECT count(*) FROM environments WHERE removing_at IS NOT NULL") == 0
@@ -156,7 +161,7 @@ async def test_what_nobody_updates_is_removed_and_asked_for_again(api: RunningAp
         await expire_now(pool, outbox)
         wish = ExpireRequested.decode(await fetched(nats_url, "coordinator-requests", "REQUESTS"))
         assert (wish.place.environment, wish.reason) == ("pr-7", reason)
-        assert await pool.fetchval("SELECT count(*) FROM outbox WHERE stream = 'REQUESTS' AND sent_at IS NULL") == 0
+        await eventually(nothing_waits)
         await pool.execute("UPDATE environments SET removing_at = now() - interval '61 minutes' WHERE slug = 'pr-7'")
     await catalogue.OpenPreviews(request())
     assert (await api.client.get("/environments/main/todo/pr-7")).json()["removing_at"] is None

@@ -4,6 +4,7 @@ What went down is started again, by whoever looks at it next; what ended by itse
 """
 
 import asyncio
+import gc
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -28,6 +29,13 @@ pytestmark = [
 ]
 
 STEP = "run-job-migrate"
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What the collector finds it shall find here, and not in a test after these."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

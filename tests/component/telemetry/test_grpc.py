@@ -17,6 +17,7 @@ from shared.rpc import channel, server
 from shared.telemetry import span
 from tests.collector import Collector, collector
 from tests.component.webhooks.neighbours import TOKEN, Auth
+from tests.polling import eventually
 
 if TYPE_CHECKING:
     from shared.proto.auth_pb2_grpc import AuthAsyncStub
@@ -52,6 +53,12 @@ async def test_the_called_service_goes_on_with_the_callers_trace(heard: Collecto
         await stub.Authenticate(pb.AuthenticateRequest(token=TOKEN))
     with span("POST /refused"), pytest.raises(aio.AioRpcError) as refused:
         await stub.Authenticate(pb.AuthenticateRequest(token="wrong"))
+
+    async def all_told() -> bool:
+        """The called side ends its span when the caller has its answer already."""
+        return provider.force_flush() and len(heard.spans) == 6
+
+    await eventually(all_told)
     provider.shutdown()
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
     calls = [one for one in heard.spans if one.name == f"{SERVICE}/Authenticate"]

@@ -25,6 +25,7 @@ async def test_one_event_or_a_range_is_told_again(notifier: World, signing_secre
             return hook_ids(hook.calls)[2:] == [two.id]
 
         await eventually(two_again)
+        await notifier.becomes("delivered", "delivered")
         await notifier.database.execute("UPDATE notifications SET state = 'dead' WHERE event_id = $1", one.id)
         soon = utc_now() + timedelta(minutes=1)
         await notifier.happens(MessageRequestedAgain(channel="hook", since=two.time + timedelta(seconds=30), until=soon, by="ada"))

@@ -134,10 +134,12 @@ def _hook(path: str, url: str | None, name: str) -> Json:
         if failed.code == "not-reachable":
             remedy = (
                 "Put a proxy with TLS before Slipway and say its address: slipway connect … --url https://slipway.example "
-                f"Until then the sweep finds pushes to {name} within a minute."
+                f"Until then the sweep finds pushes to {name} within about five minutes."
             )
             raise Failed(f"{name} is connected, without a hook. {failed.message}", remedy, code=failed.code) from failed
-        remedy = f"{name} is connected, without a hook. Mend it and run this again; until then the sweep finds pushes within a minute."
+        remedy = (
+            f"{name} is connected, without a hook. Mend it and run this again; until then the sweep finds pushes within about five minutes."
+        )
         raise Failed(failed.message, remedy, code=failed.code) from failed
 
 
@@ -159,7 +161,7 @@ def _arrived(place: Place, name: str, known: str, wait: float) -> Json:
     raise Failed(
         f"The hook is made, but no test has arrived within {wait:.0f} s.",
         "Look at its deliveries on the forge: they say what they met. Can the forge reach the address, through proxy and firewall? "
-        "Until then the sweep finds pushes within a minute.",
+        "Until then the sweep finds pushes within about five minutes.",
         code="no-delivery",
     )
 

@@ -1,11 +1,11 @@
 """`slipway people`, `slipway token`, `slipway audit`: who may do what, and who did."""
 
-import re
 from typing import Annotated
 
 import typer
 
 from cli.answers import Json
+from cli.moments import seconds_of
 from cli.session import command, listing, session
 
 Person = Annotated[str, typer.Argument(help="A person's id: slipway people list")]
@@ -17,7 +17,6 @@ Forge = Annotated[
     ),
 ]
 Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def register(app: typer.Typer) -> None:
@@ -116,14 +115,6 @@ def list_tokens(person: Annotated[str, typer.Option(help="Somebody else's.")] = 
     items = session().api.items("/tokens", {"person": person})
     columns = {"Id": "id", "Name": "name", "Begins": "prefix", "Made": "created_at", "Expires": "expires_at", "Used": "last_used_at"}
     session().rows((item for item in items if item["revoked_at"] is None), columns, "No tokens.")
-
-
-def seconds_of(text: str) -> int:
-    """`90d`, `12h`, `30m`, `45s` as seconds."""
-    found = re.fullmatch(r"(\d+)([smhd])", text)
-    if found is None:
-        raise typer.BadParameter(f"{text} is no time: write 90d, 12h or 30m")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def create_token(

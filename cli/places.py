@@ -7,7 +7,8 @@ import typer
 from rich.text import Text
 
 from cli.answers import Json
-from cli.previews import facts, followed, seconds_of
+from cli.moments import seconds_of
+from cli.previews import facts, followed
 from cli.requesting import request, run
 from cli.session import command, listing, session
 from cli.where import Project, environment_path, place_of
@@ -140,7 +141,7 @@ def create_environment(
     """Make an environment. Nothing runs there before the first deployment; change requests that it follows get one like it each."""
     place = place_of(project)
     previews: Json = {"follows": "change_requests"} if follow is Following.CHANGE_REQUESTS else {}
-    previews |= {name: value for name, value in (("most", most), ("ttl_s", seconds_of(ttl))) if value is not None}
+    previews |= {name: value for name, value in (("most", most), ("ttl_s", None if ttl is None else seconds_of(ttl))) if value is not None}
     body: Json = {
         "slug": environment, "kind": kind, "ref": full_ref(ref), "needs_approval": approval, "connection": connection, **previews,
     }  # fmt: skip
@@ -157,7 +158,7 @@ def change_environment(
     ttl: TimeToLive = None,
 ) -> None:
     """Change what it follows, whether its deployments wait for approval, or how many previews there are and for how long."""
-    said = (("ref", full_ref(ref)), ("needs_approval", approval), ("most", most), ("ttl_s", seconds_of(ttl)))
+    said = (("ref", full_ref(ref)), ("needs_approval", approval), ("most", most), ("ttl_s", None if ttl is None else seconds_of(ttl)))
     body = {name: value for name, value in said if value is not None}
     if not body:
         raise typer.BadParameter("say what shall change: --ref, --approval, --no-approval, --most or --ttl")

@@ -1,30 +1,9 @@
 """What the command line says of environments that follow change requests, and of those that are made of them."""
 
-import re
 from datetime import datetime, timedelta
 
-import typer
-
 from cli.answers import Json
-
-_SPAN = re.compile(r"([0-9]{1,6})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds_of(span: str | None) -> int | None:
-    """`7d` → 604800; `s`, `m`, `h` and `d` are known."""
-    if span is None:
-        return None
-    found = _SPAN.fullmatch(span)
-    if found is None:
-        raise typer.BadParameter(f"{span!r} is no time to live: write 12h or 7d")
-    return int(found[1]) * _SECONDS[found[2]]
-
-
-def span_of(seconds: int) -> str:
-    """604800 → `7d`."""
-    unit = next(unit for unit in "dhms" if seconds % _SECONDS[unit] == 0)
-    return f"{seconds // _SECONDS[unit]}{unit}"
+from cli.moments import span_of
 
 
 def followed(environment: Json) -> str:

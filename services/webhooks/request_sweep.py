@@ -3,11 +3,9 @@
 Without a token, previews go when their time to live is over.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from random import uniform
 
 import structlog
 
@@ -16,11 +14,11 @@ from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, ChangeRequest, RequestAction
 from services.webhooks.intake import origin_of
 from services.webhooks.store import Store
+from services.webhooks.sweep import by_turns
 from shared.contracts.changes import Change, ChangeRequestClosed, FoundBy, Pusher, RequestChange, decode_change
 from shared.forge_api import ForgeRepository
 from shared.guarded_http import Failed, GuardedClient
 from shared.outbound import Refused
-from shared.postgres import UNAVAILABLE
 
 log = structlog.get_logger()
 
@@ -63,17 +61,8 @@ class RequestSweep:
     client: GuardedClient
 
     async def run(self) -> None:
-        """For ever; sleeps while none is due."""
-        while True:
-            try:
-                name = await self.store.pool.fetchval(_DUE, EVERY_S * uniform(0.8, 1.2))  # noqa: S311 -- spread, not secrecy
-                connection = await self.connections.find(name) if name else None
-                if connection is not None:
-                    await self.sweep(connection)
-                    continue
-            except UNAVAILABLE as error:
-                log.warning("sweep of change requests postponed", reason=str(error) or type(error).__name__)
-            await asyncio.sleep(5)
+        """For ever."""
+        await by_turns(self.store, self.connections, _DUE, EVERY_S, self.sweep)
 
     async def sweep(self, connection: Connection) -> list[Change]:
         """Asks after each change request that led to something and is open, as far as is known; answers the ends that were missed."""

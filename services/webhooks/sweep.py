@@ -1,7 +1,7 @@
 """The sweep: heads are compared with the last change known, and a difference becomes the change whose push was missed."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import uniform
 from tempfile import TemporaryDirectory
@@ -79,6 +79,25 @@ class OwnSweep:
         return await own_push(self._repositories, repository, ref=reference.name, before=before, name=reference.commit, pusher=pusher)
 
 
+async def by_turns(
+    store: Store, connections: Connections, due: str, every_s: float, sweep: Callable[[Connection], Awaitable[list[Change]]]
+) -> None:
+    """Looks at connections one after the other, spread over time, for ever; sleeps while none is due. Replicas share the work.
+
+    `due` takes the next one and puts it off by so many seconds, in one statement.
+    """
+    while True:
+        try:
+            name = await store.pool.fetchval(due, every_s * uniform(0.8, 1.2))  # noqa: S311 -- spread, not secrecy
+            connection = await connections.find(name) if name else None
+            if connection is not None:
+                await sweep(connection)
+                continue
+        except UNAVAILABLE as error:
+            log.warning("sweep postponed", reason=str(error) or type(error).__name__)
+        await asyncio.sleep(5)
+
+
 class ForgeSweep:
     """Sweeps the repositories of connections with `git ls-remote`, one after the other, spread over time; replicas share the work."""
 
@@ -91,17 +110,8 @@ class ForgeSweep:
         self._heard: dict[str, tuple[Sequence[Reference], Project]] = {}
 
     async def run(self) -> None:
-        """For ever; sleeps while none is due."""
-        while True:
-            try:
-                name = await self._store.pool.fetchval(_DUE, FORGES_EVERY_S * uniform(0.8, 1.2))  # noqa: S311 -- spread, not secrecy
-                connection = await self._connections.find(name) if name else None
-                if connection is not None:
-                    await self.sweep(connection)
-                    continue
-            except UNAVAILABLE as error:
-                log.warning("sweep postponed", reason=str(error) or type(error).__name__)
-            await asyncio.sleep(5)
+        """For ever."""
+        await by_turns(self._store, self._connections, _DUE, FORGES_EVERY_S, self.sweep)
 
     async def sweep(self, connection: Connection) -> list[Change]:
         """Compares one connection's heads; answers the changes found. Its pusher is unknown: auth decides what that may lead to."""

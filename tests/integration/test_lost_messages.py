@@ -1,35 +1,15 @@
 """What the relay sends again because a stream may have lost it, whatever the clocks show."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from shared.bus import Bus
 from shared.contracts.events import DeploymentQueued, Event
 from shared.outbox import LOST_ROUNDS, Outbox, Relay
-from shared.postgres import Pool, database
-from shared.settings import ServiceSettings
+from shared.postgres import Pool
 from tests.integration.test_messaging import running
 from tests.polling import eventually
-from tests.stack import migrated, service_settings
 
 _NOTED = "SELECT (SELECT bool_and(sent_at IS NOT NULL) FROM outbox) AND EXISTS (SELECT FROM outbox_streams WHERE sequence > 0)"
-
-
-@pytest.fixture
-async def coordinator(nats_url: str) -> AsyncIterator[Bus]:
-    """A connection as the coordinator."""
-    bus = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
-async def pool(postgres_dsn: str) -> AsyncIterator[Pool]:
-    """A schema with an outbox."""
-    await migrated(postgres_dsn, "coordinator")
-    async with database(postgres_dsn, "coordinator") as opened:
-        yield opened
 
 
 async def sent_once(bus: Bus, pool: Pool, dsn: str) -> None:

@@ -22,11 +22,11 @@ from shared.contracts.manifest import BuildSpec, Manifest
 from shared.contracts.places import Place
 from shared.outbox import Outbox, Relay
 from shared.participant import ACCEPT_AFTER_S, Participant
-from shared.postgres import Pool, database
+from shared.postgres import Pool
 from shared.settings import ServiceSettings, StatefulSettings
 from shared.work import StepFailure, Work
 from tests.polling import eventually
-from tests.stack import migrated, service_settings
+from tests.stack import service_settings
 
 PLACE = Place(organization="main", project="todo", environment="production")
 SOURCE = Source(connection="c", repository="r", clone_url="file:///r", ref="refs/heads/main", commit="0" * 40)
@@ -67,22 +67,6 @@ class Collected:
     def outcomes(self) -> list[Outcome]:
         """What was said."""
         return [answer.outcome for answer in self.answers]
-
-
-@pytest.fixture
-async def coordinator(nats_url: str) -> AsyncIterator[Bus]:
-    """A connection as the coordinator."""
-    bus = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
-async def pool(postgres_dsn: str) -> AsyncIterator[Pool]:
-    """A schema with inbox and outbox."""
-    await migrated(postgres_dsn, "coordinator")
-    async with database(postgres_dsn, "coordinator") as opened:
-        yield opened
 
 
 def collect(bus: Bus, collected: Collected) -> object:

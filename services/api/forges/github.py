@@ -1,24 +1,7 @@
 """GitHub's repository webhooks: https://docs.github.com/rest/repos/webhooks."""
 
-from pydantic import BaseModel, TypeAdapter
-
-from services.api.forges.port import Body, Hook, HookForm, Test
-
-
-class _Config(BaseModel):
-    url: str = ""
-
-
-class _Hook(BaseModel):
-    id: int
-    config: _Config = _Config()
-
-
-_HOOKS = TypeAdapter(list[_Hook])
-
-
-def _plain(hook: _Hook) -> Hook:
-    return Hook(str(hook.id), hook.config.url)
+from services.api.forges import github_form
+from services.api.forges.port import Body, HookForm, Test
 
 
 def _body(url: str, secret: str) -> Body:
@@ -33,8 +16,8 @@ def _body(url: str, secret: str) -> Body:
 FORM = HookForm(
     path="hooks",
     all="per_page=100",
-    read=lambda body: [_plain(hook) for hook in _HOOKS.validate_json(body)],
-    made=lambda body: _plain(_Hook.model_validate_json(body)),
+    read=github_form.read,
+    made=github_form.made,
     body=_body,
     change="PATCH",
     test=Test("hooks/{id}/pings", {}),

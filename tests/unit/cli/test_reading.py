@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from cli.failures import Failed
-from cli.people import seconds_of
+from cli.moments import seconds_of
 from cli.places import full_ref
 from cli.variables import parsed
 from cli.where import slug_of

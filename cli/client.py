@@ -11,6 +11,7 @@ from cli.answers import Json
 from cli.failures import Failed, NoToken, NotRunning
 from cli.patience import patience
 from cli.settings import Settings
+from shared.authorities import nobody, trusted
 
 Query: TypeAlias = Mapping[str, str | int | bool | list[str] | None]
 
@@ -31,6 +32,7 @@ class Api:
             base_url=f"{self.url}/api/v1",
             headers={"Authorization": f"Bearer {token_of(settings)}", "Accept": "application/json"},
             timeout=httpx.Timeout(30, connect=3),
+            verify=trusted() if self.url.startswith("https:") else nobody(),
         )
 
     def get(self, path: str, query: Query | None = None) -> Json:

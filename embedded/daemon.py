@@ -15,7 +15,6 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType, ModuleType
 
@@ -96,10 +95,7 @@ class Daemon:
         preparing = self._fork_preparation(preparation)
         for module in (*self._stack.preloaded, *_modules_of(shared)):
             importlib.import_module(module)
-        for service in self._stack.services:
-            # One that cannot be imported says so in its own log, and keeps nobody else from starting.
-            with suppress(Exception):
-                importlib.import_module(service.module)
+        importlib.import_module("shared.authorities").trusted()
         self._teller.say("libraries", "done")
         self._wait_for(preparing)
         gc.collect()

@@ -1,14 +1,13 @@
 """The HTTP client for addresses that users give: it calls the very address that it has checked, follows no redirects, and reads no more than it needs."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import certifi
 import httpx
 
+from shared.authorities import trusted
 from shared.outbound import Reach, Refused, Unresolved
 
 LIMIT_S = 15.0
@@ -97,12 +96,5 @@ async def guarded_client(reach: Reach) -> AsyncIterator[GuardedClient]:
     """A client without proxies (they would resolve names themselves), cookies or redirects."""
     timeout = httpx.Timeout(10.0)
     limits = httpx.Limits(max_connections=32, max_keepalive_connections=8)
-    async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=timeout, limits=limits, verify=_authorities()) as client:
+    async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=timeout, limits=limits, verify=trusted()) as client:
         yield GuardedClient(client, reach)
-
-
-def _authorities() -> ssl.SSLContext:
-    """Whom we believe: the system's store (a company's own authority may be in it) and Mozilla's list."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context

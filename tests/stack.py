@@ -206,7 +206,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
 def _start_postgres(user: str | None, binaries: Path, data: Path, port: int, folder: Path, *, durable: bool) -> "subprocess.Popen[bytes]":
     settings = {
         "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "on" if durable else "off",
-        "max_connections": "200", "shared_buffers": "32MB",
+        "max_connections": "200", "shared_buffers": "32MB", "scram_iterations": "1",
     }  # fmt: skip
     arguments = [
         str(binaries / "postgres"),

@@ -8,6 +8,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.builder.registry_login import RegistryLogin, login_of
+from shared.authorities import nobody, trusted
 from shared.work import StepFailure, Unavailable
 
 _MANIFESTS = (
@@ -129,6 +130,7 @@ class Registry:
             base_url=f"{'http' if local else 'https'}://{self.host}/v2/",
             timeout=httpx.Timeout(30, connect=5),
             trust_env=False,
+            verify=nobody() if local else trusted(),
             headers={"Accept": ", ".join(_MANIFESTS)},
             auth=RegistryLogin(login_of(self.host, docker_config)),
             transport=transport,

@@ -16,6 +16,7 @@ from services.api.settings import Settings
 from services.auth import bootstrap
 from services.auth.credentials import Gate
 from services.auth.servicer import Servicer
+from shared.authorities import nobody
 from shared.bus import Bus
 from shared.contracts.events import Event
 from shared.postgres import database
@@ -94,6 +95,7 @@ async def running_api(folder: Path, nats_url: str, dsn: str) -> AsyncIterator[Ru
         opened = await open_api(process, settings)
         client = await stack.enter_async_context(
             httpx.AsyncClient(
+                verify=nobody(),
                 base_url=f"http://127.0.0.1:{opened.http_port}/api/v1",
                 headers={"Authorization": f"Bearer {token}"},
                 timeout=20,

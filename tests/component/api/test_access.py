@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from services.api.adapters.auth import Auth
+from shared.authorities import nobody
 from shared.proto import auth_pb2 as pb
 from tests.component.api.running import RunningApi, published
 from tests.component.api.story import Story
@@ -17,14 +18,16 @@ from tests.polling import eventually
 
 def as_(api: RunningApi, token: str) -> httpx.AsyncClient:
     """A client of somebody else."""
-    return httpx.AsyncClient(base_url=f"{api.url}/api/v1", headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=20)
+    return httpx.AsyncClient(
+        base_url=f"{api.url}/api/v1", headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=20, verify=nobody()
+    )
 
 
 @pytest.mark.parametrize("token", ["", "slw_wrong", "ü"])
 async def test_without_a_good_token_there_is_nothing_to_see(api: RunningApi, token: str) -> None:
     """401 with the scheme that is asked for."""
     headers = {b"Authorization": f"Bearer {token}".encode()} if token else {}
-    async with httpx.AsyncClient(base_url=f"{api.url}/api/v1") as client:
+    async with httpx.AsyncClient(base_url=f"{api.url}/api/v1", verify=nobody()) as client:
         response = await client.get("/organizations", headers=headers)
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
@@ -97,7 +100,7 @@ async def test_production_s_secrets_ask_for_more(api: RunningApi) -> None:
 
 async def test_a_cookie_changes_nothing(api: RunningApi) -> None:
     """The console's cookie is good for reading only: a form on another page would send it too."""
-    async with httpx.AsyncClient(base_url=f"{api.url}/api/v1", cookies={"slipway_token": api.token}) as browser:
+    async with httpx.AsyncClient(base_url=f"{api.url}/api/v1", cookies={"slipway_token": api.token}, verify=nobody()) as browser:
         read = await browser.get("/organizations")
         written = await browser.post("/projects/main", json={"slug": "todo"})
     assert (read.status_code, written.status_code) == (200, 401)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from services.webhooks.app import assemble
 from services.webhooks.settings import Settings
+from shared.authorities import nobody
 from shared.process import started
 from tests.component.api.conftest import api
 from tests.component.api.running import RunningApi
@@ -56,7 +57,7 @@ async def hooks(api: RunningApi, nats_url: str, postgres_dsn: str) -> AsyncItera
     )
     async with started("webhooks", settings) as process:
         port = await assemble(process, settings, await process.database(settings, "webhooks"))
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, verify=nobody()) as http:
             yield http
         process.stop()
         await process.until_stopped()

@@ -14,6 +14,7 @@ from embedded import authority
 from embedded.home import Home
 from services.webhooks.app import assemble
 from services.webhooks.settings import Settings
+from shared.authorities import nobody
 from shared.postgres import Pool
 from shared.process import started
 from shared.rpc import server
@@ -85,7 +86,7 @@ async def running(api: Api, nats_url: str, postgres_dsn: str, certificates: Home
             async with started("webhooks", settings) as process:
                 pool = await process.database(settings, "webhooks")
                 url = f"http://127.0.0.1:{await assemble(process, settings, pool)}"
-                async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+                async with httpx.AsyncClient(base_url=url, timeout=60, verify=nobody()) as http:
                     yield Webhooks(url, http, api, coordinator, builder, pool, settings)
                 process.stop()
                 await process.until_stopped()

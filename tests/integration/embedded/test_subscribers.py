@@ -52,10 +52,23 @@ class Bus:
             self.process.wait()
 
     async def known(self, *subscribers: Subscriber) -> None:
-        """The file says so, and the supervisor has seen it."""
+        """The file says so, the supervisor has seen it, and the server, which it does not wait for, has read its table."""
         write_private(self.home.subscribers, Subscribers(subscribers=subscribers).model_dump_json())
         assert self.bus.admission.due(0)
         await eventually(self.bus.admission.settle, within=30)
+
+        async def settled() -> bool:
+            return await self._lets_in() == bool(subscribers)
+
+        await eventually(settled, within=30)
+
+    async def _lets_in(self) -> bool:
+        try:
+            client = await connect(self)
+        except nats.errors.Error:
+            return False
+        await client.close()
+        return True
 
     async def admin(self) -> Client:
         """The administrator."""

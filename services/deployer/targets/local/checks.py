@@ -21,6 +21,7 @@ from services.deployer.targets.local.records import Records
 from services.deployer.targets.local.route_files import PRIVATE_HEADER, url_of
 from services.deployer.targets.local.secrets import TargetKey
 from services.deployer.targets.local.workloads import Workloads, starts_in_switch
+from shared.authorities import nobody
 from shared.contracts.manifest import HealthCheck
 from shared.contracts.releases import Release
 from shared.work import StepFailure
@@ -144,7 +145,7 @@ class Checks:
             url = f"http://{self._address(container)}:{port}{path}"
             headers = {"Host": release.hosts[0] if release.hosts else release.service, "User-Agent": "slipway-check"}
             try:
-                async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
+                async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=nobody()) as client:
                     status = (await client.get(url, headers=headers)).status_code
             except httpx.TransportError as error:
                 return f"GET {path} on port {port}: {_words(error)}"

@@ -177,7 +177,12 @@ class Engine:
 
     async def seen(self, container: Container) -> Seen:
         """What the engine remembers since the container started. Where more has happened than it remembers, it has seen the start."""
-        parameters = {"since": str(container.started_second), "until": str(int(time.time()) + 1)}
+        seen = await self._seen(container, time.time())
+        # An end is told a moment after those who wait for it are let go; the engine answers when that time has come.
+        return seen if seen.end else await self._seen(container, time.time() + 1)
+
+    async def _seen(self, container: Container, until: float) -> Seen:
+        parameters = {"since": str(container.started_second), "until": f"{until:.6f}"}
         async with _engine_errors(), self._docker._query("events", params=parameters) as answer:  # noqa: SLF001 -- aiodocker only follows events
             events = [json.loads(line) for line in (await answer.text()).splitlines() if line.strip()]
         happened = {str(event.get("Action")) for event in events if (event.get("Actor") or {}).get("ID") == container.id}

@@ -19,9 +19,10 @@ from shared.contracts.commands import Direction
 from shared.contracts.events import Event
 from shared.contracts.examination import Question, Told
 from shared.contracts.facts import FACTS
+from shared.contracts.gates import GateAnswer
 from shared.contracts.logs import Beat, Cancel, LogLines
 from shared.contracts.requests import REQUESTS
-from shared.contracts.steps import STEP_KINDS, pool_of
+from shared.contracts.steps import KIND_OF, pool_of
 from shared.messages import Message
 
 TARGET = Path(__file__).parent / "asyncapi.json"
@@ -39,18 +40,20 @@ def document() -> str:
     for request in REQUESTS:
         verb = request.__name__.removesuffix("Requested").lower()
         channel(f"slipway.req.{{organization}}.{verb}", request, request.__name__, request.__doc__)
-    for kind in STEP_KINDS.values():
+    for command, kind in KIND_OF.items():
         pool = pool_of(kind, Direction.DO)
         subject = f"slipway.cmd.{{target}}.{kind.participant}.{pool}.{{deployment}}-{kind.name}.{{direction}}.{{attempt}}"
-        channel(subject, kind.command, kind.command.__name__, kind.command.__doc__)
+        channel(subject, command, command.__name__, command.__doc__)
     channel("slipway.res.{target}.{participant}.{step_key}", Answer, "Answer", Answer.__doc__)
     for name, fact in sorted(FACTS.items()):
         if fact.__subclasses__():
             continue  # a base of events, not one itself
-        subject = f"slipway.evt.{{organization}}.{{project}}.{{environment}}.{fact.noun_participle}"
+        about = ".{gate}" if "gate" in fact.model_fields else ""
+        subject = f"slipway.evt.{{organization}}.{{project}}.{{environment}}.{fact.noun_participle}{about}"
         channel(subject, _event_of(name, fact), name, fact.__doc__)
     for told, about in KINDS.items():
         channel(f"cdevents.{{organization}}.{{project}}.{told}", CDEvent, f"cdevents.{told}", about)
+    channel("slipway.gate.{organization}.{gate}", GateAnswer, "GateAnswer", GateAnswer.__doc__)
     channel("slipway.log.{target}.{deployment}.{step}", LogLines, "LogLines", LogLines.__doc__)
     channel("slipway.beat.{target}.{step_key}", Beat, "Beat", Beat.__doc__)
     channel("slipway.cancel.{target}.{step_key}", Cancel, "Cancel", Cancel.__doc__)

@@ -25,7 +25,7 @@ from shared.contracts.changes import Change
 from shared.contracts.commands import Command
 from shared.contracts.events import Event
 from shared.contracts.requests import Request
-from shared.contracts.steps import STEP_KINDS, command_subject
+from shared.contracts.steps import KIND_OF, command_subject
 from shared.messages import Message
 from shared.postgres import Connection
 from shared.telemetry import DEAD, PUBLISHED, UNSENT, UNSENT_AGE, trace_headers
@@ -65,8 +65,6 @@ ON CONFLICT (name) DO UPDATE SET created = EXCLUDED.created, sequence = EXCLUDED
 """
 _PRUNE = "DELETE FROM outbox WHERE created_at < now() - $1::interval AND sent_at IS NOT NULL AND NOT open"
 
-_KIND_OF = {kind.command: kind for kind in STEP_KINDS.values()}
-
 
 @dataclass(frozen=True)
 class Outgoing:
@@ -98,7 +96,7 @@ def outgoing(message: Message) -> Outgoing:
         case Event():
             return Outgoing("EVENTS", message.subject, message, message.id)
         case Command():
-            return Outgoing("COMMANDS", command_subject(message, _KIND_OF[type(message)]), message, message.attempt_id, open=True)
+            return Outgoing("COMMANDS", command_subject(message, KIND_OF[type(message)]), message, message.attempt_id, open=True)
         case Change():
             return Outgoing("CHANGES", f"slipway.chg.{message.organization}.{message.connection}", message, message.id, open=True)
         case Request():

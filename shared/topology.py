@@ -163,8 +163,15 @@ def inbox_of(user: str) -> str:
     return f"_INBOX_{user}"
 
 
+GATE_INBOXES = "_INBOX_gate"
+"""What the inboxes of all gates begin with: api may answer there, and nowhere else."""
+
 _EVENTS: dict[str, tuple[str, ...]] = {"api": ("catalogue", "message"), "notifier": ("notification",)}
 """Of what services tell events, besides the coordinator, which tells those of all other nouns."""
+
+
+NAMED = "gate"
+"""Subjects of such events end with a name."""
 
 
 def events_of(service: str) -> tuple[str, ...]:
@@ -204,6 +211,7 @@ _OWN_PUBLISH: dict[str, tuple[str, ...]] = {
     "api": (
         "slipway.req.>",
         "slipway.ask.>",
+        f"{GATE_INBOXES}.>",
         f"{AGAIN}.>",  # worth nothing without the seal of the service that gave it up
         *(f"$JS.API.{what}" for stream in ("EVENTS", "CDEVENTS") for what in (f"CONSUMER.INFO.{stream}.*", f"DIRECT.GET.{stream}")),
     ),
@@ -213,7 +221,7 @@ _OWN_SUBSCRIBE: dict[str, tuple[str, ...]] = {
     "coordinator": ("slipway.beat.>",),
     "builder": ("slipway.cancel.{target}.>",),
     "deployer": ("slipway.cancel.{target}.>", "slipway.ask.{target}"),
-    "api": ("slipway.told.>",),
+    "api": ("slipway.told.>", "slipway.gate.*.*"),
     "auth": ("slipway.cancel._.>",),
 }
 _STREAMS_PUBLISHED: dict[str, tuple[str, ...]] = {
@@ -246,7 +254,7 @@ def _user(name: str, target: str) -> User:
     publish = [
         *(subject.format(target=target) for subject in _OWN_PUBLISH[name]),
         *(f"$JS.API.STREAM.INFO.{stream}" for stream in sorted({d.stream for d in own} | set(_STREAMS_PUBLISHED[name]))),
-        *(f"slipway.evt.*.*.*.{noun}.*" for noun in events_of(name)),
+        *(f"slipway.evt.*.*.*.{noun}.{'*.*' if noun == NAMED else '*'}" for noun in events_of(name)),
         *reads,
         f"slipway.dead.{name}",
         "$JS.API.INFO",

@@ -8,7 +8,7 @@ from services.coordinator.saga import DeploymentState, Saga, Step, StepState, Wa
 from shared.contracts import facts as f
 from shared.contracts.answers import Answer, Failure, Outcome
 from shared.contracts.commands import Direction
-from shared.contracts.events import StepStarted
+from shared.contracts.events import StepFailed, StepStarted
 
 PATIENCE = {"clone_unreachable": 24}
 """Attempts at what fails because a forge is away: with the pauses between them, about ten minutes. Elsewhere the step's row says how many."""
@@ -111,15 +111,16 @@ def _failed_attempt(move: Move, step: Step, failure: Failure, seconds: float | N
     fail(move, step, failure, seconds)
 
 
-def fail(move: Move, step: Step, failure: Failure, seconds: float | None = None) -> None:
-    """A step failed for good."""
+def fail(
+    move: Move, step: Step, failure: Failure, seconds: float | None = None, *, fact: StepFailed | None = None, cause: str | None = None
+) -> None:
+    """A step failed for good. `fact`: what is published, where that is more than the failure."""
     saga = move.saga
     step.state = StepState.FAILED
     step.failure = failure
     move.close(step, Direction.DO)
-    move.emit(
-        step.row.failed(failure=failure, title=step.row.title), step=step, outcome="failed", cause=step.event or step.cause, seconds=seconds
-    )
+    fact = fact or step.row.failed(failure=failure, title=step.row.title)
+    move.emit(fact, step=step, outcome="failed", cause=cause or step.event or step.cause, seconds=seconds)
     if saga.state in {DeploymentState.COMPENSATING, DeploymentState.STUCK}:
         return
     if is_after_pivot(step.kind):

@@ -9,6 +9,7 @@ from grpc import StatusCode, aio
 from services.coordinator.snapshot import ServiceSettings, Snapshot
 from shared.contracts.changes import RequestChange
 from shared.contracts.commands import Source
+from shared.contracts.gates import Gate
 from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.releases import SecretRef
 from shared.proto import catalogue_pb2 as pb
@@ -49,6 +50,8 @@ class Follower:
     """A change request's own: it has addresses of its own only, and goes with the change request."""
     fork: bool = False
     """… whose source is another repository: somebody has to approve each commit, and none sees secrets."""
+    gates: tuple[Gate, ...] = ()
+    """Outside tools that deployments have to ask there."""
     template: bool = False
     """It follows change requests: nothing runs in it, each of them gets one like it."""
 
@@ -141,10 +144,16 @@ def _followers(found: Iterable[pb.Follower]) -> tuple[Follower, ...]:
             needs_approval=one.needs_approval,
             preview=one.HasField("preview"),
             fork=one.preview.fork,
+            gates=tuple(_gate(gate) for gate in one.gates),
             template=one.template,
         )
         for one in found
     )
+
+
+def _gate(gate: pb.Gate) -> Gate:
+    said = {"name": gate.name, "id": gate.id, "before": gate.before, "deadline_s": gate.deadline_s, "default": gate.default}
+    return Gate.model_validate(said)
 
 
 def _request(change: RequestChange) -> pb.ChangeRequest:

@@ -104,6 +104,7 @@ async def _origin(work: UnitOfWork, change: RequestChange, preview: Follower, so
         title=_title(change),
         web_url=change.web_url,
         needs_approval=preview.needs_approval,
+        gates=() if closes else preview.gates,
         by_hand=closes or change.found_by is FoundBy.REDELIVERY,
         preview=True,
         fork=preview.fork,

@@ -91,6 +91,7 @@ async def _create(work: UnitOfWork, change: ChangePushed, follower: Follower, so
         author=change.author,
         web_url=change.web_url,
         needs_approval=follower.needs_approval,
+        gates=follower.gates,
         by_hand=_by_hand(change),
     )
     return await create(work, origin, cause=change.id)

@@ -20,7 +20,9 @@ def start(move: Move, ends_as: DeploymentState, reason: str, failure: Failure | 
     saga = move.saga
     assert saga.epoch is not None
     for step in saga.steps.values():
-        if step.at_work:
+        if step.at_work and step.gate is not None:
+            step.state, step.give_up_at = StepState.SKIPPED, None  # no answer is awaited any more
+        elif step.at_work:
             move.cancel(step, reason)
             if not step.accepted:
                 step.give_up_at = move.now + move.limits.purged

@@ -6,6 +6,7 @@ from dataclasses import replace
 from services.coordinator import compensation
 from services.coordinator import inputs as i
 from services.coordinator.commands import command
+from services.coordinator.graph import gates_before
 from services.coordinator.move import Move
 from services.coordinator.saga import DeploymentState, Step, StepState, Want
 from shared.contracts import facts as f
@@ -15,11 +16,10 @@ from shared.contracts.events import (
     DeploymentCreated,
     DeploymentPlanned,
     DeploymentStarted,
-    RequestRefused,
     StepPlanned,
 )
+from shared.contracts.gates import Before
 
-BEFORE_LOCK = frozenset({DeploymentState.AUTHORIZING, DeploymentState.WAITING, DeploymentState.BUILDING, DeploymentState.QUEUED})
 LARGEST_COMMAND = 1000 * 1024
 """In bytes; the bus takes 1 MiB, headers included."""
 
@@ -27,7 +27,6 @@ LARGEST_COMMAND = 1000 * 1024
 def begin(move: Move, begin: i.Begin) -> None:
     """Says what the deployment is, and asks whether it may be, unless it is the platform's own doing."""
     origin, source = move.saga.origin, move.saga.origin.source
-    pusher = origin.pusher
     created = DeploymentCreated(
         kind=origin.kind,
         environment_kind=origin.environment_kind,
@@ -38,7 +37,7 @@ def begin(move: Move, begin: i.Begin) -> None:
         commit=source.commit if source else None,
         title=origin.title,
         author=origin.author,
-        pusher=(pusher.login or pusher.person) if pusher else origin.subject_name or origin.subject,
+        pusher=origin.by,
         change=origin.change,
         request=origin.request,
         web_url=origin.web_url,
@@ -59,11 +58,13 @@ def authorised(move: Move) -> None:
     saga.state = DeploymentState.BUILDING
     if saga.origin.source is not None and saga.origin.rollback_to is None:
         move.add([Step("inspect", "inspect", depends_on=("authorise",))])
+    else:
+        move.add(gates_before(saga.origin.gates, Before.DEPLOY, tuple(saga.steps)))
 
 
 def approved(move: Move, decision: i.Approved) -> None:
-    """Somebody decided, where it waits for that."""
-    if move.saga.state is not DeploymentState.WAITING:
+    """Somebody decided, where it waits for that, not for gates."""
+    if not move.saga.waits_for_approval:
         return
     if decision.approved:
         move.emit(f.DeploymentApproved(by=decision.by, reason=decision.reason), cause=decision.cause)
@@ -77,10 +78,10 @@ def approved(move: Move, decision: i.Approved) -> None:
 def cancelled(move: Move, wish: i.Cancelled) -> None:
     """Before the lock it ends, with it it turns back, and after the pivot it goes on: whoever asked is told."""
     saga = move.saga
-    if saga.state in BEFORE_LOCK:
+    if saga.epoch is None:
         saga.by = wish.by
         move.end(DeploymentState.CANCELLED, reason=f"cancelled by {wish.by}", cause=wish.cause)
-    elif saga.state is DeploymentState.RUNNING and not saga.past_pivot:
+    elif saga.state in {DeploymentState.RUNNING, DeploymentState.WAITING} and not saga.past_pivot:
         saga.by = wish.by
         compensation.start(move, DeploymentState.CANCELLED, f"cancelled by {wish.by}", None, cause=wish.cause)
     else:
@@ -88,13 +89,13 @@ def cancelled(move: Move, wish: i.Cancelled) -> None:
             DeploymentState.RUNNING: "the former release is being taken away: there is only the way forward; roll back afterwards",
             DeploymentState.STUCK: "it is stuck: retry the undo, or accept it as it stands",
         }.get(saga.state, "it is being rolled back already")
-        move.emit(RequestRefused(request=wish.cause or "", reason=reason), outcome=saga.state, cause=wish.cause)
+        move.refuse(wish.cause, reason)
 
 
 def superseded(move: Move, by: i.Superseded) -> None:
     """A newer deployment takes its place, unless its build is at work, it holds the environment, or a person asked for it."""
     saga = move.saga
-    if saga.state not in BEFORE_LOCK or (by.queued_only and saga.state is not DeploymentState.QUEUED):
+    if saga.epoch is not None or (by.queued_only and saga.state is not DeploymentState.QUEUED):
         return
     if saga.origin.by_hand and not by.by_hand:
         return
@@ -105,19 +106,21 @@ def superseded(move: Move, by: i.Superseded) -> None:
 
 
 def builds_planned(move: Move, planned: i.BuildsPlanned) -> None:
-    """Builds or fetches the images, each on its own."""
+    """Builds or fetches the images, each on its own, once the gates before them let it."""
     saga = move.saga
     if saga.wants is not Want.BUILDS:
         return
     saga.wants = None
     saga.builds = dict(planned.builds)
-    steps: list[Step] = []
+    steps = gates_before(saga.origin.gates, Before.BUILD, ("inspect",))
+    ready = tuple(step.name for step in steps) or ("inspect",)
     for service, built in planned.builds.items():
-        needed = "inspect"
+        needed = ready
         if built.build is not None:
-            needed = f"build-{service}"
-            steps.append(Step(needed, "build", service, ("inspect",)))
-        steps.append(Step(f"push-{service}", "push", service, (needed,)))
+            needed = (f"build-{service}",)
+            steps.append(Step(*needed, "build", service, ready))
+        steps.append(Step(f"push-{service}", "push", service, needed))
+    steps += gates_before(saga.origin.gates, Before.DEPLOY, [step.name for step in steps])
     if (failure := _too_large(move, [step for step in steps if step.kind == "build"])) is not None:
         move.end(DeploymentState.FAILED, reason=failure.message, failure=failure)
         return
@@ -142,12 +145,10 @@ def planned(move: Move, planned: i.Planned) -> None:
         return
     saga.wants = None
     saga.plan = planned.plan
-    if (failure := _too_large(move, planned.steps)) is not None:
+    if (failure := _too_large(move, [step for step in planned.steps if step.gate is None])) is not None:
         move.end(DeploymentState.FAILED, reason=failure.message, failure=failure)
         return
-    steps = tuple(
-        StepPlanned(step=step.name, title=step.row.title, stage=step.row.stage, depends_on=step.depends_on) for step in planned.steps
-    )
+    steps = tuple(StepPlanned(step=step.name, title=step.row.title, stage=step.stage, depends_on=step.depends_on) for step in planned.steps)
     move.add(planned.steps)
     move.emit(DeploymentPlanned(steps=steps, notes=planned.plan.notes))
 

@@ -1,6 +1,6 @@
 """What a timer means: the next attempt is due, nobody took a command, its worker went silent, or the step's time is over."""
 
-from services.coordinator import answers, compensation
+from services.coordinator import answers, compensation, gates
 from services.coordinator.inputs import Tick
 from services.coordinator.move import Move
 from services.coordinator.saga import DeploymentState, Step, StepState
@@ -11,7 +11,7 @@ from shared.contracts.commands import Direction
 def tick(move: Move, tick: Tick) -> None:
     """Every timer of the deployment that is due."""
     saga = move.saga
-    if saga.state is DeploymentState.WAITING and saga.waits_until is not None and saga.waits_until <= move.now:
+    if saga.waits_for_approval and saga.waits_until is not None and saga.waits_until <= move.now:
         saga.failure = Failure(code="approval timed out", message="nobody decided in time")
         move.end(DeploymentState.DENIED, reason="nobody approved it in time")
         return
@@ -35,6 +35,8 @@ def _time_is_over(move: Move, step: Step, tick: Tick) -> None:
     compensating = move.saga.state in {DeploymentState.COMPENSATING, DeploymentState.STUCK}
     if step.state is StepState.UNDOING:
         compensation.undo_time_is_over(move, step, tick)
+    elif step.gate is not None:
+        gates.time_is_over(move, step, tick)
     elif step.retry_at is not None:
         move.send_again(step, Direction.DO, step.failure.message if step.failure else "again")
     elif compensating:

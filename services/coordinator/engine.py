@@ -1,12 +1,12 @@
 """The saga engine: `advance(saga, input, now) -> (saga, outputs)`. Pure, without I/O, so that a simulator can explore it.
 
 A message that answers nothing awaited changes nothing. `answers` takes what participants say on the way forward, `course` what
-people and the driver bring, `deadlines` what timers mean, and `compensation` is the way back.
+people and the driver bring, `gates` what outside tools say, `deadlines` what timers mean, and `compensation` is the way back.
 """
 
 from datetime import datetime
 
-from services.coordinator import answers, compensation, course, deadlines
+from services.coordinator import answers, compensation, course, deadlines, gates
 from services.coordinator import inputs as i
 from services.coordinator.move import Move, Output, working_copy
 from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState, Want, is_after_pivot
@@ -45,6 +45,8 @@ def _take(move: Move, message: i.Input) -> None:  # noqa: C901, PLR0912 -- one l
             compensation.retried(move, message)
         case i.Accepted():
             compensation.accepted_as_it_is(move, message)
+        case i.GateAnswered():
+            gates.answered(move, message)
         case i.BuildsPlanned():
             course.builds_planned(move, message)
         case i.EnvironmentTaken():
@@ -68,7 +70,10 @@ def _settle(move: Move) -> None:
     for step in saga.steps.values():
         if step.state is StepState.PENDING and all(_ended(saga.steps[name]) for name in step.depends_on):
             step.cause = _newest_cause(saga, step)
-            move.send(step, Direction.DO)
+            if step.gate is None:
+                move.send(step, Direction.DO)
+            else:
+                gates.ask(move, step)
     if all(_ended(step) for step in saga.steps.values()):
         _stage_done(move)
 

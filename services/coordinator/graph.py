@@ -1,12 +1,16 @@
 """The steps of the deploy stage and what each depends on: DESIGN's table, for the services that change."""
 
+from collections.abc import Iterable, Sequence
 from graphlib import TopologicalSorter
 
 from services.coordinator.saga import Plan, Step
+from shared.contracts.gates import Before, Gate, step_of
+from shared.contracts.steps import GATE
 
 
-def deploy_steps(plan: Plan) -> tuple[Step, ...]:
-    """Databases, jobs, candidates side by side; nothing switches until every candidate is healthy; then one after the other.
+def deploy_steps(plan: Plan, gates: Sequence[Gate] = ()) -> tuple[Step, ...]:
+    """Databases, jobs, candidates side by side; nothing switches until every candidate is healthy and
+    every gate there has let it; then one after the other.
 
     Raises `CycleError` for jobs that wait for each other: the deployment would hold its environment for ever. The
     builder refuses such a manifest, and is not believed.
@@ -17,10 +21,19 @@ def deploy_steps(plan: Plan) -> tuple[Step, ...]:
     jobs = _jobs(plan, steps, databases) if changed else []
     images = _images(plan, steps, changed)
     ready = [_candidate(plan, steps, name, [*databases, *jobs], images) for name in changed]
+    if changed:
+        asked = gates_before(gates, Before.SWITCH, ready)
+        steps += asked
+        ready += [step.name for step in asked]
     endpoints = _switches(plan, steps, changed, ready)
     _retirements(plan, steps, changed, endpoints, databases)
     TopologicalSorter({step.name: step.depends_on for step in steps}).prepare()
     return tuple(steps)
+
+
+def gates_before(gates: Iterable[Gate], before: Before, depends_on: Sequence[str]) -> list[Step]:
+    """The gates that stand before a stage: all are asked at once, when what they depend on is done."""
+    return [Step(step_of(gate.name), GATE.name, gate.name, tuple(depends_on), gate=gate) for gate in gates if gate.before is before]
 
 
 def _add(steps: list[Step], kind: str, item: str, depends_on: list[str]) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from services.coordinator.saga import BuildInput, Plan, Step
 from shared.contracts.answers import Answer, Failure
+from shared.contracts.gates import Verdict
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,19 @@ class Accepted:
 
 
 @dataclass(frozen=True)
+class GateAnswered:
+    """A gate's tool, or somebody in its place, has answered. `at`: when, by the database's clock."""
+
+    gate: str
+    gate_id: str
+    result: Verdict
+    reason: str
+    by: str
+    at: datetime
+    cause: str | None = None
+
+
+@dataclass(frozen=True)
 class BuildsPlanned:
     """The images that have to be built or fetched, by service."""
 
@@ -103,7 +117,19 @@ class Tick:
 
 
 Input = (
-    Answer | Begin | Approved | Cancelled | Superseded | Retried | Accepted | BuildsPlanned | EnvironmentTaken | Planned | Refused | Tick
+    Answer
+    | Begin
+    | Approved
+    | Cancelled
+    | Superseded
+    | Retried
+    | Accepted
+    | GateAnswered
+    | BuildsPlanned
+    | EnvironmentTaken
+    | Planned
+    | Refused
+    | Tick
 )
 
 

@@ -16,6 +16,7 @@ from shared.contracts.events import (
     DeploymentSucceeded,
     DeploymentSuperseded,
     Event,
+    RequestRefused,
     StepRetried,
 )
 from shared.contracts.facts import DeploymentDenied, Fact
@@ -64,7 +65,7 @@ class Move:
             deployment=saga.id,
             step=step.name if step else None,
             sequence=saga.sequence,
-            stage=step.row.stage if step else None,
+            stage=step.stage if step else None,
             outcome=outcome,
             seconds=seconds,
         )
@@ -73,6 +74,12 @@ class Move:
             step.event = event.id
         else:
             saga.event = event.id
+
+    def refuse(self, request: str | None, reason: str) -> None:
+        """Tells whoever wished for something that it is not done. Nothing else comes of that."""
+        newest = self.saga.event
+        self.emit(RequestRefused(request=request or "", reason=reason), outcome=self.saga.state, cause=request)
+        self.saga.event = newest
 
     def add(self, steps: Iterable[Step]) -> None:
         """Adds steps that were not known before."""
@@ -113,9 +120,11 @@ class Move:
             self.saga.epoch = (answer.seen_epoch or 0) + 1
 
     def close(self, step: Step, direction: Direction) -> None:
-        """The step has been answered: its commands need not be sent again."""
+        """The step has been answered: its commands need not be sent again. A gate has none."""
         step.accepted = False
         step.give_up_at = step.beat_at = step.retry_at = None
+        if step.gate is not None:
+            return
         last = step.undo_attempt if direction is Direction.UNDO else step.attempt
         if last > 1:
             self.cancel(step, "the step has been answered", direction)
@@ -136,7 +145,7 @@ class Move:
         """Reaches a final state; what is still at work before the lock is told to stop."""
         saga = self.saga
         for step in saga.steps.values():
-            if step.at_work:
+            if step.at_work and step.gate is None:
                 self.cancel(step, f"the deployment ended as {state}")
             if step.state in {StepState.SENT, StepState.ACCEPTED}:
                 self.close(step, Direction.DO)

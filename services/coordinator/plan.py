@@ -13,6 +13,7 @@ from services.coordinator.inputs import BuildsPlanned, Planned, Refused
 from services.coordinator.saga import BuildInput, Plan, Saga
 from services.coordinator.snapshot import Record, ServiceSettings, Snapshot
 from shared.contracts.answers import Failure
+from shared.contracts.gates import Gate
 from shared.contracts.manifest import MIB, DatabaseManifest, HealthCheck, Manifest, Resources, ServiceManifest, is_root
 from shared.contracts.places import Place
 from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, JobSpec, Release, ReleaseKind
@@ -57,12 +58,12 @@ def plan_deployment(saga: Saga, snapshot: Snapshot, record: Record, target_recor
                 wanted = Plan()
             case ReleaseKind.DEPLOY:
                 wanted = _from_manifest(saga, snapshot, record)
-        return _complete(wanted, snapshot, record)
+        return _complete(wanted, snapshot, record, saga.origin.gates)
     except _NoWay as refusal:
         return Refused(refusal.failure)
 
 
-def _complete(wanted: Plan, snapshot: Snapshot, record: Record) -> Planned:
+def _complete(wanted: Plan, snapshot: Snapshot, record: Record, gates: Sequence[Gate]) -> Planned:
     """Adds the former releases, the secrets, and the steps."""
     unchanged = tuple(
         name for name, release in wanted.releases.items() if name in record.releases and record.releases[name].key == release.key
@@ -83,7 +84,7 @@ def _complete(wanted: Plan, snapshot: Snapshot, record: Record) -> Planned:
             "https_port": snapshot.https_port,
         }
     )
-    return Planned(plan, deploy_steps(plan))
+    return Planned(plan, deploy_steps(plan, gates))
 
 
 def _from_manifest(saga: Saga, snapshot: Snapshot, record: Record) -> Plan:

@@ -8,7 +8,7 @@ from services.coordinator.catalogue import Catalogue, Follower, Unknown
 from services.coordinator.change_requests import PREVIEWS_GO
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.deployments import create
-from services.coordinator.inputs import Accepted, Approved, Cancelled, Input, Retried
+from services.coordinator.inputs import Accepted, Approved, Cancelled, GateAnswered, Input, Retried
 from services.coordinator.saga import DeploymentState, Origin
 from services.coordinator.work import UnitOfWork
 from shared import inbox
@@ -92,7 +92,9 @@ async def _do(work: UnitOfWork, coordinator: Coordinator, request: r.Request, fo
             await _move(work, request, request.target_deployment, Cancelled(by=request.by, cause=request.id))
         case r.ApproveRequested():
             decision = Approved(by=request.by, approved=request.approved, reason=request.reason, cause=request.id)
-            await _move(work, request, request.target_deployment, decision, only=DeploymentState.WAITING)
+            await _approve(work, request, decision)
+        case r.AnswerRequested():
+            await _move(work, request, request.target_deployment, _answer(request))
         case r.RetryRequested():
             await _move(work, request, request.target_deployment, Retried(by=request.by, cause=request.id), only=DeploymentState.STUCK)
         case r.AcceptRequested():
@@ -111,6 +113,26 @@ async def _move(work: UnitOfWork, request: r.Request, deployment: str, message: 
     await work.apply(deployment, message)
 
 
+async def _approve(work: UnitOfWork, request: r.ApproveRequested, decision: Approved) -> None:
+    await work.lock([request.target_deployment])
+    saga = work.saga(request.target_deployment)
+    if saga is not None and saga.state is DeploymentState.WAITING and not saga.waits_for_approval:
+        raise Impossible("the deployment waits for gates, not for approval: slipway gates answer")
+    await _move(work, request, request.target_deployment, decision, only=DeploymentState.WAITING)
+
+
+def _answer(request: r.AnswerRequested) -> GateAnswered:
+    return GateAnswered(
+        gate=request.gate,
+        gate_id=request.gate_id,
+        result=request.result,
+        reason=request.reason,
+        by=request.by,
+        at=request.time,
+        cause=request.id,
+    )
+
+
 async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, follower: Follower) -> Origin:
     origin = Origin(
         place=follower.place,
@@ -123,6 +145,7 @@ async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, fo
         request=request.id,
         by_hand=True,
         needs_approval=follower.needs_approval,
+        gates=follower.gates,
         preview=follower.preview,
         fork=follower.fork,
     )
@@ -131,7 +154,7 @@ async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, fo
             return replace(origin, kind=ReleaseKind.REMOVE, title="remove the environment")
         case r.ExpireRequested():
             title = f"remove the preview: {request.reason}"
-            return replace(origin, kind=ReleaseKind.REMOVE, subject=None, title=title, allowed_by=PREVIEWS_GO)
+            return replace(origin, kind=ReleaseKind.REMOVE, subject=None, title=title, allowed_by=PREVIEWS_GO, gates=())
         case r.RollbackRequested():
             return await _rollback(work, origin, request)
         case r.DeployRequested(again=str() as deployment):
@@ -149,7 +172,7 @@ async def _rollback(work: UnitOfWork, origin: Origin, request: r.RollbackRequest
     if await store.record_of(work.connection, request.place, to) is None:
         raise Impossible(f"deployment {to} did not end well in {request.place}: there is nothing to return to")
     # What it returns to was let through before, and whoever rolls back is in a hurry.
-    return replace(origin, kind=ReleaseKind.ROLLBACK, rollback_to=to, title=f"roll back to {to}", needs_approval=False)
+    return replace(origin, kind=ReleaseKind.ROLLBACK, rollback_to=to, title=f"roll back to {to}", needs_approval=False, gates=())
 
 
 async def _again(work: UnitOfWork, catalogue: Catalogue, origin: Origin, deployment: str) -> Origin:

@@ -9,7 +9,9 @@ from pydantic import TypeAdapter
 from shared.contracts.answers import Failure
 from shared.contracts.changes import Pusher
 from shared.contracts.commands import Source
+from shared.contracts.events import Stage
 from shared.contracts.facts import SourceInspected
+from shared.contracts.gates import Before, Gate
 from shared.contracts.manifest import BuildSpec
 from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.releases import DatabaseSpec, JobSpec, Release, ReleaseKind, Sealed
@@ -23,7 +25,7 @@ class DeploymentState(StrEnum):
     AUTHORIZING = "authorizing"
     """Permissions are being checked."""
     WAITING = "waiting"
-    """Somebody must approve."""
+    """Somebody must approve, or gates must answer; with the environment held, where it was taken."""
     BUILDING = "building"
     """The source is inspected, images are built and pushed; the environment is not held."""
     QUEUED = "queued"
@@ -120,6 +122,13 @@ class Step:
     event: str | None = None
     """Its own newest event."""
     failure: Failure | None = None
+    gate: Gate | None = None
+    """Of a gate: what is asked of whom. No command is sent for it; it is at work while its answer is awaited."""
+
+    @property
+    def stage(self) -> Stage:
+        """Where people look for it."""
+        return Stage.BUILD if self.gate is not None and self.gate.before is Before.BUILD else self.row.stage
 
     @property
     def row(self) -> StepKind:
@@ -170,6 +179,8 @@ class Origin:
     web_url: str | None = None
     rollback_to: str | None = None
     by_hand: bool = False
+    gates: tuple[Gate, ...] = ()
+    """Those of the environment when the deployment was created."""
     needs_approval: bool = False
     """By the environment's policy, when the deployment was created."""
     preview: bool = False
@@ -180,6 +191,12 @@ class Origin:
     """The rule that lets it go on, where it is the platform's own doing: nobody is asked for permission."""
     trace: str | None = None
     """The span that it came of, as W3C traceparent: everything that belongs to the deployment goes on with its trace."""
+
+    @property
+    def by(self) -> str | None:
+        """Who wants it, for people."""
+        pusher = self.pusher
+        return (pusher.login or pusher.person) if pusher else self.subject_name or self.subject
 
 
 class BuildInput(Frozen):
@@ -249,13 +266,18 @@ class Saga:
         return self.epoch is not None and not self.state.final
 
     @property
+    def waits_for_approval(self) -> bool:
+        """Somebody must decide whether it may go on."""
+        return self.state is DeploymentState.WAITING and self.waits_until is not None
+
+    @property
     def past_pivot(self) -> bool:
         """The first retirement was sent: only forward."""
         return any(step.attempt and is_after_pivot(step.kind) for step in self.steps.values())
 
     def wake_at(self, silence: timedelta) -> datetime | None:
         """When the next of its timers fires."""
-        times = [self.waits_until] if self.state is DeploymentState.WAITING else []
+        times = [self.waits_until] if self.waits_for_approval else []
         times += [step.due(silence) for step in self.steps.values()]
         return min((time for time in times if time is not None), default=None)
 
@@ -281,6 +303,8 @@ class Limits:
     """A purged command that no worker had accepted: after this it counts as unknown, and is undone."""
     slack: timedelta = timedelta(seconds=10)
     """Between the end of a step's time, which its worker announces itself, and the coordinator's own verdict."""
+    underway: timedelta = timedelta(seconds=2)
+    """From a gate's deadline to its default: answers that were given in time are read."""
     losses: int = 5
     undo_attempts: int = 5
     backoff: timedelta = timedelta(seconds=1)

@@ -64,7 +64,7 @@ def tell_step(saga: Saga, former: Step, step: Step, direction: Direction, end: d
         _ns(former.began_at),
         {
             "cicd.pipeline.task.name": step.name,
-            "cicd.pipeline.task.type": _TYPES.get(step.row.stage, "deploy"),
+            "cicd.pipeline.task.type": _TYPES.get(step.stage, "deploy"),
             "cicd.pipeline.task.run.id": f"{saga.id}-{step.name}",
             "cicd.pipeline.task.run.result": "success" if good else "skip" if step.state is StepState.SKIPPED else "failure",
             "slipway.step.kind": step.kind,

@@ -46,7 +46,7 @@ ON CONFLICT (organization, project, environment) DO UPDATE SET epoch = environme
 RETURNING epoch, newest_arrival, newest_commit, record::text, deployment
 """
 _LIVE = """
-SELECT state, count(*) AS count FROM deployments WHERE state IN ('authorizing', 'waiting', 'building', 'queued') GROUP BY state
+SELECT state, count(*) AS count FROM deployments WHERE state IN ('authorizing', 'waiting', 'building', 'queued') AND NOT holds GROUP BY state
 UNION ALL
 SELECT state, count(*) AS count FROM deployments WHERE holds GROUP BY state
 """
@@ -242,7 +242,7 @@ async def older_before_lock(connection: Connection, place: Place, arrival: int) 
     """Deployments of an environment that arrived earlier and do not hold it yet."""
     rows = await connection.fetch(
         "SELECT id FROM deployments WHERE organization = $1 AND project = $2 AND environment = $3 AND arrival < $4 "
-        "AND state IN ('authorizing', 'waiting', 'building', 'queued')",
+        "AND state IN ('authorizing', 'waiting', 'building', 'queued') AND NOT holds",
         place.organization, place.project, place.environment, arrival,
     )  # fmt: skip
     return [row["id"] for row in rows]

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from shared.contracts.answers import Failure
 from shared.contracts.facts import Fact, fact_of
+from shared.contracts.gates import Before, Verdict
 from shared.contracts.places import EnvironmentKind
 from shared.contracts.releases import ReleaseKind
 from shared.messages import NONE, Message, Slug
@@ -77,9 +78,10 @@ class Event(Message):
 
     @property
     def subject(self) -> str:
-        """Where it is published."""
+        """Where it is published. Events of gates end with the gate's name: its tool reads those that are for itself."""
         noun_participle = fact_name_parts(self.name)
-        return f"slipway.evt.{self.organization}.{self.project or NONE}.{self.environment or NONE}.{noun_participle}"
+        about = f".{self.data['gate']}" if noun_participle.startswith("gate.") else ""
+        return f"slipway.evt.{self.organization}.{self.project or NONE}.{self.environment or NONE}.{noun_participle}{about}"
 
     def headers(self, source: str, *, message_id: str | None = None) -> dict[str, str]:
         """As `Message.headers`, with the fact's name as type."""
@@ -190,6 +192,42 @@ class StepFailed(Fact):
     title: str = ""
 
 
+class GateRequested(Fact):
+    """An outside tool is asked, and the deployment waits for its answer."""
+
+    gate: Slug
+    before: Before = Field(description="What waits: build, deploy (anything on the target), switch (the traffic)")
+    deadline: AwareDatetime
+    default: Verdict = Field(description="What counts where nobody answers until then")
+    kind: ReleaseKind
+    environment_kind: EnvironmentKind
+    repository: str | None = None
+    ref: str | None = None
+    commit: str | None = None
+    title: str = ""
+    author: str = ""
+    pusher: str | None = None
+    services: tuple[Slug, ...] = ()
+    images: dict[Slug, str] = Field(default={}, description="Service → image by digest, of those that are built by now")
+
+
+class GatePassed(Fact):
+    """The answer was yes, or nobody answered and the gate's default is yes."""
+
+    gate: Slug
+    by: str = Field(default="", description="Who answered; empty where nobody did")
+    reason: str = ""
+    defaulted: bool = Field(default=False, description="Nobody answered in time")
+
+
+class GateFailed(StepFailed):
+    """The answer was no, or nobody answered and the gate's default is no."""
+
+    gate: Slug
+    by: str = Field(default="", description="Who answered; empty where nobody did")
+    defaulted: bool = Field(default=False, description="Nobody answered in time")
+
+
 class CompensationStarted(Fact):
     """The environment goes back to where it was."""
 
@@ -286,7 +324,7 @@ class RequestRefused(Fact):
 class CatalogueChanged(Fact):
     """Something in the catalogue was made, changed or removed; ask api for what it is now. Never holds a value."""
 
-    kind: str = Field(description="organization, project, environment, variable, secret, connection, channel, target")
+    kind: str = Field(description="organization, project, environment, variable, secret, connection, channel, gate, target")
     name: str
     action: str = Field(description="created, updated, deleted")
     by: str = ""

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from shared.contracts.gates import Verdict
 from shared.contracts.places import Place
 from shared.messages import Message, Slug
 
@@ -79,6 +80,16 @@ class AcceptRequested(Request):
     target_deployment: str
 
 
+class AnswerRequested(Request):
+    """Answer a gate. Its `time` is when the answer came, by the database's clock: what came in time counts, however late it is read."""
+
+    target_deployment: str
+    gate: Slug
+    gate_id: str
+    result: Verdict
+    reason: str = ""
+
+
 REQUESTS: tuple[type[Request], ...] = (
     DeployRequested,
     RollbackRequested,
@@ -88,4 +99,5 @@ REQUESTS: tuple[type[Request], ...] = (
     ApproveRequested,
     RetryRequested,
     AcceptRequested,
+    AnswerRequested,
 )

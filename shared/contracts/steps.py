@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from shared.contracts import commands as c
 from shared.contracts import facts as f
-from shared.contracts.events import Stage, StepFailed
+from shared.contracts.events import GateFailed, GatePassed, Stage, StepFailed
 
 
 class Pool(StrEnum):
@@ -75,14 +75,14 @@ class RetirementFailed(StepFailed):
 
 @dataclass(frozen=True)
 class StepKind:
-    """One row: a step's name, what people call it, who does it, and what becomes of it."""
+    """One row: a step's name, what people call it, who does it, and what becomes of it. A gate has no command: an event asks."""
 
     name: str
     title: str
     stage: Stage
     participant: str
     pool: Pool
-    command: type[c.Command]
+    command: type[c.Command] | None
     done: tuple[type[f.Fact], ...]
     failed: type[StepFailed]
     undone: type[f.Fact] | None
@@ -194,17 +194,20 @@ REMOVE_SERVICE = StepKind(
 REMOVE_DATABASE = StepKind(
     "remove-database", "detach database", _R, "deployer", _WAITS, c.RemoveDatabase, (f.DatabaseDetached,), RetirementFailed, None, 120, 5,
 )  # fmt: skip
+GATE = StepKind("gate", "gate", _D, "", _WAITS, None, (GatePassed,), GateFailed, None, 0, 1)
 
 STEP_KINDS: dict[str, StepKind] = {
     kind.name: kind
     for kind in (
         AUTHORISE, INSPECT, BUILD, PUSH, PROVISION_DATABASE, CONNECT_DATABASE, CHECK_DATABASE, RUN_JOB, DEPLOY_CONTAINER,
         CONNECT_CONTAINER, EXPOSE, ASSIGN_DOMAIN, ISSUE_CERTIFICATE, CHECK_CONTAINER, SWITCH, CHECK_ENDPOINT, RETIRE,
-        REMOVE_SERVICE, REMOVE_DATABASE,
+        REMOVE_SERVICE, REMOVE_DATABASE, GATE,
     )
 }  # fmt: skip
 
-COMMANDS: dict[str, type[c.Command]] = {kind.command.type_name(): kind.command for kind in STEP_KINDS.values()}
+KIND_OF: dict[type[c.Command], StepKind] = {kind.command: kind for kind in STEP_KINDS.values() if kind.command is not None}
+"""The row of each command."""
+COMMANDS: dict[str, type[c.Command]] = {command.type_name(): command for command in KIND_OF}
 """Command classes by their type on the wire."""
 
 

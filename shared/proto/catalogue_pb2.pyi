@@ -107,6 +107,7 @@ class Follower(_message.Message):
     NEEDS_APPROVAL_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
     TEMPLATE_FIELD_NUMBER: _builtins.int
+    GATES_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     target: _builtins.str
     ref: _builtins.str
@@ -118,6 +119,8 @@ class Follower(_message.Message):
     def place(self) -> Global___Place: ...
     @_builtins.property
     def preview(self) -> Global___Preview: ...
+    @_builtins.property
+    def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]: ...
     def __init__(
         self,
         *,
@@ -130,14 +133,48 @@ class Follower(_message.Message):
         needs_approval: _builtins.bool = ...,
         preview: Global___Preview | None = ...,
         template: _builtins.bool = ...,
+        gates: _abc.Iterable[Global___Gate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place", "preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "kind", b"kind", "needs_approval", b"needs_approval", "place", b"place", "preview", b"preview", "ref", b"ref", "repository", b"repository", "target", b"target", "template", b"template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "gates", b"gates", "kind", b"kind", "needs_approval", b"needs_approval", "place", b"place", "preview", b"preview", "ref", b"ref", "repository", b"repository", "target", b"target", "template", b"template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Follower: _TypeAlias = Follower  # noqa: Y015
+
+@_typing.final
+class Gate(_message.Message):
+    """What deployments of an environment ask an outside tool, before: build, deploy or switch; default: pass or fail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    DEADLINE_S_FIELD_NUMBER: _builtins.int
+    DEFAULT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    id: _builtins.str
+    before: _builtins.str
+    deadline_s: _builtins.float
+    default: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        id: _builtins.str = ...,
+        before: _builtins.str = ...,
+        deadline_s: _builtins.float = ...,
+        default: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "deadline_s", b"deadline_s", "default", b"default", "id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gate: _TypeAlias = Gate  # noqa: Y015
 
 @_typing.final
 class Preview(_message.Message):

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LIMITS = Limits()
-_BEFORE_LOCK = {DeploymentState.AUTHORIZING, DeploymentState.WAITING, DeploymentState.BUILDING, DeploymentState.QUEUED}
 
 
 @dataclass(eq=False)
@@ -236,7 +235,7 @@ class Coordinator(Party):
         yield 0.0
         work = Work(self.world)
         for name, saga in list(self.world.database.sagas.items()):
-            if saga.origin.arrival < newer.origin.arrival and saga.state in _BEFORE_LOCK:
+            if saga.origin.arrival < newer.origin.arrival and saga.epoch is None and not saga.state.final:
                 work.apply(name, i.Superseded(by=newer.id, reason="a newer commit was pushed", by_hand=newer.origin.by_hand))
         yield from self.committed(work)
 

@@ -34,7 +34,12 @@ def take(work: "Work", message: object) -> None:
         name = f"d{database.arrival()}"
         number = int(message.commit, 16)
         origin = applications.origin(
-            database.arrivals, source=applications.source(number), change=message.id, pusher=message.pusher, needs_approval=False
+            database.arrivals,
+            source=applications.source(number),
+            change=message.id,
+            pusher=message.pusher,
+            needs_approval=False,
+            gates=world.gates,
         )
         world.tell(f"coordinator: {name} is of commit {number}")
         work.create(Saga(name, origin, DeploymentState.AUTHORIZING, world.clock()), message.id)

@@ -1,15 +1,16 @@
 """Defects of the engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from services.coordinator import answers, commands, compensation, engine, graph, move
-from services.coordinator.inputs import CloseCommands
+from services.coordinator import answers, commands, compensation, course, engine, gates, graph, move
+from services.coordinator.inputs import CloseCommands, GateAnswered
 from services.coordinator.move import Move
 from services.coordinator.saga import DeploymentState, Plan, Saga, Step, StepState
 from shared.contracts.answers import Answer, Failure, Outcome
 from shared.contracts.commands import Command, Direction
+from shared.contracts.gates import Before, Gate
 from tests.simulation.mutants import Patches, mutant
 
 
@@ -238,3 +239,38 @@ def cancels_what_was_decided(patches: Patches) -> None:
         real(move_, wish)
 
     patches.replace(compensation, "retried", retried)
+
+
+@mutant
+def forgets_the_gates_time(patches: Patches) -> None:
+    """A gate's answer is awaited for ever."""
+    real = gates.ask
+
+    def ask(move_: Move, step: Step) -> None:
+        real(move_, step)
+        step.give_up_at = None
+
+    patches.replace(gates, "ask", ask)
+
+
+@mutant
+def takes_a_late_answer(patches: Patches) -> None:
+    """An answer that came after the gate's deadline counts."""
+    real = gates.answered
+
+    def answered(move_: Move, answer: GateAnswered) -> None:
+        real(move_, replace(answer, at=move_.saga.created_at))
+
+    patches.replace(gates, "answered", answered)
+
+
+@mutant
+def asks_one_gate_of_several(patches: Patches) -> None:
+    """Of the gates before a stage only the first is asked."""
+    real = graph.gates_before
+
+    def gates_before(all_: Iterable[Gate], before: Before, depends_on: Sequence[str]) -> list[Step]:
+        return real(all_, before, depends_on)[:1]
+
+    patches.replace(graph, "gates_before", gates_before)
+    patches.replace(course, "gates_before", gates_before)

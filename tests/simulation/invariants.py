@@ -8,7 +8,8 @@ from services.coordinator.move import Output
 from services.coordinator.saga import DeploymentState, Saga, Step, StepState
 from shared.contracts.answers import Answer, Outcome
 from shared.contracts.commands import Command, Direction
-from shared.contracts.events import Event
+from shared.contracts.events import Event, GateFailed, GatePassed, GateRequested
+from shared.contracts.gates import Before
 from shared.contracts.steps import STEP_KINDS
 from tests.simulation.participants import PARTICIPANT_OF
 from tests.simulation.target import container_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _TURNED = {DeploymentState.COMPENSATING, DeploymentState.STUCK}
 _FORWARD = {DeploymentState.AUTHORIZING, DeploymentState.BUILDING, DeploymentState.RUNNING}
 _AFTER_PIVOT = {"retire", "remove-service", "remove-database"}
+_BEHIND_GATES = {Before.BUILD: {"build", "push"}, Before.SWITCH: {"switch"}}
 _BACK = {DeploymentState.ROLLED_BACK, DeploymentState.CANCELLED}
 
 
@@ -31,6 +33,9 @@ class Invariants:
         self._sent: dict[tuple[str, str, Direction], Command] = {}
         """The newest command of each step and direction."""
         self._sequence: dict[str, int] = {}
+        self._awaited: dict[tuple[str, str], GateRequested] = {}
+        """Gates that were asked and have no answer yet."""
+        self._passed: set[tuple[str, str]] = set()
         self._ended: set[str] = set()
         self._epoch = 1
         self.accepted_as_it_is = False
@@ -42,6 +47,8 @@ class Invariants:
         """One message moved one saga."""
         if isinstance(message, Answer) and not self._is_awaited(before, message):
             hold(not outputs and after == before, f"{message.id}, which nothing awaits, changed {after.id}")
+        if isinstance(message, i.GateAnswered):
+            self._gate_answered(before, message, after)
         if isinstance(message, i.EnvironmentTaken):
             self._taken(after)
         for output in outputs:
@@ -53,6 +60,7 @@ class Invariants:
             elif isinstance(output, Event):
                 self._sequence[after.id] = self._sequence.get(after.id, 0) + 1
                 hold(output.sequence == self._sequence[after.id], f"{output.name} of {after.id} has the number {output.sequence}")
+                self._gate(output)
                 self._world.tell(f"  {after.id}: {output.name} {output.step or ''}")
         if after.state.final:
             if after.id not in self._ended:
@@ -73,6 +81,29 @@ class Invariants:
         else:
             awaits = step.state in {StepState.SENT, StepState.ACCEPTED}
         return awaits and (done or (said.attempt == sent.attempt and step.retry_at is None)) and said.attempt <= sent.attempt
+
+    def _gate(self, event: Event) -> None:
+        if event.subject.split(".")[5] != "gate":
+            return
+        fact, key = event.fact(), (str(event.deployment), str(event.data["gate"]))
+        if isinstance(fact, GateRequested):
+            self._awaited[key] = fact
+            return
+        asked = self._awaited.pop(key, None)
+        hold(asked is not None, f"{event.name} of {key}, which nobody awaits")
+        if isinstance(fact, GatePassed):
+            self._passed.add(key)
+        assert isinstance(fact, GatePassed | GateFailed)
+        if asked is not None and fact.defaulted:
+            default = "pass" if isinstance(fact, GatePassed) else "fail"
+            hold(default == asked.default and event.time > asked.deadline, f"{key}: {default} by default at {event.time}")
+
+    def _gate_answered(self, before: Saga, answer: i.GateAnswered, after: Saga) -> None:
+        asked = self._awaited.get((before.id, answer.gate))
+        if asked is None or answer.at > asked.deadline:
+            hold(before.steps == after.steps, f"the answer of {answer.gate}, which nothing awaits, changed {after.id}")
+        else:
+            hold(not after.steps[f"gate-{answer.gate}"].at_work, f"the answer of {answer.gate} came in time and does not count")
 
     def _taken(self, saga: Saga) -> None:
         database = self._world.database
@@ -96,6 +127,10 @@ class Invariants:
                     other.kind in _AFTER_PIVOT and other.state is StepState.FAILED
                 )
                 hold(over, f"{step.name} was sent before {name}")
+            for gate in saga.origin.gates:
+                behind = _BEHIND_GATES.get(gate.before)
+                if step.kind in behind if behind is not None else step.row.participant == "deployer":
+                    hold((saga.id, gate.name) in self._passed, f"{step.name} was sent before the gate {gate.name} passed")
             if step.kind == "switch":
                 waits = [
                     other.name for other in saga.steps.values() if other.kind == "check-container" and other.state is not StepState.DONE

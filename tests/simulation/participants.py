@@ -8,7 +8,7 @@ from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.answers import Answer, Failure, Outcome
 from shared.contracts.commands import Command, Direction
-from shared.contracts.steps import STEP_KINDS
+from shared.contracts.steps import KIND_OF
 from tests.simulation import applications, effects
 from tests.simulation.streams import Consumer, Delivery, Unavailable
 from tests.simulation.target import Failed, Landing
@@ -18,7 +18,7 @@ from tests.unit.coordinator.scenario import fact_for, undone_for
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-PARTICIPANT_OF = {kind.command: kind.participant for kind in STEP_KINDS.values()}
+PARTICIPANT_OF = {command: kind.participant for command, kind in KIND_OF.items()}
 LEASE_S = 30.0
 BUSY_S, TRIES, PAUSE_S, LOOK_AGAIN_S = 5.0, 3, 0.5, 0.005
 

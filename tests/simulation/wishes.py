@@ -44,11 +44,20 @@ def _do(work: "Work", request: r.Request) -> None:
             _move(work, request.target_deployment, i.Cancelled(by="ada", cause=request.id))
         case r.ApproveRequested():
             decision = i.Approved(by="ada", approved=request.approved, cause=request.id)
+            saga = work.world.database.sagas.get(request.target_deployment)
+            if saga is not None and saga.state is DeploymentState.WAITING and not saga.waits_for_approval:
+                raise Impossible("it waits for gates")
             _move(work, request.target_deployment, decision, only=DeploymentState.WAITING)
+        case r.AnswerRequested():
+            _move(work, request.target_deployment, _answer(request))
         case r.RetryRequested():
             _move(work, request.target_deployment, i.Retried(by="ada", cause=request.id), only=DeploymentState.STUCK)
         case r.AcceptRequested():
             _move(work, request.target_deployment, i.Accepted(by="ada", cause=request.id), only=DeploymentState.STUCK)
+
+
+def _answer(request: r.AnswerRequested) -> i.GateAnswered:
+    return i.GateAnswered(request.gate, request.gate_id, request.result, request.reason, "tool", request.time, request.id)
 
 
 def _move(work: "Work", deployment: str, message: i.Input, only: DeploymentState | None = None) -> None:
@@ -60,14 +69,14 @@ def _move(work: "Work", deployment: str, message: i.Input, only: DeploymentState
 
 def _create(work: "Work", request: r.Request) -> None:
     database, world = work.world.database, work.world
-    more: dict[str, object] = {"subject": "ada", "request": request.id, "by_hand": True}
+    more: dict[str, object] = {"subject": "ada", "request": request.id, "by_hand": True, "gates": world.gates}
     if isinstance(request, r.RollbackRequested):
         goals = list(database.records)
         if database.environment.deployment in goals:
             goals = goals[: goals.index(database.environment.deployment)]
         if not goals:
             raise Impossible("there is no earlier release")
-        more |= {"kind": ReleaseKind.ROLLBACK, "rollback_to": request.to if request.to in goals else goals[-1], "source": None}
+        more |= {"kind": ReleaseKind.ROLLBACK, "rollback_to": request.to if request.to in goals else goals[-1], "source": None, "gates": ()}
     elif isinstance(request, r.RemoveRequested):
         more |= {"kind": ReleaseKind.REMOVE, "source": None}
     elif database.taken is None:

@@ -12,6 +12,7 @@ from tests.simulation import applications, deliveries, faults, profile, wishes
 from tests.simulation.coordinator import Coordinator
 from tests.simulation.database import Database
 from tests.simulation.decisions import Decisions
+from tests.simulation.gates import Tool, gates_of
 from tests.simulation.invariants import Invariants
 from tests.simulation.participants import Process, StepFailure, Unexpected, fact_of
 from tests.simulation.streams import Bus
@@ -35,6 +36,7 @@ class World:
         self.now = self.offset = 0.0
         self.turns = self._ids = 0
         self.broken: set[tuple[str, Direction]] = set()
+        self.gates = gates_of(seed)
         self.variants = {0: self.profile.former or 0}
         self.bus, self.database, self.target = Bus(self), Database(), Target()
         self.invariants = Invariants(self)
@@ -58,7 +60,9 @@ class World:
             consumer.is_worked_at = lambda sequence, mine=mine: any(one.works_at(sequence) for one in mine)  # type: ignore[misc]
             self.processes += mine
         self._clockwork = Party("clockwork", up=True)
-        self.parties: list[Party] = [self.coordinator, self.webhooks, self.api, *self.processes]
+        asked = events.consumer(lambda subject: ".gate.requested." in subject)
+        tools = [Tool("tool", world=self, asked=asked)] if self.gates else []
+        self.parties: list[Party] = [self.coordinator, self.webhooks, self.api, *self.processes, *tools]
         self._all = (*self.parties, self._clockwork)
         for party in self.parties:
             party.start(0.0)
@@ -253,7 +257,7 @@ class World:
             for saga in self.live():
                 if saga.state is DeploymentState.STUCK:
                     self.api.wish(r.RetryRequested, target_deployment=saga.id)
-                elif saga.state is DeploymentState.WAITING:
+                elif saga.waits_for_approval:
                     self.api.wish(r.ApproveRequested, target_deployment=saga.id)
 
     def _quiet(self) -> bool:

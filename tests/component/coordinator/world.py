@@ -17,11 +17,12 @@ from shared.contracts.changes import Change, ChangePushed, ChangeRequestOpened, 
 from shared.contracts.commands import AuthorizeDeployment, Command, Direction, Source
 from shared.contracts.events import Event
 from shared.contracts.facts import ApprovalRequested, Fact
+from shared.contracts.gates import Gate
 from shared.contracts.manifest import Manifest
 from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.releases import SecretRef
 from shared.contracts.requests import Request
-from shared.contracts.steps import STEP_KINDS
+from shared.contracts.steps import KIND_OF
 from shared.participant import Participant
 from shared.process import Process, started
 from shared.settings import ServiceSettings
@@ -37,6 +38,7 @@ class CatalogueInMemory:
     def __init__(self) -> None:
         self.snapshots = Snapshot()
         self.needs_approval = False
+        self.gates: tuple[Gate, ...] = ()
         self.previews_into = ""
         self.most = 2
         self.previews: dict[str, Follower] = {}
@@ -50,7 +52,8 @@ class CatalogueInMemory:
         if (ref and ref != "refs/heads/main") or (environment and environment != "production"):
             return ()
         place = Place(organization=organization, project=project, environment="production")
-        return (Follower(place, EnvironmentKind.PRODUCTION, "local", "refs/heads/main", connection or "todo", self.needs_approval),)
+        kind, ref = EnvironmentKind.PRODUCTION, "refs/heads/main"
+        return (Follower(place, kind, "local", ref, connection or "todo", self.needs_approval, gates=self.gates),)
 
     async def open_previews(self, change: RequestChange) -> Previews:
         """One each, as many as there may be."""
@@ -172,7 +175,7 @@ async def world(
 async def _participant(name: str, made: World, handle: Handle, tasks: list["asyncio.Task[None]"]) -> Bus:
     settings = service_settings(ServiceSettings, name, made.nats_url)
     bus = await Bus.connect(settings, name)
-    mine = [kind.command for kind in STEP_KINDS.values() if kind.participant == name]
+    mine = [command for command, kind in KIND_OF.items() if kind.participant == name]
     handlers = dict.fromkeys(mine, handle)
     tasks.append(asyncio.create_task(Participant(name, settings, bus, handlers, handlers).run()))
     return bus

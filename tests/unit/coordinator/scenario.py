@@ -17,7 +17,7 @@ from shared.contracts.events import Event
 from shared.contracts.manifest import DatabaseManifest, JobManifest, Manifest, ServiceManifest
 from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.releases import ReleaseKind
-from shared.contracts.steps import STEP_KINDS
+from shared.contracts.steps import KIND_OF
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = Place(organization="main", project="todo", environment="production")
@@ -84,7 +84,7 @@ def _service_fact(command: c.ServiceCommand) -> f.Fact:
 
 def undone_for(command: Command) -> f.Fact:
     """What is true after an undo that worked."""
-    undone = {kind.command: kind.undone for kind in STEP_KINDS.values()}[type(command)]
+    undone = KIND_OF[type(command)].undone
     assert undone is not None
     filled: dict[str, object] = {"service": "x", "database": "x", "job": "x", "ran_undo": False}
     return undone.model_validate({name: value for name, value in filled.items() if name in undone.model_fields})
@@ -174,7 +174,7 @@ class Scenario:
 
     def answer(self, command: Command, outcome: Outcome, *, fact: f.Fact | None = None, failure: Failure | None = None) -> Answer:
         """An answer as its participant gives it."""
-        participant = {kind.command: kind.participant for kind in STEP_KINDS.values()}[type(command)]
+        participant = KIND_OF[type(command)].participant
         return answer(command, participant, outcome, fact=fact, failure=failure)
 
     def names(self, direction: Direction = Direction.DO) -> list[str]:

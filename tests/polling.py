@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(probe: Callable[[], Awaitable[T]], *, within: float = 10.0, every: float = 0.02) -> T:
+async def eventually(probe: Callable[[], Awaitable[T]], *, within: float = 30.0, every: float = 0.02) -> T:
     """Calls the probe until it answers something true, or stops raising AssertionError; fails with its last word after `within` seconds."""
     deadline = time.monotonic() + within
     while True:

@@ -62,4 +62,4 @@ async def test_who_gives_up_connecting_closes_the_socket(nats_url: str, connect:
         async def all_closed() -> bool:
             return all(closed)
 
-        await eventually(all_closed, within=3)
+        await eventually(all_closed, within=30)

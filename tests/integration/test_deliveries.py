@@ -43,7 +43,7 @@ async def test_a_command_that_killed_its_workers_is_not_tried_for_ever(nats_url:
     await send(coordinator, inspect("killer"))
     dies = await admin.js.pull_subscribe_bind(DURABLE, "COMMANDS")
     for _ in range(DELIVERIES):
-        (message,) = await dies.fetch(1, timeout=5)
+        (message,) = await dies.fetch(1, timeout=30)
         await message.nak()
     await send(coordinator, inspect("good"))
     settings, collected = service_settings(ServiceSettings, "builder", nats_url), Collected()

@@ -34,7 +34,7 @@ async def sent_again(bus: Bus, pool: Pool, dsn: str) -> bool:
             return after is not None and after != before
 
         try:
-            return await eventually(again, within=2)
+            return await eventually(again, within=5)
         except AssertionError:
             return False
 

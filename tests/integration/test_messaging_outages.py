@@ -156,7 +156,7 @@ async def test_an_answer_that_the_bus_does_not_take_is_a_failure(nats_url: str) 
     said = await admin.jetstream().subscribe("slipway.log.>", ordered_consumer=True)
     heard = 0
     while heard < 200:
-        message = await said.next_msg(timeout=5)
+        message = await said.next_msg(timeout=30)
         heard += len(LogLines.decode(message.data).lines)
     await admin.close()
     for task in (working, reading):

@@ -59,7 +59,7 @@ async def test_readiness_is_a_round_trip(server: NatsServer, postgres_dsn: str) 
     settings = service_settings(StatefulSettings, "coordinator", server.url, health_port=port, postgres_dsn=dsn)
 
     async def checks() -> dict[str, str]:
-        async with httpx.AsyncClient(timeout=5, verify=nobody()) as client:
+        async with httpx.AsyncClient(timeout=30, verify=nobody()) as client:
             answer = await client.get(f"http://127.0.0.1:{port}/readyz")
         found: dict[str, str] = answer.json()["checks"]
         assert (answer.status_code == 200) == (set(found.values()) == {"ok"})
@@ -112,8 +112,9 @@ async def test_a_worker_whose_own_connection_is_closed_for_good_ends(server: Nat
     connect = JetStreamContext.pull_subscribe_bind
 
     async def remembered(self: JetStreamContext, *args: object, **kwargs: object) -> object:
+        bound = await connect(self, *args, **kwargs)  # type: ignore[arg-type]
         clients.append(self._nc)
-        return await connect(self, *args, **kwargs)  # type: ignore[arg-type]
+        return bound
 
     monkeypatch.setattr(JetStreamContext, "pull_subscribe_bind", remembered)
     working = asyncio.create_task(made.run())
@@ -124,7 +125,7 @@ async def test_a_worker_whose_own_connection_is_closed_for_good_ends(server: Nat
     await eventually(subscribed)
     await clients[0].close()
     with pytest.raises(ConnectionLost):
-        await asyncio.wait_for(working, 10)
+        await asyncio.wait_for(working, 30)
     await bus.close()
 
 
@@ -314,7 +315,7 @@ async def test_a_message_that_kills_its_reader_is_given_up_and_takes_no_other_wi
                 deaths += 1
         await bus.close()
         assert deaths <= consumer.DEADLY
-    (letter,) = await letters.fetch(1, timeout=5)
+    (letter,) = await letters.fetch(1, timeout=30)
     assert (letter.headers or {})["slipway-error"] == "KillsItsReader"
     assert Answer.decode(letter.data).deployment == "poison"
     assert sorted(set(taken)) == ["d1", "d2"]

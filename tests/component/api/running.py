@@ -128,6 +128,6 @@ async def fetched(nats_url: str, durable: str, stream: str) -> bytes:
     """The next message of a durable of the coordinator's, taken from the queue."""
     async with service_bus(nats_url, "coordinator") as bus:
         subscription = await bus.js.pull_subscribe_bind(durable, stream)
-        (message,) = await subscription.fetch(1, timeout=10)
+        (message,) = await subscription.fetch(1, timeout=60)
         await message.ack()
         return message.data

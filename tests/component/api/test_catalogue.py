@@ -72,7 +72,7 @@ async def test_each_change_is_an_event_and_an_audit_entry(api: RunningApi, nats_
     await api.made("/projects/main", slug="todo")
     client = await nats.connect(nats_url, user="admin", password="test")
     subscription = await client.jetstream().subscribe("slipway.evt.main.todo._.catalogue.changed")
-    message = await subscription.next_msg(timeout=5)
+    message = await subscription.next_msg(timeout=30)
     await client.close()
     fact = Event.decode(message.data).fact()
     assert isinstance(fact, CatalogueChanged)

@@ -45,7 +45,7 @@ async def test_a_token_expires(auth: RunningAuth) -> None:
     made = await auth.stub.CreateToken(pb.CreateTokenRequest(person=auth.admin.id, name="ci", expires_in_s=1, by=auth.admin.id))
     assert made.token.expires_at
     assert not await _refused(auth, made.plain)
-    await eventually(lambda: _refused(auth, made.plain), within=5)
+    await eventually(lambda: _refused(auth, made.plain), within=30)
 
 
 @pytest.mark.parametrize("token", ["", "slw_", "slw_" + "0" * 49, "\u0000", "ghp_x"])
@@ -135,5 +135,5 @@ async def test_only_services_of_the_control_plane_may_call(auth: RunningAuth, tm
     (stranger.tls / "ca.pem").write_bytes((auth.tls / "ca.pem").read_bytes())
     async with channel(auth.address, stranger.tls, "api") as opened:
         with pytest.raises(aio.AioRpcError) as error:
-            await AuthStub(opened).Authenticate(pb.AuthenticateRequest(token=auth.token), timeout=5)
+            await AuthStub(opened).Authenticate(pb.AuthenticateRequest(token=auth.token), timeout=30)
     assert error.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -170,7 +170,7 @@ async def test_a_cancel_ends_a_build(coordinator: Coordinator, repository: Repos
     await eventually(begun, within=20)
     cancel = Cancel(deployment=build.deployment, step=build.step, direction=build.direction)
     await coordinator.bus.nc.publish(f"slipway.cancel.local.{build.step_key}", cancel.encode())
-    answer = await coordinator.answer(build, within=3)
+    answer = await coordinator.answer(build, within=30)
     assert answer.failure is not None
     assert answer.failure.code == "cancelled"
 
@@ -193,7 +193,7 @@ async def test_a_killed_builder_leaves_no_build_at_work(
     async def gone() -> bool:
         return not any("984.5" in " ".join(found.info["cmdline"] or ()) for found in psutil.process_iter(["cmdline"]))
 
-    await eventually(gone, within=5)
+    await eventually(gone, within=30)
     assert list((builder.settings.state / "work").iterdir()) != []
     folders_of(builder.settings).sweep()
     assert list((builder.settings.state / "work").iterdir()) == []

@@ -15,7 +15,7 @@ from embedded.supervisor import down, up
 def ask(settings: Settings, path: str, token: str = "") -> tuple[int, object]:
     """Status and JSON of the front door."""
     host, _, port = settings.http.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
     try:
         connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()

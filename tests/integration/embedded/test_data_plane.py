@@ -71,7 +71,7 @@ async def plane(settings: Settings, home: Home) -> AsyncIterator[tuple[DataPlane
 
 def get(port: int, path: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> tuple[int, bytes]:
     """Status and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path, headers=headers or {})
         answer = connection.getresponse()

@@ -136,7 +136,7 @@ async def test_each_service_tells_its_own_events(server: NatsServer, name: str, 
     administers = await connect(server, ADMINISTRATOR, [])
     await topology.declare(administers.jetstream(), "local")
     client = await connect(server, name, [])
-    stored = await client.jetstream().publish(f"slipway.evt.main._._.{event}", b"{}", timeout=5)
+    stored = await client.jetstream().publish(f"slipway.evt.main._._.{event}", b"{}", timeout=30)
     assert stored.seq == 1
     await client.close()
     await administers.close()

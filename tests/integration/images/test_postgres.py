@@ -37,7 +37,7 @@ async def _query(engine: Scratch, container: str, query: str, password: str = _S
 
     async def ask() -> tuple[object]:
         try:
-            connection = await asyncpg.connect(host=address, user="owner", password=password, database=database, timeout=5)
+            connection = await asyncpg.connect(host=address, user="owner", password=password, database=database, timeout=30)
         except (OSError, asyncpg.CannotConnectNowError) as error:
             raise AssertionError(f"{error}; the container says: {engine.logs(container)}") from error
         try:

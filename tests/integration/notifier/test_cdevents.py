@@ -25,7 +25,7 @@ async def test_a_deployment_is_told_to_outside_tools_once(notifier: World, nats_
         messages.extend(await reader.fetch(3, timeout=5))
         return len(messages) >= 3
 
-    await eventually(three, within=20)
+    await eventually(three, within=60)
     assert {message.subject for message in messages} == {
         "cdevents.main.todo.pipelinerun.queued",
         "cdevents.main.todo.pipelinerun.started",

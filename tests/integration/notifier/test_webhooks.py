@@ -105,7 +105,7 @@ async def test_a_receiver_that_fails_holds_up_nobody_else(notifier: World, signi
             rows = await notifier.database.fetch("SELECT channel, state FROM notifications ORDER BY channel")
             return [tuple(row.values()) for row in rows] == [("good", "delivered"), ("silent", "pending"), ("unsigned", "dead")]
 
-        await eventually(others_are_done, within=5)
+        await eventually(others_are_done, within=10)
 
 
 async def test_private_addresses_are_refused(world: World, signing_secret: str) -> None:

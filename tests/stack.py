@@ -184,6 +184,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
                 "slipway",
                 f"--pwfile={password}",
                 "--auth=scram-sha-256",
+                "--set=scram_iterations=1",
                 "-E",
                 "UTF8",
                 "--locale=C",
@@ -206,7 +207,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
 def _start_postgres(user: str | None, binaries: Path, data: Path, port: int, folder: Path, *, durable: bool) -> "subprocess.Popen[bytes]":
     settings = {
         "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "on" if durable else "off",
-        "max_connections": "200", "shared_buffers": "32MB", "scram_iterations": "1",
+        "max_connections": "200", "shared_buffers": "32MB",
     }  # fmt: skip
     arguments = [
         str(binaries / "postgres"),
@@ -259,7 +260,7 @@ async def postgres_dsn(postgres_shared: PostgresServer) -> AsyncIterator[str]:
     """The DSN of an empty database of the test's own, dropped at the end."""
     name = f"test_{os.urandom(6).hex()}"
     admin = await asyncpg.connect(postgres_shared.dsn())
-    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
     yield postgres_shared.dsn(name)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()

@@ -145,6 +145,8 @@ def _details(fact: Fact | None) -> Iterator[str]:  # noqa: C901, PLR0912 -- a ta
             yield f"by {fact.by}" + (f": {fact.reason}" if fact.reason else "")
         case e.DeploymentQueued(behind=behind) if behind:
             yield f"behind {behind}"
+        case e.BuildPlanned():
+            yield from (f"{service}: unchanged, nothing to build" for service in fact.unchanged)
         case e.DeploymentPlanned():
             yield from fact.notes
         case f.ImageBuilt(reused=True):
@@ -152,6 +154,7 @@ def _details(fact: Fact | None) -> Iterator[str]:  # noqa: C901, PLR0912 -- a ta
         case e.CompensationStarted():
             yield fact.reason
         case e.DeploymentSucceeded():
+            yield from () if fact.changed else ("nothing to do: all of it runs already",)
             yield from fact.urls
             yield from fact.alerts
         case e.DeploymentRolledBack():

@@ -246,7 +246,10 @@ class Narrator:
     @_lines_of.register
     def _succeeded(self, fact: e.DeploymentSucceeded, _: Event) -> Iterator[Line]:
         self.outcome = "succeeded"
-        yield Line(LineKind.SUCCEEDED, "Live" if fact.urls or fact.releases else "Done", seconds=fact.seconds)
+        if fact.changed:
+            yield Line(LineKind.SUCCEEDED, "Live" if fact.urls or fact.releases else "Done", seconds=fact.seconds)
+        else:
+            yield Line(LineKind.SUCCEEDED, "Nothing to do: all of it runs already")
         yield from (Line(LineKind.ADDRESS, url) for url in fact.urls)
         yield from (Line(LineKind.NOTE, alert) for alert in fact.alerts)
 

@@ -2,12 +2,11 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.builder.clone_address import UnusableAddress
-from services.builder.mirrors import Mirror, Mirrors, Remote
+from services.builder.mirrors import Entry, Mirror, Mirrors, Remote
 from services.builder.programs import run
 from shared.messages import new_id
 from shared.work import StepFailure, Work
@@ -15,21 +14,6 @@ from shared.work import StepFailure, Work
 _DEEPEST = 5
 _MOST = 100
 _MODULE = re.compile(r"submodule\.(.+)\.(path|url)\n(.*)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a tree."""
-
-    mode: str
-    id: str
-    size: int
-    path: str
-
-    @property
-    def is_submodule(self) -> bool:
-        """Whether it names a commit of another repository."""
-        return self.mode == "160000"
 
 
 @dataclass(frozen=True)
@@ -46,8 +30,7 @@ class Checkouts:
 
     async def _lay_out(self, remote: Remote, commit: str, ref: str | None, folder: Path, work: Work, depth: int) -> None:
         async with self.mirrors.holding(remote, commit, ref) as mirror:
-            listing = await mirror.read("ls-tree", "-r", "-l", "-z", "--full-tree", commit)
-            entries = list(_entries(listing or b""))
+            entries = await mirror.entries(commit, "-r")
             self._measure(remote, entries)
             await _write(mirror, commit, folder)
             submodules = [entry for entry in entries if entry.is_submodule]
@@ -81,14 +64,6 @@ class Checkouts:
         if size > self.limit_bytes:
             message = f"the files of {remote.repository} are {size // 2**20} MiB; a build may have {self.limit_bytes // 2**20} MiB"
             raise StepFailure("source_too_large", message)
-
-
-def _entries(listing: bytes) -> Iterator[Entry]:
-    for line in listing.split(b"\0"):
-        if line:
-            about, _, path = line.partition(b"\t")
-            mode, _, identity, size = about.decode().split()
-            yield Entry(mode, identity, int(size) if size.isdigit() else 0, path.decode("utf-8", "surrogateescape"))
 
 
 def _below(folder: Path, path: str) -> Path:

@@ -29,8 +29,10 @@ class Inspection:
         head = None if fetched else asyncio.create_task(self.mirrors.head(remote, source.ref))
         try:
             async with self.mirrors.holding(remote, source.commit, source.ref) as mirror:
-                commit, read = await _read(mirror, source)
-                hashes = await trees.trees_of(mirror, source.commit, read)
+                commit, content, read = await _read(mirror, source)
+                hashes, wrong = await trees.trees_of(mirror, source.commit, read)
+                if wrong and content is not None:
+                    raise StepFailure("manifest_invalid", str(manifest.invalid(content, wrong)))
             stale = command.newest is not None and await self.mirrors.is_strict_ancestor(remote, source.commit, command.newest)
             title, author = _title_and_author(commit)
             stands_at = await head if head else fetched
@@ -41,7 +43,8 @@ class Inspection:
                 await asyncio.gather(head, return_exceptions=True)
 
 
-async def _read(mirror: Mirror, source: Source) -> tuple[bytes, Manifest]:
+async def _read(mirror: Mirror, source: Source) -> tuple[bytes, bytes | None, Manifest]:
+    """The commit, the manifest's text where there is one, and the manifest."""
     commit = source.commit
     names = [f"{commit}^{{commit}}", *(f"{commit}:{name}" for name in (manifest.FILE, "Dockerfile", *_MISNAMED))]
     about, content, docker, *misnamed = await mirror.contents(names)
@@ -49,10 +52,10 @@ async def _read(mirror: Mirror, source: Source) -> tuple[bytes, Manifest]:
         raise StepFailure("commit_missing", f"{commit[:12]} is not a commit in {source.repository}")
     try:
         if content is not None:
-            return about, manifest.parse(content)
+            return about, content, manifest.parse(content)
         described = None if docker is None else dockerfile.parse(docker.decode(errors="replace"))
         found = next((name for name, there in zip(_MISNAMED, misnamed, strict=True) if there is not None), None)
-        return about, manifest.without_file(described, found)
+        return about, None, manifest.without_file(described, found)
     except manifest.ManifestInvalid as invalid:
         raise StepFailure("manifest_invalid", str(invalid)) from None
 

@@ -3,6 +3,8 @@
 Pure: text in, `Manifest` or `ManifestInvalid` out.
 """
 
+from collections.abc import Mapping
+
 from services.builder.dockerfile import Dockerfile
 from services.builder.manifest_checks import check
 from services.builder.manifest_sections import MANIFEST
@@ -29,6 +31,15 @@ def parse(content: bytes) -> Manifest:
     if reading.problems:
         raise ManifestInvalid(tuple(sorted(set(reading.problems))))
     return manifest
+
+
+def invalid(content: bytes, wrong: Mapping[str, str]) -> ManifestInvalid:
+    """Of a file that reads well: what is wrong at which of its keys (`services.web.watch.0`), as found in the repository."""
+    reading = Reading()
+    _parse(reading, content)
+    for path, text in wrong.items():
+        reading.wrong_at(path, text)
+    return ManifestInvalid(tuple(sorted(set(reading.problems))))
 
 
 def without_file(dockerfile: Dockerfile | None, found: str | None = None) -> Manifest:

@@ -48,6 +48,19 @@ def _with_dockerfile(values: dict[str, object]) -> BuildSpec:
     return BuildSpec.model_validate({"dockerfile": str(PurePosixPath(context) / "Dockerfile"), **values})
 
 
+def _built_in(folder: str, reading: Reading, spec: object, path: str) -> BuildSpec:
+    """In the service's own folder lie the context and the Dockerfile, where `build` says nothing else."""
+    said = {"context": folder, "dockerfile": str(PurePosixPath(folder) / "Dockerfile")}
+    if not isinstance(spec, BuildSpec):
+        return BuildSpec.model_validate(said)
+    node = reading.places[path]
+    if f"{path}.context" in reading.places or (is_scalar(node) and not is_null(node)):
+        del said["context"]
+    if f"{path}.dockerfile" in reading.places:
+        del said["dockerfile"]
+    return spec.model_copy(update=said)
+
+
 def health(reading: Reading, node: Node, path: str) -> HealthCheck:
     """How readiness is told; a single path is asked by HTTP, the word `tcp` tries to connect."""
     if is_scalar(node) and not is_null(node):
@@ -68,8 +81,11 @@ def resources(reading: Reading, node: Node, path: str) -> Resources:
 def service(reading: Reading, node: Node, path: str) -> ServiceManifest:
     """One service."""
     values = reading.section(node, path, SERVICE)
-    if "image" in values and "build" in values:
-        reading.wrong_at(f"{path}.image", "`image` and `build` exclude each other: is the image ready, or built here?")
+    for key in ("build", "path"):
+        if "image" in values and key in values:
+            reading.wrong_at(f"{path}.image", f"`image` and `{key}` exclude each other: is the image ready, or built here?")
+    if isinstance(values.get("path"), str):
+        values["build"] = _built_in(str(values["path"]), reading, values.get("build"), f"{path}.build")
     check = values.get("health")
     if isinstance(check, HealthCheck) and (check.http or check.tcp) and not check.port and f"{path}.port" not in reading.places:
         reading.wrong_at(f"{path}.health", "needs to know where the container listens: give the service a `port`")
@@ -123,6 +139,7 @@ RESOURCES: dict[str, Read] = {
     "cpu": quantity(quantities.processors, 0.01, 1024, "at least 10m"),
 }
 SERVICE: dict[str, Read] = {
+    "path": inside,
     "build": build,
     "image": matching(IMAGE, "name of an image"),
     "watch": list_of(inside),

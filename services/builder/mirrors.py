@@ -8,7 +8,7 @@ import asyncio
 import fcntl
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,6 +22,7 @@ from shared.work import StepFailure, Unavailable
 _REFUSED = ("not our ref", "unadvertised object", "allow request for", "no such remote ref")
 _REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_LEADS_NOWHERE = (b"symlink", b"dangling", b"loop", b"notdir")
 _HISTORY = 200
 """How many commits are fetched to tell whether a commit is an ancestor of another."""
 _POLL_S = 0.02
@@ -42,6 +43,26 @@ class Remote:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """One line of a tree."""
+
+    mode: str
+    id: str
+    size: int
+    path: str
+
+    @property
+    def is_submodule(self) -> bool:
+        """Whether it names a commit of another repository."""
+        return self.mode == "160000"
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.mode == "120000"
+
+
+@dataclass(frozen=True)
 class Mirror:
     """One mirror while it is open: nobody changes it as long as it is."""
 
@@ -59,11 +80,14 @@ class Mirror:
         return _objects(out, len(names))
 
     async def ids(self, names: list[str]) -> list[str | None]:
-        """Object ids by name; None for what is not there."""
+        """Object ids by name (`<commit>:<path>`), links followed; None for what is not there, or behind a link that leads out or nowhere."""
         given = "".join(f"{name}\n" for name in names).encode()
-        out = await self.read("cat-file", "--batch-check=%(objectname)", given=given) or b""
-        lines = out.decode(errors="replace").splitlines()
-        return [None if line.endswith(" missing") else line for line in lines]
+        return list(_ids(await self.read("cat-file", "--batch-check=%(objectname)", "--follow-symlinks", given=given) or b""))
+
+    async def entries(self, commit: str, *options: str, paths: Iterable[str] = ()) -> list[Entry]:
+        """What stands in a commit at these paths (literal, links not followed), or at its root; with `-r` all files below."""
+        listing = await self.read("ls-tree", "-l", "-z", "--full-tree", *options, commit, "--", *paths)
+        return list(_entries(listing or b""))
 
 
 @dataclass(frozen=True)
@@ -202,6 +226,29 @@ def _fetching(path: Path) -> tuple[str, ...]:
 def _parents(commit: bytes | None) -> list[str]:
     head = (commit or b"").partition(b"\n\n")[0].decode(errors="replace")
     return [line.removeprefix("parent ") for line in head.splitlines() if line.startswith("parent ")]
+
+
+def _ids(out: bytes) -> Iterator[str | None]:
+    """Reads the output of `git cat-file --batch-check --follow-symlinks`: what is said of a link that leads to nothing takes two lines."""
+    at = 0
+    while at < len(out):
+        end = out.index(b"\n", at)
+        word, _, size = out[at:end].partition(b" ")
+        at = end + 1
+        if not size:
+            yield word.decode()
+            continue
+        if word in _LEADS_NOWHERE and size.isdigit():
+            at += int(size) + 1
+        yield None
+
+
+def _entries(listing: bytes) -> Iterator[Entry]:
+    for line in listing.split(b"\0"):
+        if line:
+            about, _, path = line.partition(b"\t")
+            mode, _, identity, size = about.decode().split()
+            yield Entry(mode, identity, int(size) if size.isdigit() else 0, path.decode("utf-8", "surrogateescape"))
 
 
 def _objects(out: bytes, count: int) -> list[bytes | None]:

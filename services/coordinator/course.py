@@ -13,6 +13,7 @@ from shared.contracts import facts as f
 from shared.contracts.answers import Failure
 from shared.contracts.commands import Direction
 from shared.contracts.events import (
+    BuildPlanned,
     DeploymentCreated,
     DeploymentPlanned,
     DeploymentStarted,
@@ -106,24 +107,34 @@ def superseded(move: Move, by: i.Superseded) -> None:
 
 
 def builds_planned(move: Move, planned: i.BuildsPlanned) -> None:
-    """Builds or fetches the images, each on its own, once the gates before them let it."""
+    """Builds or fetches the images, each on its own, once the gates before them let it; a service that runs already what is wanted
+    has no step."""
     saga = move.saga
     if saga.wants is not Want.BUILDS:
         return
     saga.wants = None
     saga.builds = dict(planned.builds)
+    saga.images |= {service: built.kept for service, built in planned.builds.items() if built.kept is not None}
     steps = gates_before(saga.origin.gates, Before.BUILD, ("inspect",))
     ready = tuple(step.name for step in steps) or ("inspect",)
     for service, built in planned.builds.items():
+        if built.kept is not None:
+            continue
         needed = ready
         if built.build is not None:
             needed = (f"build-{service}",)
             steps.append(Step(*needed, "build", service, ready))
         steps.append(Step(f"push-{service}", "push", service, needed))
-    steps += gates_before(saga.origin.gates, Before.DEPLOY, [step.name for step in steps])
+    steps += gates_before(saga.origin.gates, Before.DEPLOY, [step.name for step in steps] or ["inspect"])
     if (failure := _too_large(move, [step for step in steps if step.kind == "build"])) is not None:
         move.end(DeploymentState.FAILED, reason=failure.message, failure=failure)
         return
+    fact = BuildPlanned(
+        built=tuple(str(step.item) for step in steps if step.kind == "build"),
+        unchanged=tuple(service for service, built in planned.builds.items() if built.kept is not None),
+    )
+    move.emit(fact, cause=saga.steps["inspect"].event)
+    saga.steps["inspect"].event = saga.event  # what comes next comes of this
     move.add(steps)
 
 

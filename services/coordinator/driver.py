@@ -101,10 +101,11 @@ async def _take_environment(coordinator: Coordinator, deployment: str) -> None:
 async def _plan_builds(coordinator: Coordinator, deployment: str) -> None:
     async with coordinator.pool.acquire() as connection:
         saga = await store.read(connection, deployment)
-    if saga is None or saga.wants is not Want.BUILDS:
-        return
+        if saga is None or saga.wants is not Want.BUILDS:
+            return
+        record = (await store.environment(connection, saga.origin.place)).record
     try:
-        planned: Input = plan_builds(saga, await coordinator.catalogue.snapshot(saga.origin.place))
+        planned: Input = plan_builds(saga, await coordinator.catalogue.snapshot(saga.origin.place), record)
     except Unknown as unknown:
         planned = _unknown(unknown)
     await _feed(coordinator, deployment, planned)

@@ -18,7 +18,7 @@ def deploy_steps(plan: Plan, gates: Sequence[Gate] = ()) -> tuple[Step, ...]:
     steps: list[Step] = []
     databases = _databases(plan, steps)
     changed = [name for name in plan.releases if name not in plan.unchanged]
-    jobs = _jobs(plan, steps, databases) if changed else []
+    jobs = _jobs(plan, steps, databases)
     images = _images(plan, steps, changed)
     ready = [_candidate(plan, steps, name, [*databases, *jobs], images) for name in changed]
     if changed:
@@ -59,10 +59,8 @@ def _jobs(plan: Plan, steps: list[Step], databases: list[str]) -> list[str]:
 
 
 def _images(plan: Plan, steps: list[Step], changed: list[str]) -> dict[str, str]:
-    """Releases of former deployments need their images still to be there; new ones were pushed before the lock."""
-    known = {release.id for release in plan.former.values()}
-    returned = [name for name in changed if plan.returns and plan.releases[name].id not in known]
-    return {name: _add(steps, "push", name, []) for name in returned}
+    """Images of former deployments have to be there still; new ones were pushed before the lock."""
+    return {name: _add(steps, "push", name, []) for name in changed if name in plan.reused}
 
 
 def _candidate(plan: Plan, steps: list[Step], name: str, before: list[str], images: dict[str, str]) -> str:

@@ -1,12 +1,13 @@
 """The plan: what the environment shall run, from manifest, catalogue and record. Pure.
 
-Same key, nothing to do: a service whose release would have the key of the one that runs gets no steps.
-What has no way back is refused before anything is touched.
+Same key, nothing to do: a service whose release would have the key of the one that runs gets no steps, neither before the
+lock nor with it. What has no way back is refused before anything is touched.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from services.coordinator.graph import deploy_steps
 from services.coordinator.inputs import BuildsPlanned, Planned, Refused
@@ -28,23 +29,30 @@ class _NoWay(Exception):
         self.failure = Failure(code=code, message=message)
 
 
-def plan_builds(saga: Saga, snapshot: Snapshot) -> BuildsPlanned | Refused:
-    """The images that the manifest's services need, each with the key of all that goes into it."""
+def plan_builds(saga: Saga, snapshot: Snapshot, record: Record) -> BuildsPlanned | Refused:
+    """The images that the manifest's services need, each with the key of all that goes into it; a service that runs already what
+    it would run keeps its image. Another deployment may come before this one: the plan with the lock has the last word."""
     assert saga.inspected is not None
+    manifest = saga.inspected.manifest
     known = {ref.name: ref for ref in snapshot.secrets}
     builds: dict[str, BuildInput] = {}
-    for name, service in saga.inspected.manifest.services.items():
+    for name, service in manifest.services.items():
+        tree = saga.inspected.trees.get(name, "")
         if service.image is not None:
-            builds[name] = BuildInput(key=_digest(service.image), image=service.image)
+            key = _digest(service.image, tree) if service.watch else _digest(service.image)
+            builds[name] = BuildInput(key=key, image=service.image)
             continue
         build = service.build.model_copy(update={"args": _settings(snapshot, name).build_args | service.build.args})
         missing = [secret for secret in build.secrets if secret not in known]
         if missing:
             return Refused(Failure(code="secret_missing", message=f"service {name} builds with {_lack(missing, snapshot)}"))
         refs = tuple(known[secret] for secret in build.secrets)
-        key = _digest(saga.inspected.trees.get(name, ""), build.model_dump(mode="json"), [ref.model_dump() for ref in refs])
+        key = _digest(tree, build.model_dump(mode="json"), [ref.model_dump() for ref in refs])
         builds[name] = BuildInput(key=key, build=build, secrets=snapshot.sealed_for(refs))
-    return BuildsPlanned(builds)
+    ready = replace(saga, builds=builds, images=dict.fromkeys(builds, ""))
+    would_run = {name: _release(ready, snapshot, record, manifest, name, []) for name in builds}
+    kept = {name: BuildInput(key=builds[name].key, kept=record.releases[name].container.image) for name in _unchanged(would_run, record)}
+    return BuildsPlanned(builds | kept)
 
 
 def plan_deployment(saga: Saga, snapshot: Snapshot, record: Record, target_record: Record | None = None) -> Planned | Refused:
@@ -65,9 +73,7 @@ def plan_deployment(saga: Saga, snapshot: Snapshot, record: Record, target_recor
 
 def _complete(wanted: Plan, snapshot: Snapshot, record: Record, gates: Sequence[Gate]) -> Planned:
     """Adds the former releases, the secrets, and the steps."""
-    unchanged = tuple(
-        name for name, release in wanted.releases.items() if name in record.releases and record.releases[name].key == release.key
-    )
+    unchanged = _unchanged(wanted.releases, record)
     releases = {name: record.releases[name] if name in unchanged else release for name, release in wanted.releases.items()}
     secrets = {name: snapshot.sealed_for(release.container.secrets) for name, release in releases.items() if name not in unchanged}
     secrets |= {name: snapshot.sealed_for(job.container.secrets) for name, job in wanted.jobs.items()}
@@ -81,10 +87,19 @@ def _complete(wanted: Plan, snapshot: Snapshot, record: Record, gates: Sequence[
             "former_secrets": {
                 name: snapshot.sealed_for(release.container.secrets) for name, release in record.releases.items() if name not in unchanged
             },
+            "notes": wanted.notes + tuple(f"service {name}: unchanged, keeps {_called(record.releases[name])}" for name in unchanged),
             "https_port": snapshot.https_port,
         }
     )
     return Planned(plan, deploy_steps(plan, gates))
+
+
+def _unchanged(releases: Mapping[str, Release], record: Record) -> tuple[str, ...]:
+    return tuple(name for name, release in releases.items() if name in record.releases and record.releases[name].key == release.key)
+
+
+def _called(release: Release) -> str:
+    return f"release {release.number} ({release.commit[:8]})" if release.commit else f"release {release.number}"
 
 
 def _from_manifest(saga: Saga, snapshot: Snapshot, record: Record) -> Plan:
@@ -92,15 +107,21 @@ def _from_manifest(saga: Saga, snapshot: Snapshot, record: Record) -> Plan:
     manifest, notes = saga.inspected.manifest, list[str]()
     databases = {name: _database(name, asked, record.databases.get(name)) for name, asked in manifest.databases.items()}
     releases = {name: _release(saga, snapshot, record, manifest, name, notes) for name in manifest.services}
-    unchanged = all(name in record.releases and record.releases[name].key == release.key for name, release in releases.items())
-    here = [name for name, job in manifest.jobs.items() if job.runs_in(saga.origin.environment_kind)]
-    jobs = {} if unchanged and databases == record.databases else {name: _job(manifest, name, releases, here) for name in here}
+    unchanged = _unchanged(releases, record)
+    here = [name for name in _jobs_here(saga, manifest) if manifest.jobs[name].service not in unchanged]
+    jobs = {name: _job(manifest, name, releases, here) for name in here}
     notes += [f"job {name} has no undo: what it writes stays after a roll-back" for name, job in jobs.items() if job.undo is None]
     if snapshot.withheld:
         notes.append(f"the change request comes from a fork: it does not get {_list(sorted(snapshot.withheld))}")
     _one_service_a_host(releases)
     _no_address_of_another(saga.origin.place, releases)
-    return Plan(releases=releases, databases=databases, jobs=jobs, notes=tuple(notes))
+    reused = tuple(name for name in releases if saga.builds[name].kept is not None)
+    return Plan(releases=releases, databases=databases, jobs=jobs, reused=reused, notes=tuple(notes))
+
+
+def _jobs_here(saga: Saga, manifest: Manifest) -> list[str]:
+    """The jobs that run in this kind of environment."""
+    return [name for name, job in manifest.jobs.items() if job.runs_in(saga.origin.environment_kind)]
 
 
 def _return_to(record: Record, target: Record) -> Plan:
@@ -113,7 +134,7 @@ def _return_to(record: Record, target: Record) -> Plan:
             databases[name] = spec
         elif now.version == spec.version:
             databases[name] = spec.model_copy(update={"storage_bytes": max(spec.storage_bytes, now.storage_bytes)})
-    return Plan(releases=target.releases, databases=databases, returns=True, notes=tuple(notes))
+    return Plan(releases=target.releases, databases=databases, reused=tuple(target.releases), notes=tuple(notes))
 
 
 def _database(name: str, asked: DatabaseManifest, former: DatabaseSpec | None) -> DatabaseSpec:
@@ -163,7 +184,8 @@ def _release(saga: Saga, snapshot: Snapshot, record: Record, manifest: Manifest,
         "build": saga.builds[name].key,
         "container": container.model_dump(mode="json", exclude={"image"}),
         "databases": {link.database: manifest.databases[link.database].version for link in container.databases},
-        "service": service.model_dump(mode="json", exclude={"build", "watch", "variables"}),
+        "service": service.model_dump(mode="json", exclude={"path", "build", "watch", "variables"}),
+        "jobs": [manifest.jobs[job].model_dump(mode="json") for job in _jobs_here(saga, manifest) if manifest.jobs[job].service == name],
         "hosts": hosts,
     }
     source = saga.origin.source

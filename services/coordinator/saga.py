@@ -206,6 +206,8 @@ class BuildInput(Frozen):
     build: BuildSpec | None = None
     image: str | None = None
     secrets: Sealed = Sealed()
+    kept: str | None = None
+    """The image, by digest, of the release that runs, where that has the very same inputs: nothing is built or fetched."""
 
 
 class Plan(Frozen):
@@ -220,11 +222,17 @@ class Plan(Frozen):
     secrets: dict[Slug, Sealed] = {}
     """Service or job → its secrets, sealed to the target when the snapshot was taken."""
     former_secrets: dict[Slug, Sealed] = {}
-    returns: bool = False
-    """Its releases are those of a former deployment, whose images must still be there."""
+    reused: tuple[Slug, ...] = ()
+    """Services whose image was made by a former deployment: it must still be there."""
     notes: tuple[str, ...] = ()
     https_port: int = 443
     """Where the target's load balancer is reached from outside."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether the environment runs anything else afterwards than before."""
+        same = set(self.unchanged)
+        return self.releases.keys() != same or self.former.keys() != same or self.databases != self.former_databases
 
 
 @dataclass

@@ -219,11 +219,13 @@ async def record_of(connection: Connection, place: Place, deployment: str) -> Re
 
 
 async def record_before(connection: Connection, place: Place) -> str | None:
-    """The deployment before the one whose releases run now: where a roll-back without a goal returns to."""
+    """The last deployment after which the environment ran anything else than now: where a roll-back without a goal returns to."""
     found: str | None = await connection.fetchval(
         "SELECT r.deployment FROM records r JOIN environments e USING (organization, project, environment) "
         "WHERE organization = $1 AND project = $2 AND environment = $3 "
-        "AND r.position < (SELECT position FROM records WHERE deployment = e.deployment) ORDER BY r.position DESC LIMIT 1",
+        "AND r.position < (SELECT position FROM records WHERE deployment = e.deployment) "
+        "AND (jsonb_path_query_array(r.record, '$.releases.*.id'), r.record -> 'databases') "
+        "<> (jsonb_path_query_array(e.record, '$.releases.*.id'), e.record -> 'databases') ORDER BY r.position DESC LIMIT 1",
         place.organization, place.project, place.environment,
     )  # fmt: skip
     return found

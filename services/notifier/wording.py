@@ -58,7 +58,8 @@ def _told(event: Event) -> tuple[str, list[str], Tone]:  # noqa: C901, PLR0911 -
         return _plain_name(event.name), [], Tone.PLAIN
     match fact:
         case e.DeploymentSucceeded():
-            return f"is live{_after(fact.seconds)}", [*fact.urls, *fact.alerts], Tone.WARNING if fact.alerts else Tone.GOOD
+            what = f"is live{_after(fact.seconds)}" if fact.changed else "runs all of it already: nothing to do"
+            return what, [*fact.urls, *fact.alerts], Tone.WARNING if fact.alerts else Tone.GOOD
         case e.DeploymentRolledBack():
             kept = [f"cannot come back: {each}" for each in fact.kept]
             return f"was rolled back{_after(fact.seconds)}", [fact.reason, *_why(fact.failure), *kept], Tone.BAD

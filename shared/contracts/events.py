@@ -138,6 +138,15 @@ class DeploymentCreated(Fact):
     again: str | None = None
 
 
+class BuildPlanned(Fact):
+    """Which images are built, and which services keep what they run."""
+
+    built: tuple[Slug, ...] = Field(description="Services whose image is built, or found where one with the same inputs was built before")
+    unchanged: tuple[Slug, ...] = Field(
+        default=(), description="Services whose release runs with the very same inputs: no step is for them"
+    )
+
+
 class StepPlanned(Fact):
     """One step of a plan."""
 
@@ -258,6 +267,7 @@ class DeploymentSucceeded(Fact):
     releases: dict[Slug, str] = {}
     seconds: float = 0.0
     alerts: tuple[str, ...] = ()
+    changed: bool = Field(default=True, description="False where the environment ran all of it already: there was nothing to do")
 
 
 class DeploymentRolledBack(Fact):

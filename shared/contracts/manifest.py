@@ -58,6 +58,7 @@ class BuildSpec(Frozen):
 class ServiceManifest(Frozen):
     """One service as the repository describes it."""
 
+    path: str | None = Field(default=None, description="Its own folder, where that is not the build's context")
     build: BuildSpec = BuildSpec()
     image: str | None = Field(default=None, description="A ready image instead of a build")
     watch: tuple[str, ...] = Field(default=(), description="Further paths whose change means a new build")

@@ -65,7 +65,7 @@ def origin(arrival: int, **more: object) -> Origin:
 def record(variant: int) -> Record:
     """What an environment runs after a deployment long ago."""
     saga = Saga("d0", origin(0, source=source(0)), DeploymentState.RUNNING, START, inspected=inspected(0, variant, stale=False))
-    builds = plan_builds(saga, Snapshot())
+    builds = plan_builds(saga, Snapshot(), Record())
     assert isinstance(builds, BuildsPlanned)
     saga.builds = builds.builds
     saga.images = {name: image(name, 0) for name in saga.builds}

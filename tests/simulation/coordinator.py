@@ -268,6 +268,6 @@ class Coordinator(Party):
         if self.world.happens(self.world.profile.refusals):
             return i.Refused(Failure(code="catalogue", message="the catalogue says no"))
         if saga.wants is Want.BUILDS:
-            return plan_builds(saga, Snapshot())
+            return plan_builds(saga, Snapshot(), database.environment.record)
         goal = saga.origin.rollback_to
         return plan_deployment(saga, Snapshot(), database.environment.record, database.records[goal] if goal else None)

@@ -150,11 +150,10 @@ def _ended(telling: Telling, outcome: str, errors: str = "") -> OutsideEvent:
 # Builds and artifacts
 
 
-@_of(f.SourceInspected)
-def _inspected(telling: Telling, fact: f.SourceInspected) -> Iterator[OutsideEvent]:
-    for name, service in fact.manifest.services.items():
-        if service.image is None and not fact.stale:
-            yield _build(telling, "queued", name)
+@_of(e.BuildPlanned)
+def _planned(telling: Telling, fact: e.BuildPlanned) -> Iterator[OutsideEvent]:
+    for service in fact.built:
+        yield _build(telling, "queued", service)
 
 
 @_of(e.StepStarted)

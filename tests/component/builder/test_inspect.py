@@ -69,6 +69,64 @@ async def test_trees_change_with_what_a_service_is_made_from(builder: Builder, r
     assert after["api"] != watched["api"]
 
 
+async def test_a_folder_of_one_s_own_stands_for_the_whole_context(builder: Builder, repository: Repository) -> None:
+    """Built from the root, and anew only for the service's folder, its Dockerfile, what is watched and what the context leaves out."""
+    text = "services:\n  web: {path: web, build: {context: ., dockerfile: docker/web}, watch: [lock, run.sh]}\n"
+    repository.commit({"slipway.yaml": text, "web/x": "1", "docker/web": "FROM scratch\n", "lock": "1", "run.sh": "", "api/x": "1"})
+
+    async def tree(**files: str) -> str:
+        repository.commit({name.replace("__", "/"): content for name, content in files.items()})
+        return (await inspected(builder, repository.inspect())).trees["web"]
+
+    first = await tree()
+    assert await tree(api__x="2", README="x") == first
+    changed = [
+        await tree(web__x="2"),
+        await tree(lock="2"),
+        await tree(docker__web="FROM scratch\nLABEL a=b\n"),
+        await tree(**{"docker__web.dockerignore": "x"}),
+        await tree(**{".dockerignore": "x"}),
+    ]
+    (repository.folder / "run.sh").chmod(0o755)
+    changed.append(await tree())
+    assert len({first, *changed}) == 7
+
+
+async def test_links_and_submodules_are_what_they_lead_to(builder: Builder, repository: Repository, tmp_path: Path) -> None:
+    """A link counts by what lies behind it; a submodule, and all in it, by the commit that it is pinned to."""
+    inner = Repository.at(tmp_path / "inner")
+    inner.commit({"web/Dockerfile": "FROM scratch\n"})
+    git(repository.folder, "submodule", "add", "--quiet", inner.url, "vendor/inner")
+    text = "services:\n  a: {build: link}\n  b: {build: apps/a, watch: [vendor/inner]}\n  c: {build: vendor/inner/web}\n"
+    (repository.folder / "link").symlink_to("apps/a")
+    repository.commit({"slipway.yaml": text, "apps/a/Dockerfile": "FROM scratch\n"})
+    before = (await inspected(builder, repository.inspect())).trees
+    repository.commit({"apps/a/x": "1"})
+    linked = (await inspected(builder, repository.inspect())).trees
+    assert (linked["a"] != before["a"], linked["b"] != before["b"], linked["c"]) == (True, True, before["c"])
+    inner.commit({"x": "1"})
+    git(repository.folder / "vendor" / "inner", "pull", "--quiet", inner.url, "main")
+    repository.commit({})
+    pinned = (await inspected(builder, repository.inspect())).trees
+    assert (pinned["a"], pinned["b"] != linked["b"], pinned["c"] != linked["c"]) == (linked["a"], True, True)
+
+
+async def test_paths_that_are_not_in_the_commit(builder: Builder, repository: Repository) -> None:
+    """Each is told with its line, and what was probably meant."""
+    text = "services:\n  web:\n    build: apps/wbe\n    watch:\n      - pakages/ui\n      - apps/*\n      - out\n      - package.lock\n"
+    (repository.folder / "out").symlink_to("/etc")
+    repository.commit({"slipway.yaml": text, "apps/web/Dockerfile": "FROM scratch\n", "packages/ui/x": "1", "package-lock.json": "{}"})
+    failure = (await refused(builder, repository.inspect(), "manifest_invalid")).failure
+    assert failure.message.splitlines() == [
+        "slipway.yaml has 5 problems:",
+        "  line 3, column 12: services.web.build.context: there is no `apps/wbe` in the commit; did you mean `apps/web`?",
+        "  line 5, column 9: services.web.watch.0: there is no `pakages/ui` in the commit; did you mean `packages/ui`?",
+        "  line 6, column 9: services.web.watch.1: there is no `apps/*` in the commit: patterns are not expanded, name the folder or the file",
+        "  line 7, column 9: services.web.watch.2: `out` is a link that leads nowhere, or out of the repository",
+        "  line 8, column 9: services.web.watch.3: there is no `package.lock` in the commit; did you mean `package-lock.json`?",
+    ]
+
+
 async def test_an_older_commit_is_stale(builder: Builder, repository: Repository) -> None:
     """Strictly in the history of the newest: a child, a brother and the commit itself are not."""
     commits = [repository.commit({**FILES, "n": str(number)}) for number in range(4)]

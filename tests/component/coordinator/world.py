@@ -90,6 +90,7 @@ class World:
     commands: list[Command] = field(default_factory=list)
     script: Script = lambda _command: None
     manifest: Manifest = TODO
+    trees: dict[str, str] = field(default_factory=dict)
     _arrival: int = 0
 
     async def push(self, commit: str, ref: str = "refs/heads/main") -> ChangePushed:
@@ -146,7 +147,7 @@ class World:
             await asyncio.Event().wait()
         elif said is not None:
             raise StepFailure(said.code, said.message, may_pass=said.may_pass)
-        return undone_for(command) if command.direction is Direction.UNDO else fact_for(command, self.manifest)
+        return undone_for(command) if command.direction is Direction.UNDO else fact_for(command, self.manifest, self.trees)
 
 
 Handle = Callable[[Command, Work], Awaitable[Fact]]

@@ -82,6 +82,35 @@ def test_the_least_that_a_manifest_can_say() -> None:
     assert manifest.parse(b"services: {web: {build: web}}").services["web"].build.dockerfile == "web/Dockerfile"
 
 
+@pytest.mark.parametrize(
+    ("service", "context", "dockerfile"),
+    [
+        ("{path: apps/web}", "apps/web", "apps/web/Dockerfile"),
+        ("{path: apps/web, build: }", "apps/web", "apps/web/Dockerfile"),
+        ("{path: apps/web, build: {target: slim}}", "apps/web", "apps/web/Dockerfile"),
+        ("{path: apps/web, build: .}", ".", "apps/web/Dockerfile"),
+        ("{path: apps/web, build: {context: apps}}", "apps", "apps/web/Dockerfile"),
+        ("{path: apps/web, build: {context: ., dockerfile: Dockerfile}}", ".", "Dockerfile"),
+        ("{path: .}", ".", "Dockerfile"),
+    ],
+)
+def test_a_service_s_own_folder_holds_what_build_does_not_name(service: str, context: str, dockerfile: str) -> None:
+    """Context and Dockerfile are there, where nothing else is said."""
+    read = manifest.parse(f"services: {{web: {service}}}".encode()).services["web"]
+    assert (read.build.context, read.build.dockerfile) == (context, dockerfile)
+
+
+def test_what_the_repository_shows_to_be_wrong_has_its_line() -> None:
+    """At the key itself, or at the nearest one above it that stands in the file."""
+    text = b"services:\n  web:\n    build: {target: slim}\n    watch: [lib, shred]\n"
+    wrong = {"services.web.watch.1": "there is no `shred`", "services.web.build.context": "there is no `.`"}
+    assert str(manifest.invalid(text, wrong)).splitlines() == [
+        "slipway.yaml has 2 problems:",
+        "  line 3, column 12: services.web.build.context: there is no `.`",
+        "  line 4, column 18: services.web.watch.1: there is no `shred`",
+    ]
+
+
 def test_all_problems_are_told_at_once() -> None:
     """In the order of the file, each with line, column and path."""
     problems = told("services:\n  web:\n    prot: 80\n    port: eighty\n    databases: [dbb]\ndatabases:\n  db: {storage: much}\n")
@@ -113,6 +142,7 @@ def test_all_problems_are_told_at_once() -> None:
         ("services: {web: {port: 1, health: {http: /, tcp: true}}}", "one of `http`, `tcp` and `command`"),
         ("services: {web: {port: 1, health: {http: up}}}", "must be a path such as `/healthz`"),
         ("services: {web: {image: nginx, build: .}}", "`image` and `build` exclude each other"),
+        ("services: {web: {image: nginx, path: web}}", "`image` and `path` exclude each other"),
         ("services: {web: {build: ../up}}", "must be a path inside the repository"),
         ("services: {web: {build: /abs}}", "must be a path inside the repository"),
         ("services: {web: {command: a && b}}", "no shell runs this line"),

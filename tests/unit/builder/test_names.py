@@ -75,7 +75,9 @@ def test_hashes_of_trees() -> None:
     assert one == tree_hash({"b": None, "a": "1"})
     assert len({one, tree_hash({"a": "1"}), tree_hash({"a": "1", "b": "2"}), tree_hash({"a": "2", "b": None})}) == 4
     service = ServiceManifest(build=BuildSpec(context="web", dockerfile="web/Dockerfile"), watch=("lib", "web"))
-    assert paths_of(service) == ["lib", "web", "web/Dockerfile"]
+    assert paths_of(service) == ["lib", "web", "web/.dockerignore", "web/Dockerfile", "web/Dockerfile.dockerignore"]
+    narrow = ServiceManifest(path="web", build=BuildSpec(dockerfile="web/Dockerfile"), watch=("lib",))
+    assert paths_of(narrow) == [".dockerignore", "lib", "web", "web/Dockerfile", "web/Dockerfile.dockerignore"]
     assert paths_of(ServiceManifest(image="nginx", watch=("conf",))) == ["conf"]
 
 

@@ -1,6 +1,6 @@
 """A deployment in memory: commands that the engine sends are answered by a script, events are collected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -38,13 +38,13 @@ def origin(**more: object) -> Origin:
     return Origin(**given)  # type: ignore[arg-type]
 
 
-def fact_for(command: Command, manifest: Manifest) -> f.Fact:  # noqa: PLR0911 -- one line a command
-    """What is true after a command that worked."""
+def fact_for(command: Command, manifest: Manifest, trees: Mapping[str, str] | None = None) -> f.Fact:  # noqa: PLR0911 -- one line a command
+    """What is true after a command that worked. Services whose tree is not given change with each commit."""
     match command:
         case c.AuthorizeDeployment():
             return f.DeploymentAuthorized(person="ada", rule="admin on organization main")
         case c.InspectSource():
-            return f.SourceInspected(manifest=manifest, trees=dict.fromkeys(manifest.services, command.source.commit))
+            return f.SourceInspected(manifest=manifest, trees={**dict.fromkeys(manifest.services, command.source.commit), **(trees or {})})
         case c.BuildImage() | c.PushImage():
             fact = f.ImageBuilt if isinstance(command, c.BuildImage) else f.ImagePushed
             return fact(service=command.service, image=f"registry/{command.service}@sha256:{'1' * 64}")
@@ -99,7 +99,10 @@ class Scenario:
     """One deployment and its world."""
 
     manifest: Manifest = TODO
+    trees: dict[str, str] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
+    goal: Record | None = None
+    """What a roll-back returns to, where that is not what runs."""
     snapshot: Snapshot = field(default_factory=Snapshot)
     script: Script = lambda _command: None
     limits: Limits = field(default_factory=Limits)
@@ -155,10 +158,10 @@ class Scenario:
 
     def _wanted(self, want: Want) -> i.Input:
         if want is Want.BUILDS:
-            return plan_builds(self.saga, self.snapshot)
+            return plan_builds(self.saga, self.snapshot, self.record)
         if want is Want.ENVIRONMENT:
             return i.EnvironmentTaken(epoch=7)
-        return plan_deployment(self.saga, self.snapshot, self.record, self.record)
+        return plan_deployment(self.saga, self.snapshot, self.record, self.goal or self.record)
 
     def respond(self, command: Command) -> None:
         """Accepts a command and answers it as the script says."""
@@ -169,7 +172,7 @@ class Scenario:
         if isinstance(said, Failure):
             self.feed(self.answer(command, Outcome.FAILED, failure=said))
         elif said != "hangs":
-            fact = undone_for(command) if command.direction is Direction.UNDO else fact_for(command, self.manifest)
+            fact = undone_for(command) if command.direction is Direction.UNDO else fact_for(command, self.manifest, self.trees)
             self.feed(self.answer(command, Outcome.DONE, fact=fact))
 
     def answer(self, command: Command, outcome: Outcome, *, fact: f.Fact | None = None, failure: Failure | None = None) -> Answer:

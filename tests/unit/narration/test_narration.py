@@ -98,6 +98,23 @@ def test_a_deployment_that_succeeds_reads_like_this() -> None:
     assert story.narrator.outcome == "succeeded"
 
 
+def test_what_changes_nothing_reads_like_this() -> None:
+    """The notes say what stays, and the end that there was nothing to do."""
+    story = Story()
+    told = story.tell(
+        _created(story),
+        story.event(e.BuildPlanned(built=(), unchanged=("web",))),
+        story.event(e.DeploymentPlanned(steps=(), notes=("service web: unchanged, keeps release 3 (1f0c33aa)",))),
+        story.event(e.DeploymentSucceeded(urls=("https://web.localhost:8443",), releases={"web": "r3"}, seconds=1.2, changed=False)),
+    )
+    assert told[3:] == [
+        "    ! service web: unchanged, keeps release 3 (1f0c33aa)",
+        "",
+        "  ✓ Nothing to do: all of it runs already",
+        "    https://web.localhost:8443",
+    ]
+
+
 def test_a_deployment_that_is_rolled_back_reads_like_this() -> None:
     """What failed with its log, each undo, and what cannot come back."""
     story = Story()

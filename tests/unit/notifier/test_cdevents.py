@@ -116,6 +116,17 @@ def test_a_first_deployment_is_told_whole() -> None:
     assert events[-1].document.subject.content["outcome"] == "success"
 
 
+def test_what_keeps_its_release_is_no_build() -> None:
+    """Each image that is built is queued once and finished once; where nothing is built, nothing is queued."""
+    first = Scenario(trees={"web": "1"}).run()
+    assert first.saga.plan is not None
+    record = Record(releases=first.saga.plan.releases, databases=first.saga.plan.databases)
+    for tree, builds in (("1", []), ("2", ["build.queued", "build.started", "build.finished"])):
+        events = told([change(), *Scenario(trees={"web": tree}, record=record).run().events])
+        assert [kind for kind in kinds(events) if kind.startswith("build.")] == builds
+        assert kinds(events)[-1] == "pipelinerun.finished"
+
+
 def test_every_step_is_a_task_run_that_ends() -> None:
     """Each that is started is finished; the check of permissions is none."""
     events = told(second(fails("check-endpoint-web")).run().events)

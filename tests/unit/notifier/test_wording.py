@@ -68,6 +68,13 @@ def test_descriptions_on_a_forge_fit() -> None:
     assert description_of(FORGE_STATES["DeploymentDenied"], denied) == "Denied: Link it"
 
 
+def test_a_deployment_that_changes_nothing_says_so() -> None:
+    """To people and on the commit: it has succeeded, and nothing was touched."""
+    event = _event(DeploymentSucceeded(urls=("https://todo.example",), changed=False))
+    assert description_of(FORGE_STATES[event.name], event) == "Nothing to do: all of it runs already"
+    assert wording(event, DEPLOYMENT).title == "todo/production runs all of it already: nothing to do"
+
+
 def test_every_state_belongs_to_an_event_that_exists() -> None:
     """The table names facts of the contracts."""
     assert set(FORGE_STATES) <= set(FACTS)

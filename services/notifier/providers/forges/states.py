@@ -53,8 +53,13 @@ FORGE_STATES: dict[str, ForgeState] = {
 """By the event's name. Events that are not here show nothing."""
 
 
+_NOTHING_TO_DO = "Nothing to do: all of it runs already"
+
+
 def description_of(state: ForgeState, event: Event) -> str:
     """What is said, with the reason where the event has one, in one line that fits."""
+    if event.name == "DeploymentSucceeded" and event.data.get("changed") is False:
+        return _NOTHING_TO_DO
     reason = event.data.get("reason") or event.data.get("rule") or _message(event)
     wanted = event.name not in ("DeploymentAuthorized", "DeploymentApproved", "CompensationStarted")
     text = printable(f"{state.description}: {reason}" if reason and wanted else state.description)

@@ -73,11 +73,11 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     process.spawn("settled", consume(process.bus, "EVENTS", "webhooks-settled", decode, Settled(store, connections)))
     process.spawn("resend", _repeat(store.send_again, RESEND_EVERY_S))
     process.spawn("forget", _repeat(store.forget, FORGET_EVERY_S))
-    process.spawn("own-sweep", OwnSweep(store, repositories, settings.clone_url).run())
+    process.spawn("own-sweep", OwnSweep(store, repositories, settings.clone_url, settings.sweep_s).run())
     reach = Reach(PRIVATE_FORGES, settings.private_forges)
     client = await process.enter(guarded_client(reach))
     process.spawn("request-sweep", RequestSweep(store, connections, client).run())
-    process.spawn("forge-sweep", ForgeSweep(store, connections, catalogue, repositories, reach).run())
+    process.spawn("forge-sweep", ForgeSweep(store, connections, catalogue, repositories, reach, settings.sweep_s).run())
     return port
 
 

@@ -27,8 +27,10 @@ INSERT INTO connections (name, organization, project, forge, repository, clone_u
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bytea[])
 ON CONFLICT (name) DO UPDATE SET organization = EXCLUDED.organization, project = EXCLUDED.project, forge = EXCLUDED.forge,
     repository = EXCLUDED.repository, clone_url = EXCLUDED.clone_url, api_url = EXCLUDED.api_url,
-    version = EXCLUDED.version, sealed = EXCLUDED.sealed
+    version = EXCLUDED.version, sealed = EXCLUDED.sealed,
+    sweep_next_at = CASE WHEN connections.version = EXCLUDED.version THEN connections.sweep_next_at ELSE now() END
 """
+"""One that was changed, its token for instance, is looked at at once."""
 _DROP = "DELETE FROM connections WHERE NOT name = ANY($1::text[])"
 _DROP_ONE = "DELETE FROM connections WHERE name = $1"
 

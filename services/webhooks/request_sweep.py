@@ -6,6 +6,7 @@ Without a token, previews go when their time to live is over.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 
@@ -14,11 +15,12 @@ from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, ChangeRequest, RequestAction
 from services.webhooks.intake import origin_of
 from services.webhooks.store import Store
-from services.webhooks.sweep import by_turns
+from services.webhooks.turns import Paused, Turns, by_turns
 from shared.contracts.changes import Change, ChangeRequestClosed, FoundBy, Pusher, RequestChange, decode_change
 from shared.forge_api import ForgeRepository
 from shared.guarded_http import Failed, GuardedClient
 from shared.outbound import Refused
+from shared.rate_limits import pause
 
 log = structlog.get_logger()
 
@@ -31,6 +33,7 @@ WHERE name = (SELECT name FROM connections WHERE requests_next_at <= now() AND f
               ORDER BY requests_next_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING name
 """
+_LATER = "UPDATE connections SET requests_next_at = now() + $2 WHERE name = $1"
 _OPEN = """
 SELECT type, message FROM (
     SELECT DISTINCT ON (repository, message::json ->> 'number') type, state, message FROM changes
@@ -62,10 +65,13 @@ class RequestSweep:
 
     async def run(self) -> None:
         """For ever."""
-        await by_turns(self.store, self.connections, _DUE, EVERY_S, self.sweep)
+        await by_turns(self.store, self.connections, Turns(_DUE, _LATER, EVERY_S), self.sweep)
 
     async def sweep(self, connection: Connection) -> list[Change]:
-        """Asks after each change request that led to something and is open, as far as is known; answers the ends that were missed."""
+        """Asks after each change request that led to something and is open, as far as is known; answers the ends that were missed.
+
+        Raises `Paused` where the forge wants a pause; what was found until then is recorded.
+        """
         if not connection.token or connection.forge not in _PATHS:
             return []
         rows = await self.store.pool.fetch(_OPEN, connection.name, ChangeRequestClosed.type_name())
@@ -86,6 +92,8 @@ class RequestSweep:
         """How it ended; None where it did not."""
         repository = ForgeRepository(connection.forge, known.repository, connection.api_url, connection.token)
         answer = await self.client.send("GET", repository.url(_PATHS[connection.forge].format(known.number)), repository.headers)
+        if answer.status != _FOUND and (wait := pause(answer.headers, datetime.now(UTC))) is not None:
+            raise Paused(wait, f"{repository.forge} answered {answer.status}: {answer.text()}")
         if answer.status == _GONE and connection.forge == "bitbucket-data-center":
             return RequestAction.CLOSED  # the only forge that deletes change requests; a repository that cannot be seen is 401 there
         if answer.status != _FOUND:

@@ -23,6 +23,8 @@ class Settings(StatefulSettings):
     """Signs the builder's clone credentials."""
     private_forges: PrivateHosts = ()
     """Forges at private addresses that the sweep may ask: names, addresses, networks."""
+    sweep_s: float = 60.0
+    """A push whose webhook got lost is found within so many seconds."""
     push_limit_bytes: int = 1024 * 1024 * 1024
     """Largest pack that one push to the own remote may bring."""
 

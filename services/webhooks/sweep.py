@@ -1,9 +1,10 @@
 """The sweep: heads are compared with the last change known, and a difference becomes the change whose push was missed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import uniform
 from tempfile import TemporaryDirectory
 
 import structlog
@@ -15,18 +16,19 @@ from services.webhooks.git.pushes import own_origin, own_push
 from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository
 from services.webhooks.intake import origin_of
 from services.webhooks.store import Store
+from services.webhooks.turns import Paused, Turns, by_turns
 from shared.contracts.changes import Change, FoundBy, Pusher
 from shared.forges import CLONE_USERS, credential_config
 from shared.outbound import Reach
 from shared.outbound_gate import outbound_gate
 from shared.postgres import UNAVAILABLE
+from shared.rate_limits import pause
 
 log = structlog.get_logger()
 
-OWN_EVERY_S = 60.0
-FORGES_EVERY_S = 300.0
-"""How long between two looks at one connection."""
 LS_REMOTE_S = 45.0
+_LONGEST = timedelta(minutes=15)
+"""Between two looks at a forge that does not answer as it should."""
 
 _DUE = """
 UPDATE connections SET sweep_next_at = now() + make_interval(secs => $1)
@@ -34,6 +36,8 @@ WHERE name = (SELECT name FROM connections WHERE sweep_next_at <= now() AND forg
               ORDER BY sweep_next_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING name
 """
+_LATER = "UPDATE connections SET sweep_next_at = now() + $2 WHERE name = $1"
+_HEADER = re.compile(r"<= recv header: ([a-z-]+): *([^\r\n]*)", re.IGNORECASE)
 
 _Known = Mapping[str, tuple[str, int]]
 
@@ -41,19 +45,20 @@ _Known = Mapping[str, tuple[str, int]]
 class OwnSweep:
     """Sweeps the bare repositories here: a crash between a ref's update and its event loses no push."""
 
-    def __init__(self, store: Store, repositories: Repositories, clone_url: str) -> None:
+    def __init__(self, store: Store, repositories: Repositories, clone_url: str, every_s: float) -> None:
         self._store = store
         self._repositories = repositories
         self._clone_url = clone_url.rstrip("/")
+        self._every_s = every_s
 
     async def run(self) -> None:
-        """At once, then every minute."""
+        """At once, then every so many seconds."""
         while True:
             try:
                 await self.sweep()
             except UNAVAILABLE as error:
                 log.warning("sweep postponed", reason=str(error) or type(error).__name__)
-            await asyncio.sleep(OWN_EVERY_S)
+            await asyncio.sleep(self._every_s)
 
     async def sweep(self) -> list[Change]:
         """Looks at every repository; answers the changes found. A repository that git cannot read keeps no other from being swept."""
@@ -79,49 +84,51 @@ class OwnSweep:
         return await own_push(self._repositories, repository, ref=reference.name, before=before, name=reference.commit, pusher=pusher)
 
 
-async def by_turns(
-    store: Store, connections: Connections, due: str, every_s: float, sweep: Callable[[Connection], Awaitable[list[Change]]]
-) -> None:
-    """Looks at connections one after the other, spread over time, for ever; sleeps while none is due. Replicas share the work.
-
-    `due` takes the next one and puts it off by so many seconds, in one statement.
-    """
-    while True:
-        try:
-            name = await store.pool.fetchval(due, every_s * uniform(0.8, 1.2))  # noqa: S311 -- spread, not secrecy
-            connection = await connections.find(name) if name else None
-            if connection is not None:
-                await sweep(connection)
-                continue
-        except UNAVAILABLE as error:
-            log.warning("sweep postponed", reason=str(error) or type(error).__name__)
-        await asyncio.sleep(5)
-
-
 class ForgeSweep:
-    """Sweeps the repositories of connections with `git ls-remote`, one after the other, spread over time; replicas share the work."""
+    """Sweeps the repositories of connections with `git ls-remote`, spread over time; replicas share the work."""
 
-    def __init__(self, store: Store, connections: Connections, catalogue: Catalogue, repositories: Repositories, reach: Reach) -> None:
+    def __init__(
+        self, store: Store, connections: Connections, catalogue: Catalogue, repositories: Repositories, reach: Reach, every_s: float
+    ) -> None:
         self._store = store
         self._reach = reach
         self._connections = connections
         self._catalogue = catalogue
         self._repositories = repositories
+        self._turns = Turns(_DUE, _LATER, every_s)
         self._heard: dict[str, tuple[Sequence[Reference], Project]] = {}
+        self._failed: dict[str, int] = {}
 
     async def run(self) -> None:
         """For ever."""
-        await by_turns(self._store, self._connections, _DUE, FORGES_EVERY_S, self.sweep)
+        await by_turns(self._store, self._connections, self._turns, self.sweep)
 
     async def sweep(self, connection: Connection) -> list[Change]:
-        """Compares one connection's heads; answers the changes found. Its pusher is unknown: auth decides what that may lead to."""
+        """Compares one connection's heads; answers the changes found. Its pusher is unknown: auth decides what that may lead to.
+
+        Raises `Paused` where the forge wants a pause or gives no heads: each time for longer, until it does.
+        """
+        with TemporaryDirectory(prefix="slipway-sweep-") as folder:
+            answers = Path(folder) / "answers"
+            try:
+                changes = await self._compare(connection, Path(folder), answers)
+            except (GitError, TimeoutError) as error:
+                failed = self._failed[connection.name] = self._failed.get(connection.name, 0) + 1
+                longer = min(timedelta(seconds=self._turns.every_s * 2 ** min(failed, 10)), _LONGEST)
+                raise Paused(max(longer, _asked(answers) or longer), str(error) or "no answer in time") from error
+            self._failed.pop(connection.name, None)
+            if (wait := _asked(answers)) is not None:
+                raise Paused(wait, "the forge's rate limit is used up")
+        return changes
+
+    async def _compare(self, connection: Connection, folder: Path, answers: Path) -> list[Change]:
         origin = origin_of(connection)
         known = await self._store.known_heads(origin.connection, origin.repository)
+        references = await self._ls_remote(connection, folder, answers)
         try:
-            references = await self._ls_remote(connection)
             project = await self._catalogue.project(connection.organization, connection.project)
-        except (Away, GitError, TimeoutError) as error:
-            log.warning("connection not swept", connection=connection.name, reason=str(error) or "no answer in time")
+        except Away as error:
+            log.warning("connection not swept", connection=connection.name, reason=str(error))
             return []
         if project is None:
             return []
@@ -138,18 +145,25 @@ class ForgeSweep:
         self._heard[connection.name] = heard
         return changes
 
-    async def _ls_remote(self, connection: Connection) -> list[Reference]:
+    async def _ls_remote(self, connection: Connection, folder: Path, answers: Path) -> list[Reference]:
         """Branches and tags. The token is for this address only: a redirect elsewhere does not get it."""
         arguments = ("ls-remote", "--quiet", "--heads", "--tags", "--", connection.clone_url)
         user, token = CLONE_USERS.get(connection.forge), connection.token
         secret = credential_config(connection.clone_url, user, token) if token else ""
-        with TemporaryDirectory(prefix="slipway-sweep-") as folder:
-            async with asyncio.timeout(LS_REMOTE_S), outbound_gate(self._reach) as gate:
-                settings = {"http.proxy": gate.proxy}
-                try:
-                    return _references(await self._repositories.git_with(settings, Path(folder), *arguments, secret=secret))
-                except GitError as error:
-                    raise GitError("; ".join((*gate.refused, *gate.failed)) or str(error)) from error
+        async with asyncio.timeout(LS_REMOTE_S), outbound_gate(self._reach) as gate:
+            settings = {"http.proxy": gate.proxy}
+            try:
+                return _references(await self._repositories.git_with(settings, folder, *arguments, secret=secret, answers=answers))
+            except GitError as error:
+                raise GitError("; ".join((*gate.refused, *gate.failed)) or str(error)) from error
+
+
+def _asked(answers: Path) -> timedelta | None:
+    """The pause that the server asked for, by the headers of its answers."""
+    if not answers.exists():
+        return None
+    headers = {name.lower(): value for name, value in _HEADER.findall(answers.read_text(errors="replace"))}
+    return pause(headers, datetime.now(UTC))
 
 
 def _references(told: str) -> list[Reference]:

@@ -8,10 +8,10 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from services.notifier.channels import Channel
 from services.notifier.providers.contract import Notification, Outcome, Verdict
-from services.notifier.providers.retry_after import retry_after
 from shared.contracts.events import Event
 from shared.guarded_http import Failed, GuardedClient, Response
 from shared.outbound import Refused
+from shared.rate_limits import retry_after
 
 
 class WebhookProvider:

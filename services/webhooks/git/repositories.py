@@ -120,10 +120,16 @@ class Repositories:
         """Runs git on a repository; raises `GitError`, or `TimeoutError`. Bytes that are no UTF-8 become lone surrogates."""
         return await self.git_with({}, folder, *arguments)
 
-    async def git_with(self, settings: Mapping[str, str], folder: Path, *arguments: str, secret: str = "") -> str:
-        """As `git`, with more settings. Those that no list of processes may show are in `secret`, as in a file (git-config(1))."""
+    async def git_with(
+        self, settings: Mapping[str, str], folder: Path, *arguments: str, secret: str = "", answers: Path | None = None
+    ) -> str:
+        """As `git`, with more settings. Those that no list of processes may show are in `secret`, as in a file (git-config(1)).
+
+        The headers of what servers answer are written to `answers` (git(1), GIT_TRACE_CURL; credentials are left out).
+        """
         with _in_memory(secret) as config:
-            env = self.environment({"GIT_CONFIG_GLOBAL": config}, settings)
+            traced = {"GIT_TRACE_CURL": str(answers), "GIT_TRACE_CURL_NO_DATA": "1"} if answers else {}
+            env = self.environment({"GIT_CONFIG_GLOBAL": config, **traced}, settings)
             return await self._run(folder, *arguments, env=env)
 
     async def _run(self, folder: Path, *arguments: str, env: Mapping[str, str]) -> str:

@@ -23,6 +23,10 @@ class Forge:
     """User name and password; without a user name the password has to come as Bearer."""
     modern: bool = True
     redirect: str | None = None
+    refuses: int | None = None
+    """The status of every answer, where it takes no requests."""
+    adds: dict[str, str] = field(default_factory=dict)
+    """Headers of every answer."""
     port: int = 0
     requests: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
@@ -81,7 +85,9 @@ def running_forge(root: Path, login: tuple[str | None, str] | None = None, *, mo
             given = self.headers.get("Authorization", "")
             forge.logins.append(given)
             forge.shown.extend(_showing(forge.login))
-            if forge.redirect is not None:
+            if forge.refuses is not None:
+                self._say(forge.refuses, {}, b"")
+            elif forge.redirect is not None:
                 self._say(301, {"Location": f"{forge.redirect}{self.path}"}, b"")
             elif forge.login and given != _authorization(*forge.login):
                 self._say(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
@@ -113,7 +119,7 @@ def running_forge(root: Path, login: tuple[str | None, str] | None = None, *, mo
 
         def _say(self, status: int, headers: dict[str, str], content: bytes) -> None:
             self.send_response(status)
-            for name, value in headers.items():
+            for name, value in (headers | forge.adds).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

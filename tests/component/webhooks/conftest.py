@@ -40,7 +40,7 @@ class Webhooks:
         return self.url.replace("http://", f"http://git:{token}@") + f"/git/main/{project}.git"
 
 
-Running = Callable[[], AbstractAsyncContextManager[Webhooks]]
+Running = Callable[..., AbstractAsyncContextManager[Webhooks]]
 
 
 @pytest.fixture(scope="session")
@@ -62,14 +62,14 @@ def api() -> Api:
 
 @pytest.fixture
 async def running(api: Api, nats_url: str, postgres_dsn: str, certificates: Home, tmp_path: Path) -> AsyncIterator[Running]:
-    """Starts webhooks; a test may start it again, on the same database and repositories."""
+    """Starts webhooks, with further settings; a test may start it again, on the same database and repositories."""
     await migrated(postgres_dsn, "webhooks")
     auth = Auth()  # type: ignore[abstract]
     coordinator = await Coordinator.on(_user("coordinator", nats_url))
     builder = await Coordinator.on(_user("builder", nats_url))
 
     @asynccontextmanager
-    async def run() -> AsyncIterator[Webhooks]:
+    async def run(**more: object) -> AsyncIterator[Webhooks]:
         async with _serving(certificates, "api", api.register) as api_at, _serving(certificates, "auth", auth.register) as auth_at:
             settings = service_settings(
                 Settings,
@@ -82,6 +82,7 @@ async def running(api: Api, nats_url: str, postgres_dsn: str, certificates: Home
                 auth_address=auth_at,
                 master_key_file=certificates.keys / "master.key",
                 clone_key_file=certificates.keys / "clone.key",
+                **more,
             )
             async with started("webhooks", settings) as process:
                 pool = await process.database(settings, "webhooks")

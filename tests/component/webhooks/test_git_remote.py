@@ -19,6 +19,7 @@ from shared.contracts.events import Stage
 from shared.contracts.places import EnvironmentKind
 from shared.contracts.releases import ReleaseKind
 from shared.contracts.steps import CandidateFailed
+from shared.subprocesses import Program
 from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.neighbours import READER, TOKEN, Coordinator
 from tests.component.webhooks.workingcopy import WorkingCopy
@@ -72,7 +73,7 @@ class Deployment:
         await self.say(f.ImageBuilt(service="web", image="x"), "build-web", Stage.BUILD, "done")
 
 
-async def _until_said(process: asyncio.subprocess.Process, text: str, within: float = 15) -> list[str]:
+async def _until_said(process: Program, text: str, within: float = 15) -> list[str]:
     """What the remote says up to a text."""
     assert process.stderr is not None
     said = ""

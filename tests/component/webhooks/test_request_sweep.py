@@ -13,6 +13,7 @@ from services.webhooks.catalogue import Catalogue, Connection
 from services.webhooks.connections import Connections
 from services.webhooks.request_sweep import RequestSweep
 from services.webhooks.store import Store
+from services.webhooks.turns import Paused
 from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened, FoundBy
 from shared.guarded_http import guarded_client
 from shared.outbound import PRIVATE_FORGES, Reach
@@ -33,6 +34,7 @@ class ForgeApi:
     url: str = ""
     status: int = 200
     said: dict[str, object] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -45,7 +47,8 @@ def _serving() -> Iterator[ForgeApi]:
             api.asked.append((self.path, self.headers["Authorization"]))
             body = json.dumps(api.said).encode()
             self.send_response(api.status)
-            self.send_header("Content-Length", str(len(body)))
+            for name, value in ({"Content-Length": str(len(body))} | api.headers).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
@@ -148,6 +151,15 @@ async def test_an_answer_that_says_nothing_takes_no_preview_away(
     forge.status, forge.said = status, said
     assert await sweep.sweep(connection) == []
     assert len(forge.asked) == 1
+
+
+async def test_a_forge_s_rate_limit_is_waited_for(webhooks: Webhooks, sweep: RequestSweep, forge: ForgeApi) -> None:
+    """It says for how long."""
+    connection = await _opened(webhooks, sweep, "github", forge.url)
+    forge.status, forge.headers = 429, {"Retry-After": "1234"}
+    with pytest.raises(Paused) as paused:
+        await sweep.sweep(connection)
+    assert paused.value.wait.total_seconds() == 1234
 
 
 async def test_without_a_token_nobody_is_asked(webhooks: Webhooks, sweep: RequestSweep, forge: ForgeApi) -> None:

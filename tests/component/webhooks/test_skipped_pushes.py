@@ -18,7 +18,7 @@ async def test_a_pusher_is_told_that_the_commit_asks_for_nothing(webhooks: Webho
     assert "other: the commit's message asks for no deployment: [skip ci]." in pushed.remote
     assert await webhooks.coordinator.nothing()
     repositories = Repositories(webhooks.settings.repositories, Path("/nonexistent"), 10**9)
-    sweep = OwnSweep(Store(webhooks.pool, Outbox("webhooks")), repositories, webhooks.settings.clone_url)
+    sweep = OwnSweep(Store(webhooks.pool, Outbox("webhooks")), repositories, webhooks.settings.clone_url, 60)
     assert await sweep.sweep() == []
     commit = await copy.commit("More")
     await copy.git("push", webhooks.remote(), "main:other")

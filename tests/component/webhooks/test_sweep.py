@@ -1,5 +1,6 @@
 """Pushes whose event got lost are found by comparing refs with what is known."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,19 +9,25 @@ import pytest
 
 from services.webhooks.catalogue import Catalogue
 from services.webhooks.connections import Connections
-from services.webhooks.git.repositories import GitError, Repositories
+from services.webhooks.git.repositories import Repositories
 from services.webhooks.store import Store
 from services.webhooks.sweep import ForgeSweep, OwnSweep
+from services.webhooks.turns import Paused
 from shared.contracts.changes import ChangePushed, FoundBy
+from shared.contracts.events import CatalogueChanged
 from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox
 from shared.rpc import channel
 from shared.sealing import Vault
 from tests.component.builder.forge import running_forge
-from tests.component.webhooks.conftest import Webhooks
-from tests.component.webhooks.deliveries import A
-from tests.component.webhooks.neighbours import TOKEN
+from tests.component.webhooks.conftest import Running, Webhooks
+from tests.component.webhooks.deliveries import A, deliver, push
+from tests.component.webhooks.neighbours import TOKEN, Api, Coordinator
 from tests.component.webhooks.workingcopy import WorkingCopy
+from tests.polling import eventually
+
+REQUESTS_A_LOOK = 2
+"""What a server can do, and its refs (gitprotocol-v2(5))."""
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ async def copy(tmp_path: Path) -> WorkingCopy:
 
 def _own(webhooks: Webhooks, store: Store | None = None) -> OwnSweep:
     repositories = Repositories(webhooks.settings.repositories, Path("/nonexistent"), 10**9)
-    return OwnSweep(store or Store(webhooks.pool, Outbox("webhooks")), repositories, webhooks.settings.clone_url)
+    return OwnSweep(store or Store(webhooks.pool, Outbox("webhooks")), repositories, webhooks.settings.clone_url, 60)
 
 
 async def _forget(webhooks: Webhooks) -> None:
@@ -142,9 +149,97 @@ async def test_a_forge_at_a_private_address_is_not_asked_without_leave(webhooks:
     async with _of_forges(webhooks, "10.0.0.0/8") as (sweep, connections):
         connection = await connections.find("inside")
         assert connection is not None
-        assert await sweep.sweep(connection) == []
-        with pytest.raises(GitError, match=r"127.0.0.1, which is no public address. Name it in SLIPWAY_PRIVATE_FORGES"):
-            await sweep._ls_remote(connection)
+        with pytest.raises(Paused, match=r"127.0.0.1, which is no public address. Name it in SLIPWAY_PRIVATE_FORGES"):
+            await sweep.sweep(connection)
+
+
+async def test_a_push_whose_webhook_is_lost_is_found_within_a_period_and_once(running: Running, api: Api, copy: WorkingCopy) -> None:
+    """Also where the webhook arrives later; and the forge is asked no oftener than twice a period."""
+    repository, every_s = "github.com/Codertocat/Hello-World", 2.0
+    with running_forge(copy.path.parent) as forge:
+        api.connect(repository=repository, clone_url=forge.url("copy/.git"))
+        async with running(sweep_s=every_s, private_forges=("127.0.0.1",)) as webhooks:
+            first = await webhooks.coordinator.take()
+            begin, asked = time.monotonic(), len(forge.requests)
+            commit = await copy.commit("More")
+            change = await webhooks.coordinator.take(within=every_s)
+            assert (change.commit, change.found_by, change.repository) == (commit, FoundBy.SWEEP, repository)
+            assert (await deliver(webhooks.http, push(commit, before=first.commit))).status_code == 202
+            assert await webhooks.coordinator.nothing(within=2 * every_s)
+            periods = (time.monotonic() - begin) / every_s
+            assert len({first.id, change.id}) == await webhooks.pool.fetchval("SELECT count(*) FROM changes") == 2
+    looks = (len(forge.requests) - asked) / REQUESTS_A_LOOK
+    assert 1 <= looks <= 2 * periods
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "least", "most"),
+    [
+        (429, {"Retry-After": "3600"}, 3600, 3600),
+        (503, {"Retry-After": "7"}, 120, 120),
+        (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "{in_ten_minutes}"}, 590, 601),
+        (None, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "{in_ten_minutes}"}, 590, 601),
+        (500, {}, 120, 120),
+    ],
+)
+async def test_a_forge_that_wants_a_pause_gets_it(
+    webhooks: Webhooks, copy: WorkingCopy, status: int | None, said: dict[str, str], least: int, most: int
+) -> None:
+    """As long as it says, or as its limit is used up; where it does not answer as it should, each time for longer."""
+    soon = str(int(time.time()) + 600)
+    with running_forge(copy.path.parent) as forge:
+        forge.refuses, forge.adds = status, {name: value.format(in_ten_minutes=soon) for name, value in said.items()}
+        webhooks.api.connect("limited", repository="forge/todo", clone_url=forge.url("copy/.git"))
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            connection = await connections.find("limited")
+            assert connection is not None
+            with pytest.raises(Paused) as paused:
+                await sweep.sweep(connection)
+            assert least <= paused.value.wait.total_seconds() <= most
+            assert await webhooks.pool.fetchval("SELECT count(*) FROM changes") == (0 if status else 1)
+
+
+async def test_a_forge_that_does_not_answer_is_asked_less_and_less(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """Up to a quarter of an hour apart; as soon as it answers, as often as ever."""
+    with running_forge(copy.path.parent) as forge:
+        webhooks.api.connect("away", repository="forge/todo", clone_url=forge.url("copy/.git"))
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            connection = await connections.find("away")
+            assert connection is not None
+
+            async def wait() -> float:
+                with pytest.raises(Paused) as paused:
+                    await sweep.sweep(connection)
+                return paused.value.wait.total_seconds()
+
+            forge.refuses = 500
+            assert [await wait() for _ in range(5)] == [120, 240, 480, 900, 900]
+            forge.refuses = None
+            assert len(await sweep.sweep(connection)) == 1
+            forge.refuses = 500
+            assert await wait() == 120
+
+
+async def test_while_a_pause_lasts_the_forge_is_left_alone(running: Running, api: Api, copy: WorkingCopy) -> None:
+    """The next look is put off in the database, for all replicas; a connection that is changed is looked at at once."""
+    with running_forge(copy.path.parent) as forge:
+        forge.refuses, forge.adds = 429, {"Retry-After": "3600"}
+        api.connect(repository="forge/todo", clone_url=forge.url("copy/.git"))
+        async with running(sweep_s=0.5, private_forges=("127.0.0.1",)) as webhooks:
+
+            async def put_off() -> bool:
+                return bool(await webhooks.pool.fetchval("SELECT sweep_next_at > now() + interval '59 minutes' FROM connections"))
+
+            assert await eventually(put_off)
+            asked = len(forge.requests)
+            assert await webhooks.coordinator.nothing(within=1.5)
+            assert len(forge.requests) == asked
+            forge.refuses, forge.adds = None, {}
+            api.connect(repository="forge/todo", clone_url=forge.url("copy/.git"), version=2)
+            catalogue = await Coordinator.on(webhooks.settings.model_copy(update={"nats_user": "api"}))
+            await catalogue.say(CatalogueChanged(kind="connection", name="gh", action="updated"), deployment=None)
+            await catalogue.bus.close()
+            assert (await webhooks.coordinator.take()).found_by is FoundBy.SWEEP
 
 
 @asynccontextmanager
@@ -155,4 +250,4 @@ async def _of_forges(webhooks: Webhooks, *private: str) -> AsyncIterator[tuple[F
         connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), catalogue)
         repositories = Repositories(settings.repositories, Path("/nonexistent"), 10**9)
         store = Store(webhooks.pool, Outbox("webhooks"))
-        yield ForgeSweep(store, connections, catalogue, repositories, Reach(PRIVATE_FORGES, private)), connections
+        yield ForgeSweep(store, connections, catalogue, repositories, Reach(PRIVATE_FORGES, private), 60), connections

@@ -1,9 +1,10 @@
 """A working copy, and the real git client."""
 
-import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from shared.subprocesses import Program, spawn
 
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -63,14 +64,6 @@ class WorkingCopy:
         assert done.status == 0 or not good, done.said
         return done
 
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        """Starts git."""
-        return await asyncio.create_subprocess_exec(
-            "git",
-            *arguments,
-            cwd=self.path,
-            env=ENVIRONMENT,
-            start_new_session=True,  # Ctrl-C reaches the whole group
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+    async def start(self, *arguments: str) -> Program:
+        """Starts git, in a group of its own: Ctrl-C reaches all of it. Not by `fork`, at which gRPC's threads may break the child."""
+        return await spawn("git", *arguments, cwd=self.path, env=ENVIRONMENT, start_new_session=True)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pydantic import JsonValue
 
 from services.notifier.providers.contract import Outcome, Verdict
-from services.notifier.providers.retry_after import LONGEST, retry_after
 from shared.forge_api import ForgeRepository
 from shared.guarded_http import GuardedClient, Response
+from shared.rate_limits import pause, retry_after
 
 Body = dict[str, JsonValue]
 
@@ -83,17 +83,7 @@ def _words(forge: str, response: Response) -> str:
 
 def _rate_limit(response: Response, now: datetime) -> timedelta | None:
     """How long a rate limit asks to wait; None where the answer is none."""
-    headers = response.headers
-    wait = retry_after(headers.get("retry-after"), now)
-    if wait is None and "0" in (headers.get("x-ratelimit-remaining"), headers.get("ratelimit-remaining")):
-        wait = _until_reset(headers.get("x-ratelimit-reset") or headers.get("ratelimit-reset") or "", now)
+    wait = pause(response.headers, now)
     if wait is None and (response.status == 429 or b"rate limit" in response.body.lower()):
         wait = UNSAID_LIMIT
     return wait
-
-
-def _until_reset(reset: str, now: datetime) -> timedelta | None:
-    if not (reset.isascii() and reset.isdigit()):
-        return None
-    seconds = int(reset[:12]) - now.timestamp() + 1
-    return min(max(timedelta(seconds=seconds), timedelta(seconds=1)), LONGEST)

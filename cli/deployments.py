@@ -43,11 +43,14 @@ def deploy(
     ref: Annotated[str | None, typer.Option(help="A branch or full ref.")] = None,
     commit: Annotated[str | None, typer.Option(help="A commit: its full id, or any name that the checkout knows.")] = None,
     again: Annotated[bool, typer.Option("--again", help="What was deployed last, once more.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build every image anew, with the newest base images, and replace every service.")
+    ] = False,
     detach: Detach = False,
 ) -> None:
-    """Deploy the newest change of what the environment follows, or what is named."""
+    """Deploy the newest change of what the environment follows, or what is named. Services that run all of it already stay as they are."""
     place = place_of(project)
-    body: Json = {"organization": place.organization, "project": place.project, "environment": environment}
+    body: Json = {"organization": place.organization, "project": place.project, "environment": environment, "rebuild": rebuild}
     if again:
         body["again"] = newest_deployment(place, environment)
     if ref:

@@ -108,7 +108,7 @@ class ImageBuilding:
         with self.memory.limited(command.memory_bytes) as watch, self._secrets(command, work) as secrets:
             order = BuildOrder(
                 recipe.context, recipe.file, str(name), {"slipway.instance": self.settings.instance}, command.build.target,
-                {**self.settings.proxy, **arguments_of(recipe, command.build, self.settings.build_args)}, secrets,
+                {**self.settings.proxy, **arguments_of(recipe, command.build, self.settings.build_args)}, secrets, command.fresh,
             )  # fmt: skip
             try:
                 async with asyncio.timeout(limit_s):

@@ -32,6 +32,8 @@ class BuildOrder:
     target: str | None
     arguments: dict[str, str]
     secrets: dict[str, Path]
+    fresh: bool = False
+    """Without cache, and with base images as their registries have them now."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def _arguments(order: BuildOrder) -> list[str]:
     arguments = ["--progress=plain", f"--file={order.dockerfile}", f"--tag={order.name}"]
     arguments += [f"--label={name}={value}" for name, value in order.labels.items()]
     arguments += [f"--target={order.target}"] if order.target else []
+    arguments += ["--no-cache", "--pull"] if order.fresh else []
     for name, value in order.arguments.items():
         arguments += ["--build-arg", f"{name}={value}"]
     for name, path in order.secrets.items():

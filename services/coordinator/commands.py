@@ -83,6 +83,7 @@ def _build(saga: Saga, step: Step) -> Fields:
         "service": step.item,
         "build": built.build,
         "key": built.key,
+        "fresh": saga.origin.rebuild,
         "secrets": built.secrets,
     }
 

@@ -37,22 +37,32 @@ def plan_builds(saga: Saga, snapshot: Snapshot, record: Record) -> BuildsPlanned
     known = {ref.name: ref for ref in snapshot.secrets}
     builds: dict[str, BuildInput] = {}
     for name, service in manifest.services.items():
-        tree = saga.inspected.trees.get(name, "")
+        tree, generation = saga.inspected.trees.get(name, ""), _generation(saga, record, name)
         if service.image is not None:
-            key = _digest(service.image, tree) if service.watch else _digest(service.image)
-            builds[name] = BuildInput(key=key, image=service.image)
+            key = _digest(service.image, tree, generation)
+            builds[name] = BuildInput(key=key, image=service.image, generation=generation)
             continue
         build = service.build.model_copy(update={"args": _settings(snapshot, name).build_args | service.build.args})
         missing = [secret for secret in build.secrets if secret not in known]
         if missing:
             return Refused(Failure(code="secret_missing", message=f"service {name} builds with {_lack(missing, snapshot)}"))
         refs = tuple(known[secret] for secret in build.secrets)
-        key = _digest(tree, build.model_dump(mode="json"), [ref.model_dump() for ref in refs])
-        builds[name] = BuildInput(key=key, build=build, secrets=snapshot.sealed_for(refs))
+        key = _digest(tree, build.model_dump(mode="json"), [ref.model_dump() for ref in refs], generation)
+        builds[name] = BuildInput(key=key, build=build, generation=generation, secrets=snapshot.sealed_for(refs))
     ready = replace(saga, builds=builds, images=dict.fromkeys(builds, ""))
     would_run = {name: _release(ready, snapshot, record, manifest, name, []) for name in builds}
-    kept = {name: BuildInput(key=builds[name].key, kept=record.releases[name].container.image) for name in _unchanged(would_run, record)}
+    kept = {
+        name: BuildInput(key=builds[name].key, generation=builds[name].generation, kept=record.releases[name].container.image)
+        for name in _unchanged(would_run, record)
+    }
     return BuildsPlanned(builds | kept)
+
+
+def _generation(saga: Saga, record: Record, name: str) -> str:
+    """What was built anew by hand stays so: the next push does not go back to the image before."""
+    if saga.origin.rebuild:
+        return saga.id
+    return record.releases[name].generation if name in record.releases else ""
 
 
 def plan_deployment(saga: Saga, snapshot: Snapshot, record: Record, target_record: Record | None = None) -> Planned | Refused:
@@ -196,6 +206,7 @@ def _release(saga: Saga, snapshot: Snapshot, record: Record, manifest: Manifest,
         number=former.number + 1 if former else 1,
         deployment=saga.id,
         commit=source.commit if source else None,
+        generation=saga.builds[name].generation,
         container=container,
         command=service.command,
         port=service.port,

@@ -158,9 +158,9 @@ async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, fo
         case r.RollbackRequested():
             return await _rollback(work, origin, request)
         case r.DeployRequested(again=str() as deployment):
-            return await _again(work, catalogue, origin, deployment)
+            return await _again(work, catalogue, replace(origin, rebuild=request.rebuild), deployment)
         case r.DeployRequested():
-            return await _commit(work, catalogue, origin, follower, request)
+            return await _commit(work, catalogue, replace(origin, rebuild=request.rebuild), follower, request)
         case _:
             raise Impossible(f"{type(request).__name__} makes no deployment")
 

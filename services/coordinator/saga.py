@@ -179,6 +179,8 @@ class Origin:
     web_url: str | None = None
     rollback_to: str | None = None
     by_hand: bool = False
+    rebuild: bool = False
+    """Every image is built anew, and every service released anew."""
     gates: tuple[Gate, ...] = ()
     """Those of the environment when the deployment was created."""
     needs_approval: bool = False
@@ -205,6 +207,8 @@ class BuildInput(Frozen):
     key: str
     build: BuildSpec | None = None
     image: str | None = None
+    generation: str = ""
+    """The deployment that last had it built anew, though nothing had changed; a part of the key."""
     secrets: Sealed = Sealed()
     kept: str | None = None
     """The image, by digest, of the release that runs, where that has the very same inputs: nothing is built or fetched."""

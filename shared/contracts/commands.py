@@ -93,6 +93,7 @@ class BuildImage(Command):
     service: Slug
     build: BuildSpec
     key: str
+    fresh: bool = Field(default=False, description="Without what was built before, and with base images as their registries have them now")
     secrets: Sealed = Sealed()
     memory_bytes: int | None = None
 

@@ -44,6 +44,7 @@ class Release(Frozen):
     number: int = Field(description="Counts up within the service of the environment")
     deployment: str = Field(description="The deployment that made it")
     commit: str | None = None
+    generation: str = Field(default="", description="The deployment that last had its image built anew, though nothing had changed")
     container: ContainerSpec
     command: tuple[str, ...] | None = None
     port: int | None = None

@@ -32,6 +32,7 @@ class DeployRequested(Request):
     ref: str | None = None
     commit: str | None = None
     again: str | None = Field(default=None, description="Deployment whose commit is deployed again")
+    rebuild: bool = Field(default=False, description="Build every image anew, with the newest base images, and release every service anew")
 
 
 class RollbackRequested(Request):

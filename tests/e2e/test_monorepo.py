@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from cli.answers import Json
 from shared.contracts.events import BuildPlanned, DeploymentSucceeded
 from tests import apps
 from tests.apps import App
@@ -112,6 +113,18 @@ def test_the_same_commit_by_hand(shop: Shop) -> None:
     assert (items(ended), shop.replaced()) == (set(), set())
 
 
+def test_all_of_it_built_anew_by_hand(shop: Shop) -> None:
+    """Every service is built and replaced; the next push of the same files has nothing to do."""
+    shop.ran = shop.containers()
+    wish = {"organization": "main", "project": "monorepo", "environment": "production"}
+    ended = _by_hand(shop, "/deployments", {**wish, "rebuild": True})
+    assert ended.state == "succeeded", ended.told()
+    assert (built(ended), items(ended), shop.replaced()) == (("api", "site"), {"api", "site"}, {"api", "site"})
+    assert [event.data["reused"] for event in ended.events if event.name == "ImageBuilt"] == [False, False]
+    after = shop.push()
+    assert (after.state, items(after), shop.replaced()) == ("succeeded", set(), set()), after.told()
+
+
 def test_another_variable_of_one_service(shop: Shop) -> None:
     """It is replaced, with the image that it has."""
     shop.environment.api.patch(f"{_path(shop)}/variables", {"values": {"VARIABLE": "green"}}, {"service": "api"})
@@ -163,7 +176,7 @@ def _path(shop: Shop) -> str:
     return f"/environments/{place.organization}/{place.project}/{place.environment}"
 
 
-def _by_hand(shop: Shop, path: str, body: dict[str, str | None]) -> Ended:
+def _by_hand(shop: Shop, path: str, body: Json) -> Ended:
     request = shop.environment.api.post(path, body)["request"]
     deployment = until(lambda: shop.environment.api.get(f"/requests/{request}")["deployment"], within=20, what="the wish is taken")
     return shop.environment.ended(str(deployment))

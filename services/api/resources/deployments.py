@@ -50,6 +50,7 @@ class NewDeployment(BaseModel):
     ref: str | None = Field(default=None, max_length=1000, description="Full name: refs/heads/…")
     commit: Commit | None = Field(default=None, description="Full object name")
     again: str | None = Field(default=None, max_length=64, description="Deployment whose commit is deployed again")
+    rebuild: bool = Field(default=False, description="Build every image anew, with the newest base images, and replace every service")
 
 
 class Approval(BaseModel):
@@ -121,6 +122,7 @@ async def create_deployment(wanted: NewDeployment, caller: Asking, unit: Within)
         ref=wanted.ref,
         commit=wanted.commit,
         again=wanted.again,
+        rebuild=wanted.rebuild,
     )
     return await submit(unit, caller, request)
 

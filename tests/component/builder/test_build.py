@@ -48,6 +48,19 @@ async def test_the_same_key_is_not_built_again(builder: Builder, repository: Rep
     assert again == first.model_copy(update={"reused": True})
 
 
+async def test_a_fresh_build_takes_nothing_from_the_cache(builder: Builder, repository: Repository) -> None:
+    """Its steps run again, where an ordinary build of the same files finds them done; base images are asked for anew."""
+    step = "RUN cat /proc/sys/kernel/random/uuid > /id; echo id $(cat /id)\n"
+    repository.commit({"Dockerfile": DOCKERFILE + step, "index.txt": "one"})
+    images = [(await built(builder, command)).image for command in (repository.build(), repository.build())]
+    fresh = repository.build().model_copy(update={"fresh": True})
+    images.append((await built(builder, fresh)).image)
+    assert images[0] == images[1] != images[2]
+    missing = repository.build(build=BuildSpec(args={"BASE": f"{builder.settings.registry}/gone:1"})).model_copy(update={"fresh": True})
+    with pytest.raises(StepFailure, match="gone:1"):
+        await builder(missing)
+
+
 async def test_images_carry_the_instance(builder: Builder, repository: Repository, engine: TestEngine) -> None:
     """Every image has the label by which its owner may remove it, and nothing of our environment."""
     repository.commit({"Dockerfile": DOCKERFILE + "RUN env > /env\n", "index.txt": "one"})

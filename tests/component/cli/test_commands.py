@@ -176,8 +176,9 @@ async def test_a_refused_wish_says_why(slipway: Slipway, api: RunningApi, nats_u
     result = await running
     assert result.exit_code == 1
     assert "Nothing was deployed" in json.loads(result.stderr)["error"]["message"]
-    running = asyncio.create_task(slipway("deploy", "-p", "todo"))
+    running = asyncio.create_task(slipway("deploy", "-p", "todo", "--rebuild"))
     request = DeployRequested.decode(await fetched(nats_url, "coordinator-requests", "REQUESTS"))
+    assert (request.place.environment, request.rebuild) == ("production", True)
     refusal = RequestRefused(request=request.id, reason="no change of refs/heads/main is known")
     await published(nats_url, Event.of(refusal, "main", "todo", "production"))
     result = await running

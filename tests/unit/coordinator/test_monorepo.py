@@ -178,3 +178,19 @@ def test_rolling_back_touches_what_ran_otherwise(running: Record) -> None:
     assert record_of(back) == first
     assert {release.commit for release in first.releases.values()} == {"a" * 40, "b" * 40}
     assert "service site: unchanged, keeps release 2 (bbbbbbbb)" in said(back, e.DeploymentPlanned).notes
+
+
+def test_what_is_built_anew_by_hand_stays_so(running: Record) -> None:
+    """All of it, under other keys; the next push keeps that, and a roll-back brings back what was before."""
+    anew = later(running, origin=replace(pushed("b"), rebuild=True))
+    builds = [command for command in anew.commands if isinstance(command, BuildImage)]
+    assert services_of(anew) == {"api", "site", "cache"}
+    assert [command.fresh for command in builds] == [True, True]
+    rebuilt = record_of(anew)
+    assert services_of(later(rebuilt)) == set()
+    assert services_of(later(rebuilt, trees=TREES | {"site": "2"})) == {"site"}
+    again = Scenario(manifest=SHOP, trees=TREES, record=rebuilt, origin=replace(pushed("b"), rebuild=True))
+    again.saga.id = "d2"
+    assert services_of(again.run()) == {"api", "site", "cache"}
+    back = Scenario(record=rebuilt, goal=running, origin=origin(kind=ReleaseKind.ROLLBACK, rollback_to="d0", source=None)).run()
+    assert services_of(later(record_of(back))) == set()

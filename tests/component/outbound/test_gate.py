@@ -4,14 +4,17 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from subprocess import STDOUT
 
 import pytest
 
 from shared.outbound import Reach
 from shared.outbound_gate import Gate, outbound_gate
+from shared.subprocesses import spawn
 from tests.component.builder.forge import Forge, running_forge
 
 ALLOWED = Reach("Set IT", ("localhost",))
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "GIT_TERMINAL_PROMPT": "0"}
 
 
 @pytest.fixture
@@ -30,17 +33,14 @@ async def gate() -> AsyncIterator[Gate]:
 
 async def ls_remote(gate: Gate, url: str) -> tuple[int | None, str]:
     """Git's status, and what it says."""
-    process = await asyncio.create_subprocess_exec(
-        "git", "-c", f"http.proxy={gate.proxy}", "ls-remote", url,
-        env={"PATH": "/usr/bin:/bin", "GIT_TERMINAL_PROMPT": "0"}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+    process = await spawn("git", "-c", f"http.proxy={gate.proxy}", "ls-remote", url, env=_ENVIRONMENT, stderr=STDOUT)
     told, _ = await process.communicate()
     return process.returncode, told.decode()
 
 
 async def make(forge: Forge) -> None:
     """The repository of the forge."""
-    process = await asyncio.create_subprocess_exec("git", "init", "--quiet", "--bare", str(forge.root / "todo.git"))
+    process = await spawn("git", "init", "--quiet", "--bare", str(forge.root / "todo.git"), env=_ENVIRONMENT)
     assert await process.wait() == 0
 
 

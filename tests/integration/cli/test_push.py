@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import STDOUT
 
 import pytest
 
 from shared.contracts.changes import ChangePushed
 from shared.contracts.events import ChangeTaken, Event
+from shared.subprocesses import spawn
 from tests.component.api.running import RunningApi, fetched, published
 from tests.component.api.story import Story
 from tests.integration.cli.front_door import front_door
@@ -44,17 +46,7 @@ class Called:
 
     async def __call__(self, *words: str) -> tuple[int, str]:
         """Status, and everything that it said."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "cli.main",
-            *words,
-            cwd=self.folder,
-            env=self.environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        process = await spawn(sys.executable, "-m", "cli.main", *words, cwd=self.folder, env=self.environment, stderr=STDOUT)
         said, _ = await process.communicate()
         assert process.returncode is not None
         return process.returncode, said.decode()

@@ -1,10 +1,12 @@
 """No request fails while releases change hands, forwards and backwards."""
 
-import asyncio
 import json
+import os
 import sys
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
+from shared.subprocesses import spawn
 from tests.integration.deployer.rig import Site, deploy, prepare, retire, roll_back, switch
 
 _RATE = 200.0
@@ -21,15 +23,16 @@ async def test_switch_and_roll_back_under_load(here: Site, node_image: str) -> N
     former = here.release("zero", image=node_image, command=("node", "-e", _SERVER % "zero"), memory=128 * 2**20)
     await deploy(here.deployment(), former)
     settings = here.machine.settings
-    load = await asyncio.create_subprocess_exec(
+    load = await spawn(
         sys.executable,
         str(Path(__file__).with_name("load.py")),
         str(settings.https_port),
         here.place.host("web"),
         str(here.machine.home.ca / "ca.pem"),
         str(_RATE),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        env=os.environ,
+        stdin=PIPE,
+        stderr=STDOUT,
     )
     assert load.stdout is not None
     assert load.stdin is not None

@@ -15,6 +15,7 @@ from shared.contracts.answers import Failure
 from shared.contracts.events import Event
 from shared.contracts.facts import Fact, UnknownFact
 from shared.contracts.steps import title_of
+from shared.phrases import gate_answer, gate_question
 
 DONE, FAILED, RUNNING, UNDONE, PLAIN = "done", "failed", "running", "undone", "plain"
 
@@ -97,6 +98,12 @@ def _tell(node: _Node, event: Event, fact: Fact | None) -> None:
     match fact:
         case e.StepStarted() | e.UndoStarted():
             row.state = RUNNING
+        case e.GateRequested():
+            row.state = RUNNING
+            row.details.append(gate_question(fact))
+        case e.GateFailed():
+            row.state, row.took = FAILED, _took(node, event)
+            row.details.append(gate_answer(fact))
         case e.StepRetried():
             row.details.append(f"attempt {fact.attempt}: {fact.reason}")
         case e.StepFailed():
@@ -151,6 +158,8 @@ def _details(fact: Fact | None) -> Iterator[str]:  # noqa: C901, PLR0912 -- a ta
             yield from fact.notes
         case f.ImageBuilt(reused=True):
             yield "unchanged: nothing built"
+        case e.GatePassed():
+            yield gate_answer(fact)
         case e.CompensationStarted():
             yield fact.reason
         case e.DeploymentSucceeded():

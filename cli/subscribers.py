@@ -50,25 +50,38 @@ def add(
     """Let a tool read events. Its password is shown once."""
     body: Json = {"name": name, "filters": filters, "since": moment(since) if since else None, "from_start": from_start}
     made = session().api.post(_path(organization), body)
+    show_added(made, {}, _path(organization, name))
+    session().note("docs/events.md has clients to begin with.")
+
+
+def show_added(made: Json, more: dict[str, str], path: str) -> None:
+    """What a new tool is given, with its password, which is shown this once; returns when it can read. `path`: where the API has it."""
     connection = made["connection"]
-    lines = {"Server": connection["url"], "User": connection["user"], "Password": made["password"], "Stream": connection["stream"]}
-    lines |= {"Consumer": connection["consumer"], "Inbox prefix": connection["inbox_prefix"]}
-    session().show(made, "\n".join(f"{title + ':':<14}{escape(value)}" for title, value in lines.items()))
-    session().note("Copy the password to the tool now: it is not shown again. docs/events.md has clients to begin with.")
+    lines = {
+        "Server": connection["url"],
+        "User": connection["user"],
+        "Password": made["password"],
+        "Stream": connection["stream"],
+        "Consumer": connection["consumer"],
+        "Inbox prefix": connection["inbox_prefix"],
+    }
+    session().show(made, "\n".join(f"{title + ':':<14}{escape(value)}" for title, value in (lines | more).items()))
+    session().note("Copy the password to the tool now: it is not shown again.")
     if made["server_entry"]:
         session().note(
             "This bus is not Slipway's own: its operator adds this to authorization.users, and reloads it (nats-server --signal reload)."
         )
         session().note(escape(made["server_entry"]))
-    elif not _becomes_ready(organization, name):
-        session().note(f"It cannot read yet: `slipway subscribers show {name}` says when it can, `slipway status` what is not well.")
+    elif not _becomes_ready(path):
+        kind = path.split("/")[1]
+        session().note(f"It cannot read yet: `slipway {kind} show {made['name']}` says when it can, `slipway status` what is not well.")
 
 
-def _becomes_ready(organization: str | None, name: str) -> bool:
+def _becomes_ready(path: str) -> bool:
     with patience("until it can read"):
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
-            if session().api.get(_path(organization, name))["ready"]:
+            if session().api.get(path)["ready"]:
                 return True
             time.sleep(0.1)
     return False
@@ -80,10 +93,18 @@ def show(name: Name, organization: Organization = None) -> None:
     lines = {
         "Filters": ", ".join(found["filters"]),
         "Since": found["starts_at"] or "the start of the stream",
-        "Server": found["connection"]["url"],
-        "User": found["connection"]["user"],
-        "Consumer": f"{found['connection']['consumer']} on {found['connection']['stream']}",
-        "Inbox prefix": found["connection"]["inbox_prefix"],
+    }
+    show_tool(found, lines)
+
+
+def show_tool(found: Json, lines: dict[str, str]) -> None:
+    """A tool on the bus: what there is to say of it, whom it is there, and how far it has read."""
+    connection = found["connection"]
+    lines = lines | {
+        "Server": connection["url"],
+        "User": connection["user"],
+        "Consumer": f"{connection['consumer']} on {connection['stream']}",
+        "Inbox prefix": connection["inbox_prefix"],
         "Can read": "yes" if found["ready"] else "no: the bus has no consumer for it, or does not say",
     }
     if found["ready"]:
@@ -93,9 +114,14 @@ def show(name: Name, organization: Organization = None) -> None:
 
 def remove(name: Name, organization: Organization = None) -> None:
     """Cut a tool off: its connections are closed, and what it has not read is not kept for it."""
-    found = session().api.get(_path(organization, name))
-    session().api.delete(_path(organization, name))
-    session().show({"removed": name}, f"{name} is removed.")
+    remove_tool(_path(organization, name))
+
+
+def remove_tool(path: str) -> None:
+    """Takes a tool off the bus."""
+    found = session().api.get(path)
+    session().api.delete(path)
+    session().show({"removed": found["name"]}, f"{found['name']} is removed.")
     if found["server_entry"]:
         session().note(
             f"It can read nothing any more. The bus is not Slipway's own: its operator takes the user {found['connection']['user']} out."

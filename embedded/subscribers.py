@@ -15,7 +15,7 @@ import structlog
 from pydantic import ValidationError
 
 from embedded import nats
-from shared.subscribers import PREFIXES, USER_PREFIX, Subscriber, Subscribers
+from shared.subscribers import GATE_PREFIX, PREFIXES, USER_PREFIX, Subscriber, Subscribers
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
@@ -104,6 +104,6 @@ async def _there(js: "JetStreamContext", stream: str) -> dict[str, str]:
     found: dict[str, str] = {}
     offset = 0
     while page := await js.consumers_info(stream, offset):
-        found |= {each.name: each.config.description or "" for each in page if each.name.startswith(USER_PREFIX)}
+        found |= {each.name: each.config.description or "" for each in page if each.name.startswith((USER_PREFIX, GATE_PREFIX))}
         offset += len(page)
     return found

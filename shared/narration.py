@@ -210,6 +210,19 @@ class Narrator:
         yield from _why(fact.failure, tail=not step.logged)
 
     @_lines_of.register
+    def _asked(self, fact: e.GateRequested, event: Event) -> Iterator[Line]:
+        step = self._begin(event)
+        yield from self._in_stage(event.stage or step.stage)
+        yield Line(LineKind.STARTED, step.title, event.step)
+        yield Line(LineKind.WAITING, f"{step.title} is {phrases.gate_question(fact)}", event.step)
+
+    @_lines_of.register
+    def _gate_failed(self, fact: e.GateFailed, event: Event) -> Iterator[Line]:
+        step = self._step(event.step or "")
+        yield Line(LineKind.FAILED, step.title, event.step, _took(step, event))
+        yield Line(LineKind.DETAIL, phrases.gate_answer(fact), event.step)
+
+    @_lines_of.register
     def _approval(self, fact: f.ApprovalRequested, event: Event) -> Iterator[Line]:
         yield from self._in_stage(Stage.AUTH)
         self._waits = True

@@ -14,7 +14,7 @@ def what(fact: e.DeploymentCreated) -> str:
     return printable(" ".join(word for word in words if word))
 
 
-def detail(fact: Fact) -> str:
+def detail(fact: Fact) -> str:  # noqa: PLR0911 -- a table in the form of a match
     """What is worth knowing of a step that was done, beside its title; empty where nothing is."""
     match fact:
         case f.ImageBuilt(reused=True):
@@ -27,8 +27,23 @@ def detail(fact: Fact) -> str:
             return rule
         case f.ContainerDeployed(already_running=True):
             return "runs already"
+        case e.GatePassed():
+            return gate_answer(fact)
         case _:
             return ""
+
+
+def gate_question(fact: e.GateRequested) -> str:
+    """How long an answer is waited for, and what counts without one."""
+    otherwise = "passes" if fact.default == "pass" else "fails"
+    return f"asked before the {fact.before}; it {otherwise} where nobody answers until {fact.deadline:%H:%M:%S} UTC"
+
+
+def gate_answer(fact: e.GatePassed | e.GateFailed) -> str:
+    """Who answered, where it was not the gate's own tool, and why."""
+    reason = fact.reason if isinstance(fact, e.GatePassed) else fact.failure.message
+    by = "" if fact.defaulted or fact.by == f"gate {fact.gate}" else f"by {fact.by}"
+    return printable(": ".join(part for part in (by, reason) if part))
 
 
 def undone(title: str, fact: Fact) -> str:

@@ -1,4 +1,4 @@
-"""Outside tools that read events: what each may read, as whom, and the one consumer that it has. Pure.
+"""Outside tools that read events, and gates, which also answer: what each may touch, as whom, and the one consumer that it has. Pure.
 
 Both the service that keeps subscribers and whoever makes users and consumers on the bus go by these rules, so neither takes
 the other's word for what a subscriber may touch.
@@ -12,12 +12,13 @@ from typing import Annotated, Self
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from pydantic import AwareDatetime, StringConstraints, model_validator
 
+from shared.contracts.gates import subject_of
 from shared.messages import Frozen, Slug
-from shared.topology import User, inbox_of
+from shared.topology import GATE_INBOXES, User, inbox_of
 
 PREFIXES = {"EVENTS": "slipway.evt", "CDEVENTS": "cdevents"}
 """The streams that outside tools may read, and how the subjects of each begin; the organization comes next."""
-USER_PREFIX = "sub_"
+USER_PREFIX, GATE_PREFIX = "sub_", "gate_"
 """No service's user begins so, and `_` is in no slug."""
 ACK_WAIT_S = 30.0
 MOST_FILTERS = 20
@@ -40,10 +41,14 @@ class Subscriber(Frozen):
     """As nats-server takes it: bcrypt."""
     start: AwareDatetime | None = None
     """Where its consumer begins when it has to be made; None: the start of the stream."""
+    gate: bool = False
+    """It reads what its gate asks, and nothing else; and may answer."""
 
     @model_validator(mode="after")
     def _in_its_organization(self) -> Self:
         stream_of(self.organization, self.subjects)
+        if self.gate and self.subjects != (asked_on(self.organization, self.name),):
+            raise BadFilter(f"A gate reads {asked_on(self.organization, self.name)}.")
         return self
 
     @property
@@ -54,16 +59,22 @@ class Subscriber(Frozen):
     @property
     def user(self) -> str:
         """Its user on the bus, and the name of its consumer."""
-        return user_of(self.organization, self.name)
+        return f"{GATE_PREFIX if self.gate else USER_PREFIX}{self.organization}_{self.name}"
+
+    @property
+    def inbox(self) -> str:
+        """The prefix of its inboxes: no other tool may read them."""
+        return inbox_of_gate(self.organization, self.name) if self.gate else inbox_of(self.user)
 
     def rights(self) -> User:
-        """All that its user may do: look at its consumer, ask it for messages, acknowledge them, and hear the answers."""
+        """All that its user may do: look at its consumer, ask it for messages, acknowledge them, and hear the answers. A gate: answer."""
         publish = (
             f"$JS.API.CONSUMER.INFO.{self.stream}.{self.user}",
             f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.user}",
             f"$JS.ACK.{self.stream}.{self.user}.>",
+            *((subject_of(self.organization, self.name),) if self.gate else ()),
         )
-        return User(self.user, publish, (f"{inbox_of(self.user)}.>",))
+        return User(self.user, publish, (f"{self.inbox}.>",))
 
     def consumer(self) -> ConsumerConfig:
         """Its consumer: durable, pulled, acknowledged one by one, without an end to redelivery."""
@@ -86,9 +97,14 @@ class Subscribers(Frozen):
     subscribers: tuple[Subscriber, ...] = ()
 
 
-def user_of(organization: str, name: str) -> str:
-    """The user and the consumer of a subscriber."""
-    return f"{USER_PREFIX}{organization}_{name}"
+def inbox_of_gate(organization: str, name: str) -> str:
+    """The inbox prefix of a gate."""
+    return f"{GATE_INBOXES}.{organization}_{name}"
+
+
+def asked_on(organization: str, gate: str) -> str:
+    """Where a gate's tool is asked, whatever the project and the environment."""
+    return f"slipway.evt.{organization}.*.*.gate.requested.{gate}"
 
 
 def stream_of(organization: str, subjects: Sequence[str]) -> str:

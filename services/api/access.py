@@ -91,7 +91,8 @@ async def caller_with(token: str, parts: Parts) -> Caller | None:
     return Caller(subject.id, subject.name, frozenset(grant.resource for grant in subject.grants), parts.auth)
 
 
-async def _caller(request: Request, _scheme: Annotated[object, Depends(bearer)]) -> Caller:
+async def asking(request: Request) -> Caller:
+    """The person who asks; a 401 where there is none."""
     token = token_of(request)
     caller = await caller_with(token, parts_of(request))
     if caller is None:
@@ -99,6 +100,10 @@ async def _caller(request: Request, _scheme: Annotated[object, Depends(bearer)])
         raise Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
     request.state.caller = caller
     return caller
+
+
+async def _caller(request: Request, _scheme: Annotated[object, Depends(bearer)]) -> Caller:
+    return await asking(request)
 
 
 Asking = Annotated[Caller, Depends(_caller)]

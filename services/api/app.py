@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from services.api import background, first_start, previews, subscriptions
+from services.api import background, first_start, gate_answers, previews, subscriptions
 from services.api.adapters.auth import Auth
 from services.api.adapters.consumers import Consumers
 from services.api.adapters.deliveries import Deliveries
@@ -55,6 +55,7 @@ async def open_api(process: Process, settings: Settings) -> Opened:
     process.spawn("subscribers", subscriptions.write(parts.pool, settings.home / "run" / "subscribers.json", parts.wakeups))
     process.spawn("reading of subscribers", subscriptions.note(parts.pool, parts.consumers))
     process.spawn("forgetting", background.forget_old(parts.pool, settings.log_days))
+    await gate_answers.listen(process.bus, parts.pool, parts.outbox)
     process.spawn("previews", previews.expire(parts.pool, parts.outbox))
     servicer = Servicer(parts.pool, parts.outbox, parts.safe, settings, clone_credentials.read_key(settings.home / "keys" / "clone.key"))
     grpc_port = await process.enter(server(settings.grpc_address, settings.tls_dir, "api", servicer.register))

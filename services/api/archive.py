@@ -15,6 +15,8 @@ from shared.contracts.events import (
     DeploymentSucceeded,
     DeploymentUnstuck,
     Event,
+    GateFailed,
+    GatePassed,
     MessageGivenUp,
     RequestRefused,
     fact_name_parts,
@@ -26,7 +28,8 @@ from shared.outbox import Outbox
 from shared.postgres import Connection, Pool
 
 _CONFIRMING = frozenset(
-    fact.__name__ for fact in (CompensationStarted, DeploymentCancelled, DeploymentApproved, DeploymentDenied, DeploymentUnstuck)
+    fact.__name__
+    for fact in (CompensationStarted, DeploymentCancelled, DeploymentApproved, DeploymentDenied, DeploymentUnstuck, GatePassed, GateFailed)
 )
 """Where such an event was caused by a person's wish, that wish was done."""
 

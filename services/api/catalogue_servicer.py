@@ -15,8 +15,9 @@ from grpc import aio
 from services.api.previews import made_known, open_request
 from services.api.safe import Safe, organization_scope, project_scope
 from services.api.settings import Settings
-from services.api.store import channels, connections, places, previews, secrets, services, variables
+from services.api.store import channels, connections, gates, places, previews, secrets, services, variables
 from services.api.store.connections import StoredConnection
+from services.api.store.gates import StoredGate
 from services.api.store.places import Environment
 from services.api.store.secrets import SealedVersion
 from shared.clone_credentials import USERNAME, mint
@@ -90,37 +91,18 @@ class Servicer(CatalogueServicer):
             entries = [entry for entry in entries if _follows_refs(entry) and matches(entry.ref, request.ref)]
         if request.connection:
             entries = [entry for entry in entries if entry.connection in (None, request.connection)]
-        of_project = await connections.of_project(connection, request.organization, request.project)
-        return pb.FollowersReply(environments=[self._follower(entry, request.connection, of_project) for entry in entries])
-
-    def _follower(self, entry: Environment, asked: str, of_project: Sequence[StoredConnection]) -> pb.Follower:
-        name = entry.connection or asked or (of_project[0].name if len(of_project) == 1 else OWN_CONNECTION)
-        known = {stored.name: stored.repository for stored in of_project}
-        return pb.Follower(
-            place=pb.Place(organization=entry.organization, project=entry.project, environment=entry.slug),
-            kind=entry.kind,
-            target=entry.target,
-            ref=entry.ref,
-            connection=name,
-            repository=known.get(name, own_repository(entry.organization, entry.project)),
-            needs_approval=entry.needs_approval,
-            preview=pb.Preview(fork=entry.fork) if entry.preview_of else None,
-            template=entry.is_template,
-        )
+        return pb.FollowersReply(environments=await _followers(connection, entries, request))
 
     @_changing
     async def OpenPreviews(self, request: pb.ChangeRequest, connection: Connection) -> pb.PreviewsReply:
         opened = await open_request(connection, _request(request))
         await self._outbox.add(connection, made_known(opened.made))
-        of_project = await connections.of_project(connection, request.organization, request.project)
-        followers = [self._follower(entry, request.connection, of_project) for entry in opened.environments]
-        return pb.PreviewsReply(environments=followers, refused=opened.refused)
+        return pb.PreviewsReply(environments=await _followers(connection, opened.environments, request), refused=opened.refused)
 
     @_changing
     async def ClosePreviews(self, request: pb.ChangeRequest, connection: Connection) -> pb.FollowersReply:
         found = await previews.close(connection, _request(request))
-        of_project = await connections.of_project(connection, request.organization, request.project)
-        return pb.FollowersReply(environments=[self._follower(entry, request.connection, of_project) for entry in found])
+        return pb.FollowersReply(environments=await _followers(connection, found, request))
 
     @_answering
     async def SourceOf(self, request: pb.SourceRequest, connection: Connection) -> pb.SourceReply:
@@ -251,6 +233,36 @@ class Servicer(CatalogueServicer):
 def _follows_refs(entry: Environment) -> bool:
     """A preview follows its change request, whatever else happens to the branch."""
     return not entry.is_template and entry.preview_of is None
+
+
+async def _followers(
+    connection: Connection, entries: Sequence[Environment], asked: pb.FollowersRequest | pb.ChangeRequest
+) -> list[pb.Follower]:
+    of_project = await connections.of_project(connection, asked.organization, asked.project)
+    asking = await gates.of_project(connection, asked.organization, asked.project)
+    return [_follower(entry, asked.connection, of_project, asking) for entry in entries]
+
+
+def _follower(entry: Environment, asked: str, of_project: Sequence[StoredConnection], asking: Sequence[StoredGate]) -> pb.Follower:
+    name = entry.connection or asked or (of_project[0].name if len(of_project) == 1 else OWN_CONNECTION)
+    known = {stored.name: stored.repository for stored in of_project}
+    return pb.Follower(
+        place=pb.Place(organization=entry.organization, project=entry.project, environment=entry.slug),
+        kind=entry.kind,
+        target=entry.target,
+        ref=entry.ref,
+        connection=name,
+        repository=known.get(name, own_repository(entry.organization, entry.project)),
+        needs_approval=entry.needs_approval,
+        preview=pb.Preview(fork=entry.fork) if entry.preview_of else None,
+        template=entry.is_template,
+        # A preview asks what the environment asks that it is like.
+        gates=[_gate(gate) for gate in asking if gate.environment in (entry.slug, entry.preview_of)],
+    )
+
+
+def _gate(gate: StoredGate) -> pb.Gate:
+    return pb.Gate(name=gate.name, id=gate.id, before=gate.before, deadline_s=gate.deadline_s, default=gate.fallback)
 
 
 def _request(asked: pb.ChangeRequest) -> previews.Request:

@@ -10,6 +10,7 @@ from shared.contracts import facts as f
 from shared.contracts.answers import Failure
 from shared.contracts.events import Event
 from shared.contracts.facts import Fact, UnknownFact
+from shared.contracts.gates import step_of
 from shared.contracts.steps import STEP_KINDS, title_of
 
 FINAL = ("succeeded", "rolled_back", "cancelled", "superseded", "denied", "failed")
@@ -116,7 +117,18 @@ def _apply(pages: Pages, event: Event) -> Pages:
     if event.step is not None:
         pages = _with_step(pages, event, fact)
     rule = _RULES.get(type(fact))
-    return pages if rule is None else rule(pages, event, fact)
+    return _without_moot_gates(pages if rule is None else rule(pages, event, fact), event)
+
+
+def _without_moot_gates(pages: Pages, event: Event) -> Pages:
+    """Nobody awaits the answers of gates where the deployment does not wait any more."""
+    if pages.deployment.state == "waiting" or not (moot := _awaited(pages)):
+        return pages
+    return replace(pages, steps=pages.steps | {step.step: replace(step, state="skipped", ended_at=event.time) for step in moot})
+
+
+def _awaited(pages: Pages) -> list[Step]:
+    return [step for step in pages.steps.values() if step.state == "running" and step.step.startswith(step_of(""))]
 
 
 def _with_step(pages: Pages, event: Event, fact: Fact) -> Pages:
@@ -142,6 +154,8 @@ def _step_after(step: Step, event: Event, fact: Fact) -> Step:  # noqa: PLR0911 
                 worker=fact.worker,
                 started_at=step.started_at or event.time,
             )
+        case e.GateRequested():
+            return replace(step, state="running", attempt=1, started_at=event.time)
         case e.StepRetried():
             return replace(step, attempt=fact.attempt, retries=(*step.retries, fact.reason))
         case e.UndoStarted():
@@ -228,7 +242,7 @@ def _started(page: Deployment, event: Event, fact: e.DeploymentStarted) -> Deplo
 
 @_on(e.CompensationStarted)
 def _compensating(page: Deployment, _event: Event, fact: e.CompensationStarted) -> Deployment:
-    return replace(page, state="compensating", epoch=fact.epoch, reason=fact.reason, failure=fact.failure)
+    return replace(page, state="compensating", epoch=fact.epoch, reason=fact.reason, failure=fact.failure, waiting_for=None)
 
 
 @_on(e.DeploymentStuck)
@@ -288,6 +302,15 @@ def _planned(pages: Pages, _event: Event, fact: Fact) -> Pages:
 
 
 _RULES[e.DeploymentPlanned] = _planned
+
+
+def _gate(pages: Pages, _event: Event, _fact: Fact) -> Pages:
+    waiting, went_on = _awaited(pages), "building" if pages.deployment.epoch is None else "running"
+    names = ", ".join(step.title for step in waiting) or None
+    return replace(pages, deployment=replace(pages.deployment, state="waiting" if waiting else went_on, waiting_for=names))
+
+
+_RULES[e.GateRequested] = _RULES[e.GatePassed] = _gate
 
 
 def _began(event: Event, step: Step | None = None) -> datetime:

@@ -47,13 +47,13 @@ async def note(pool: Pool, consumers: Consumers) -> None:
 async def note_once(pool: Pool, consumers: Consumers) -> None:
     """As of now. No connection is held while the bus is asked."""
     for each in await subscribers.everywhere(pool):
-        state = await consumers.state(each.stream, each.organization, each.name, each.id)
+        state = await consumers.state(each.stream, each.on_the_bus().user, each.id)
         if state is None or not state.acknowledged:
             continue
         stored_at = await consumers.stored_at(each.stream, state.acknowledged)
         if stored_at is not None:
             async with pool.acquire() as connection:
-                await subscribers.note(connection, each.id, stored_at)
+                await subscribers.note(connection, each, stored_at)
 
 
 def _replace(file: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ from shared.contracts import facts as f
 from shared.contracts.answers import Failure
 from shared.contracts.events import Event
 from shared.contracts.facts import UnknownFact
+from shared.phrases import gate_answer, gate_question
 from shared.printable import printable
 
 
@@ -51,7 +52,7 @@ def _about(deployment: Deployment) -> list[str]:
     return [line for line in (commit, by) if line]
 
 
-def _told(event: Event) -> tuple[str, list[str], Tone]:  # noqa: C901, PLR0911 -- one line for each kind of event
+def _told(event: Event) -> tuple[str, list[str], Tone]:  # noqa: C901, PLR0911, PLR0912 -- one line for each kind of event
     try:
         fact = event.fact()
     except (UnknownFact, ValueError):
@@ -77,6 +78,12 @@ def _told(event: Event) -> tuple[str, list[str], Tone]:  # noqa: C901, PLR0911 -
             return "is stuck: an undo keeps failing", [fact.failure.message, f"slipway explain {event.deployment}"], Tone.BAD
         case e.MessageGivenUp():
             return f"has a dead letter of {fact.service}", [fact.reason, f"slipway deadletters show {fact.letter}"], Tone.BAD
+        case e.GateRequested():
+            return f"waits for gate {fact.gate}", [gate_question(fact)], Tone.PLAIN
+        case e.GatePassed():
+            return f"passed gate {fact.gate}", [gate_answer(fact)], Tone.PLAIN
+        case e.GateFailed():
+            return f"failed at gate {fact.gate}", [gate_answer(fact)], Tone.BAD
         case e.StepFailed():
             return f"{fact.title or _plain_name(event.name)} failed", _why(fact.failure), Tone.BAD
         case _:

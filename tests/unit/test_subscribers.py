@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from shared.subscribers import BadFilter, Subscriber, overlap, stream_of
+from shared.subscribers import BadFilter, Subscriber, asked_on, overlap, stream_of
 
 HASH = "$2b$04$" + "a" * 53
 
@@ -94,3 +94,30 @@ def test_a_password_is_never_taken_for_a_hash() -> None:
     """What stands in the server's table is a hash in any case."""
     with pytest.raises(ValidationError):
         Subscriber(organization="main", name="x", id="1", subjects=("cdevents.main.>",), password_hash="plain")
+
+
+def _gate(*subjects: str, name: str = "scanner") -> Subscriber:
+    return Subscriber(organization="main", name=name, id="1", subjects=subjects or (asked_on("main", name),), password_hash=HASH, gate=True)
+
+
+def test_a_gates_rights_are_its_questions_and_its_answers() -> None:
+    """And nothing else; a subscriber of the same name is another user, with another inbox."""
+    gate = _gate()
+    assert gate.consumer().filter_subjects == ["slipway.evt.main.*.*.gate.requested.scanner"]
+    assert gate.rights().publish == (
+        "$JS.API.CONSUMER.INFO.EVENTS.gate_main_scanner",
+        "$JS.API.CONSUMER.MSG.NEXT.EVENTS.gate_main_scanner",
+        "$JS.ACK.EVENTS.gate_main_scanner.>",
+        "slipway.gate.main.scanner",
+    )
+    assert gate.rights().subscribe == ("_INBOX_gate.main_scanner.>",)
+    assert gate.user != _subscriber("slipway.evt.main.>").user
+
+
+@pytest.mark.parametrize(
+    "subject", ["slipway.evt.main.>", "slipway.evt.main.*.*.gate.requested.*", "slipway.evt.main.*.*.gate.requested.ticket"]
+)
+def test_a_gate_reads_what_it_is_asked_and_nothing_else(subject: str) -> None:
+    """Whatever a file says."""
+    with pytest.raises(ValidationError):
+        _gate(subject)

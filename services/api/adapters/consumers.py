@@ -6,7 +6,6 @@ from datetime import datetime
 from nats.js.errors import NotFoundError
 
 from shared.bus import UNAVAILABLE, Bus
-from shared.subscribers import user_of
 
 _LIMIT_S = 2.0
 
@@ -24,15 +23,15 @@ class ConsumerState:
 
 
 class Consumers:
-    """Consumers of subscribers, by whose they are."""
+    """Consumers of subscribers, by their users' names, which are theirs too."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def state(self, stream: str, organization: str, name: str, identity: str) -> ConsumerState | None:
+    async def state(self, stream: str, user: str, identity: str) -> ConsumerState | None:
         """None where it is not there (yet, or any more), or the bus does not say."""
         try:
-            found = await self._bus.js.consumer_info(stream, user_of(organization, name), timeout=_LIMIT_S)
+            found = await self._bus.js.consumer_info(stream, user, timeout=_LIMIT_S)
         except UNAVAILABLE:
             return None
         if found.config.description != identity:

@@ -9,10 +9,13 @@ from pydantic import BaseModel
 from services.api.access import Asking, Caller, of_environment, of_organization
 from services.api.dependencies import Using
 from services.api.refusals import not_found
-from services.api.store import requests
+from services.api.store import audit, requests
 from services.api.transaction import Unit
 from shared.contracts.places import Place
 from shared.contracts.requests import Request
+from shared.messages import new_id
+from shared.outbox import Outbox
+from shared.postgres import Connection
 
 router = APIRouter(prefix="/requests", tags=["deployments"])
 
@@ -41,12 +44,17 @@ async def submit(unit: Unit, caller: Caller, request: Request, about: str | None
     """Keeps the wish and sends it with the commit; `about`: the deployment that it is about."""
     place: Place | None = getattr(request, "place", None)
     request = request.model_copy(update={"subject_name": caller.name})
-    await requests.new(await unit.begin(), request, place, about)
-    await unit.send(request)
     organization = request.organization
     resource = of_organization(organization) if place is None else of_environment(organization, place.project, place.environment)
-    await unit.audit(caller, f"deployment.{request.verb}", resource, about or "")
+    await keep(await unit.begin(), unit.parts.outbox, request, place, resource, about)
     return Accepted(request=request.id, url=f"/api/v1/requests/{request.id}")
+
+
+async def keep(connection: Connection, outbox: Outbox, request: Request, place: Place | None, resource: str, about: str | None) -> None:
+    """In one transaction: the wish, the message that carries it, and its entry in the audit log."""
+    await requests.new(connection, request, place, about)
+    await outbox.add(connection, [request])
+    await audit.add(connection, new_id(), request.subject, f"deployment.{request.verb}", resource, about or "")
 
 
 @router.get("/{request}")

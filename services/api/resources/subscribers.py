@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from services.api.access import Asking, of_organization
+from services.api.adapters.consumers import Consumers
 from services.api.dependencies import Parts, Using
 from services.api.paging import Page, Paged
 from services.api.refusals import not_found, referring, taken
@@ -19,7 +20,6 @@ from services.api.transaction import TransactionalRoute, Within
 from shared.messages import Slug, new_id, utc_now
 from shared.problems import Problem
 from shared.subscribers import MOST_FILTERS, BadFilter, Subscriber, stream_of
-from shared.topology import inbox_of
 
 router = APIRouter(prefix="/subscribers/{organization}", tags=["subscribers"], route_class=TransactionalRoute)
 
@@ -47,9 +47,37 @@ class Connection(BaseModel):
     consumer: str
     inbox_prefix: str
 
+    @classmethod
+    def of(cls, subscriber: Subscriber, parts: Parts) -> Self:
+        """Of a subscriber or of a gate."""
+        return cls(
+            url=_address(parts.settings.nats_url),
+            user=subscriber.user,
+            stream=subscriber.stream,
+            consumer=subscriber.user,
+            inbox_prefix=subscriber.inbox,
+        )
 
-class SubscriberPage(BaseModel):
-    """A subscriber. `ready`: it can read; the numbers are missing where the bus does not say."""
+
+class OnTheBus(BaseModel):
+    """A tool that reads there. `ready`: it can; the numbers are missing where the bus does not say."""
+
+    connection: Connection
+    server_entry: str = Field(description="Where the bus is not Slipway's own: what its operator adds to authorization.users")
+    ready: bool = False
+    waiting: int | None = None
+    unacknowledged: int | None = None
+
+    async def as_it_is(self, consumers: Consumers, identity: str) -> Self:
+        """With how far it has read."""
+        state = await consumers.state(self.connection.stream, self.connection.user, identity)
+        if state is None:
+            return self
+        return self.model_copy(update={"ready": True, "waiting": state.waiting, "unacknowledged": state.unacknowledged})
+
+
+class SubscriberPage(OnTheBus):
+    """A subscriber."""
 
     organization: str
     name: str
@@ -57,23 +85,11 @@ class SubscriberPage(BaseModel):
     filters: list[str]
     starts_at: datetime | None = Field(description="Null: the start of the stream")
     created_at: datetime
-    connection: Connection
-    server_entry: str = Field(description="Where the bus is not Slipway's own: what its operator adds to authorization.users")
-    ready: bool = False
-    waiting: int | None = None
-    unacknowledged: int | None = None
 
     @classmethod
     def of(cls, stored: StoredSubscriber, parts: Parts) -> Self:
         """As people see it."""
         subscriber = stored.on_the_bus()
-        connection = Connection(
-            url=_address(parts.settings.nats_url),
-            user=subscriber.user,
-            stream=subscriber.stream,
-            consumer=subscriber.user,
-            inbox_prefix=inbox_of(subscriber.user),
-        )
         return cls(
             organization=stored.organization,
             name=stored.name,
@@ -81,8 +97,8 @@ class SubscriberPage(BaseModel):
             filters=list(stored.subjects),
             starts_at=stored.starts_at,
             created_at=stored.created_at,
-            connection=connection,
-            server_entry="" if parts.settings.own_bus else subscriber.rights().entry(subscriber.password_hash),
+            connection=Connection.of(subscriber, parts),
+            server_entry=server_entry(subscriber, parts),
         )
 
 
@@ -104,13 +120,13 @@ async def list_subscribers(organization: Slug, window: Paged, caller: Asking, us
 async def create_subscriber(organization: Slug, wanted: NewSubscriber, caller: Asking, unit: Within) -> SubscriberWithPassword:
     """Makes a subscriber. Its password is in this answer only; it can read once it is `ready`."""
     await caller.may("subscriber.write", of_organization(organization))
-    password = f"slwsub_{secrets.token_urlsafe(32)}"
+    password, password_hash = new_password("slwsub_")
     subscriber = Subscriber(
         organization=organization,
         name=wanted.name,
         id=new_id(),
         subjects=_filters(organization, wanted),
-        password_hash=bcrypt.hashpw(password.encode(), bcrypt.gensalt(_ROUNDS)).decode(),
+        password_hash=password_hash,
         start=_start(wanted),
     )
     await unit.begin()
@@ -129,11 +145,7 @@ async def get_subscriber(organization: Slug, name: Slug, caller: Asking, using: 
     found = await subscribers.get(using.pool, organization, name)
     if found is None:
         raise not_found("subscriber", name)
-    state = await using.consumers.state(found.stream, organization, name, found.id)
-    page = SubscriberPage.of(found, using)
-    if state is None:
-        return page
-    return page.model_copy(update={"ready": True, "waiting": state.waiting, "unacknowledged": state.unacknowledged})
+    return await SubscriberPage.of(found, using).as_it_is(using.consumers, found.id)
 
 
 @router.delete("/{name}", status_code=204)
@@ -144,6 +156,17 @@ async def delete_subscriber(organization: Slug, name: Slug, caller: Asking, unit
     if not await subscribers.delete(unit.connection, organization, name):
         raise not_found("subscriber", name)
     await unit.changed(caller, "deleted", "subscriber", name, organization)
+
+
+def new_password(prefix: str) -> tuple[str, str]:
+    """A password for the bus, and what is kept of it."""
+    password = f"{prefix}{secrets.token_urlsafe(32)}"
+    return password, bcrypt.hashpw(password.encode(), bcrypt.gensalt(_ROUNDS)).decode()
+
+
+def server_entry(subscriber: Subscriber, parts: Parts) -> str:
+    """What the operator of a bus that is not Slipway's own adds to its users; else empty."""
+    return "" if parts.settings.own_bus else subscriber.rights().entry(subscriber.password_hash)
 
 
 def _filters(organization: str, wanted: NewSubscriber) -> tuple[str, ...]:

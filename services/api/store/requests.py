@@ -30,7 +30,7 @@ INSERT INTO requests (id, organization, project, environment, subject, verb, dep
 _GET = """
 SELECT id, organization, project, environment, subject, verb, deployment, refusal,
     CASE WHEN refusal IS NOT NULL THEN 'refused' WHEN answered_at IS NULL THEN 'sent'
-        WHEN verb IN ('cancel', 'approve', 'retry', 'accept') THEN 'done' ELSE 'taken' END AS state
+        WHEN verb IN ('cancel', 'approve', 'retry', 'accept', 'answer') THEN 'done' ELSE 'taken' END AS state
 FROM requests WHERE id = $1
 """
 _TAKEN = """

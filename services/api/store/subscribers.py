@@ -1,4 +1,4 @@
-"""Outside tools that read events. Their passwords are nowhere, only what tells that one is right."""
+"""Outside tools that read events, and gates as such. Their passwords are nowhere, only what tells that one is right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ class StoredSubscriber:
     starts_at: datetime | None
     read_until: datetime | None
     created_at: datetime
+    gate: bool = False
 
     def on_the_bus(self) -> Subscriber:
         """As it is let in. Where its consumer was lost it goes on from where it was; what came at that moment comes again."""
@@ -32,6 +33,7 @@ class StoredSubscriber:
             subjects=self.subjects,
             password_hash=self.password_hash,
             start=self.read_until or self.starts_at,
+            gate=self.gate,
         )
 
 
@@ -41,9 +43,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING *
 """
 _GET = "SELECT * FROM subscribers WHERE organization = $1 AND name = $2"
 _LIST = "SELECT * FROM subscribers WHERE organization = $1 AND name > $2 ORDER BY name LIMIT $3"
-_ALL = "SELECT * FROM subscribers ORDER BY organization, name"
+_ALL = """
+SELECT organization, name, id, stream, subjects, password_hash, starts_at, read_until, created_at, false AS gate FROM subscribers
+UNION ALL
+SELECT organization, name, id, 'EVENTS', ARRAY['slipway.evt.' || organization || '.*.*.gate.requested.' || name], password_hash,
+    created_at, read_until, created_at, true FROM gates
+ORDER BY organization, gate, name
+"""
 _DELETE = "DELETE FROM subscribers WHERE organization = $1 AND name = $2 RETURNING name"
-_NOTE = "UPDATE subscribers SET read_until = $2 WHERE id = $1 AND (read_until IS NULL OR read_until < $2)"
+_NOTE = "UPDATE {} SET read_until = $2 WHERE id = $1 AND (read_until IS NULL OR read_until < $2)"
 
 
 def _stored(row: object) -> StoredSubscriber:
@@ -70,13 +78,13 @@ async def find(reads: Reads, organization: str, after: str, limit: int) -> Seque
 
 
 async def everywhere(reads: Reads) -> Sequence[StoredSubscriber]:
-    """All there are."""
+    """All there are, gates too."""
     return [_stored(row) for row in await reads.fetch(_ALL)]
 
 
-async def note(connection: Connection, subscriber: str, read_until: datetime) -> None:
+async def note(connection: Connection, subscriber: StoredSubscriber, read_until: datetime) -> None:
     """It has acknowledged what was stored until then; never back in time."""
-    await connection.execute(_NOTE, subscriber, read_until)
+    await connection.execute(_NOTE.format("gates" if subscriber.gate else "subscribers"), subscriber.id, read_until)
 
 
 async def delete(connection: Connection, organization: str, name: str) -> bool:

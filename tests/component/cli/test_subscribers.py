@@ -35,10 +35,10 @@ async def test_a_subscriber_is_added_shown_listed_and_removed(slipway: Slipway, 
         assert (shown["ready"], shown["waiting"], shown["filters"]) == (True, 0, ["cdevents.main.>"])
         assert "scanner" in (await slipway("subscribers")).stdout
         assert (await slipway("subscribers", "remove", "scanner")).stdout == "scanner is removed.\n"
-        assert answer(await slipway("subscribers", "list", "--json"))["items"] == []
     finally:
         admitting.cancel()
         await asyncio.gather(admitting, return_exceptions=True)
+    assert answer(await slipway("subscribers", "list", "--json"))["items"] == []
 
 
 @pytest.mark.parametrize("words", [("--since", "yesterday"), ("--since", "24h", "--from-start")])

@@ -39,6 +39,8 @@ FORGE_STATES: dict[str, ForgeState] = {
     "ApprovalRequested": ForgeState(Stage.QUEUED, "Waiting for approval"),
     "DeploymentAuthorized": ForgeState(Stage.RUNNING, "Building"),
     "DeploymentApproved": ForgeState(Stage.RUNNING, "Building"),
+    "GateRequested": ForgeState(Stage.RUNNING, "Waiting for a gate"),
+    "GatePassed": ForgeState(Stage.RUNNING, "A gate has passed"),
     "DeploymentQueued": ForgeState(Stage.QUEUED, "Built, waiting for the environment"),
     "DeploymentStarted": ForgeState(Stage.RUNNING, "Deploying"),
     "CompensationStarted": ForgeState(Stage.RUNNING, "Going back to the former release"),

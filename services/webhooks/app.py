@@ -14,6 +14,7 @@ from services.webhooks.git.remote import Remote
 from services.webhooks.git.repositories import Repositories
 from services.webhooks.handlers import Settled, decode
 from services.webhooks.intake import Intake
+from services.webhooks.pushers import Pushers
 from services.webhooks.questions import Questions
 from services.webhooks.request_sweep import RequestSweep
 from services.webhooks.requests import Room
@@ -76,8 +77,9 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     process.spawn("own-sweep", OwnSweep(store, repositories, settings.clone_url, settings.sweep_s).run())
     reach = Reach(PRIVATE_FORGES, settings.private_forges)
     client = await process.enter(guarded_client(reach))
+    sweep = ForgeSweep(store, connections, catalogue, repositories, reach, Pushers(client), settings.sweep_s)
     process.spawn("request-sweep", RequestSweep(store, connections, client).run())
-    process.spawn("forge-sweep", ForgeSweep(store, connections, catalogue, repositories, reach, settings.sweep_s).run())
+    process.spawn("forge-sweep", sweep.run())
     return port
 
 

@@ -15,6 +15,7 @@ from services.webhooks.domain import Arrival, Origin, Push, clean, follows, is_c
 from services.webhooks.git.pushes import own_origin, own_push
 from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository
 from services.webhooks.intake import origin_of
+from services.webhooks.pushers import Pushers
 from services.webhooks.store import Store
 from services.webhooks.turns import Paused, Turns, by_turns
 from shared.contracts.changes import Change, FoundBy, Pusher
@@ -27,6 +28,8 @@ from shared.rate_limits import pause
 log = structlog.get_logger()
 
 LS_REMOTE_S = 45.0
+_MOST_ASKED = 10
+"""Refs of one look whose pushers a forge is asked for: a repository that is new here may have hundreds."""
 _LONGEST = timedelta(minutes=15)
 """Between two looks at a forge that does not answer as it should."""
 
@@ -88,13 +91,21 @@ class ForgeSweep:
     """Sweeps the repositories of connections with `git ls-remote`, spread over time; replicas share the work."""
 
     def __init__(
-        self, store: Store, connections: Connections, catalogue: Catalogue, repositories: Repositories, reach: Reach, every_s: float
+        self,
+        store: Store,
+        connections: Connections,
+        catalogue: Catalogue,
+        repositories: Repositories,
+        reach: Reach,
+        pushers: Pushers,
+        every_s: float,
     ) -> None:
         self._store = store
         self._reach = reach
         self._connections = connections
         self._catalogue = catalogue
         self._repositories = repositories
+        self._pushers = pushers
         self._turns = Turns(_DUE, _LATER, every_s)
         self._heard: dict[str, tuple[Sequence[Reference], Project]] = {}
         self._failed: dict[str, int] = {}
@@ -104,7 +115,8 @@ class ForgeSweep:
         await by_turns(self._store, self._connections, self._turns, self.sweep)
 
     async def sweep(self, connection: Connection) -> list[Change]:
-        """Compares one connection's heads; answers the changes found. Its pusher is unknown: auth decides what that may lead to.
+        """Compares one connection's heads; answers the changes found. Who pushed is asked of the forge; where it does not say, auth
+        decides what that may lead to.
 
         Raises `Paused` where the forge wants a pause or gives no heads: each time for longer, until it does.
         """
@@ -136,10 +148,18 @@ class ForgeSweep:
         if self._heard.get(connection.name) == heard:
             return []
         missed = [found for found in _missed(references, known) if follows(project.refs, found.name)]
-        pusher = Pusher(forge=origin.forge)
         pushes = [
-            Push(origin.repository, connection.clone_url, found.name, known.get(found.name, (None, 0))[0], found.commit, pusher)
-            for found in missed
+            Push(
+                origin.repository,
+                connection.clone_url,
+                found.name,
+                known.get(found.name, (None, 0))[0],
+                found.commit,
+                await self._pushers.of(connection, origin.forge, found.name, found.commit)
+                if place < _MOST_ASKED
+                else Pusher(forge=origin.forge),
+            )
+            for place, found in enumerate(missed)
         ]
         changes = await _record(self._store, origin, known, pushes)
         self._heard[connection.name] = heard

@@ -1,11 +1,6 @@
 """Ends of change requests whose delivery got lost are found by asking their forge."""
 
-import json
-import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -21,54 +16,17 @@ from shared.outbox import Outbox
 from shared.rpc import channel
 from shared.sealing import Vault
 from tests.component.webhooks.conftest import Webhooks
+from tests.component.webhooks.forge_api import ForgeApi, serving_api
 from tests.component.webhooks.forge_deliveries import send
 from tests.polling import eventually
 
 TOKEN = "canary-of-the-sweep"
 
 
-@dataclass
-class ForgeApi:
-    """A forge's API: what it answers to each path, and what it was shown."""
-
-    url: str = ""
-    status: int = 200
-    said: dict[str, object] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
-    asked: list[tuple[str, str]] = field(default_factory=list)
-
-
-@contextmanager
-def _serving() -> Iterator[ForgeApi]:
-    api = ForgeApi()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            api.asked.append((self.path, self.headers["Authorization"]))
-            body = json.dumps(api.said).encode()
-            self.send_response(api.status)
-            for name, value in ({"Content-Length": str(len(body))} | api.headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Tests say enough."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        api.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield api
-        finally:
-            server.shutdown()
-
-
 @pytest.fixture
 def forge() -> Iterator[ForgeApi]:
     """Its API answers."""
-    with _serving() as api:
+    with serving_api() as api:
         yield api
 
 

@@ -10,11 +10,13 @@ import pytest
 from services.webhooks.catalogue import Catalogue
 from services.webhooks.connections import Connections
 from services.webhooks.git.repositories import Repositories
+from services.webhooks.pushers import Pushers
 from services.webhooks.store import Store
 from services.webhooks.sweep import ForgeSweep, OwnSweep
 from services.webhooks.turns import Paused
 from shared.contracts.changes import ChangePushed, FoundBy
 from shared.contracts.events import CatalogueChanged
+from shared.guarded_http import guarded_client
 from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox
 from shared.rpc import channel
@@ -245,9 +247,10 @@ async def test_while_a_pause_lasts_the_forge_is_left_alone(running: Running, api
 @asynccontextmanager
 async def _of_forges(webhooks: Webhooks, *private: str) -> AsyncIterator[tuple[ForgeSweep, Connections]]:
     settings = webhooks.settings
-    async with channel(settings.api_address, settings.tls_dir, "webhooks") as opened:
+    reach = Reach(PRIVATE_FORGES, private)
+    async with channel(settings.api_address, settings.tls_dir, "webhooks") as opened, guarded_client(reach) as client:
         catalogue = Catalogue(opened)
         connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), catalogue)
         repositories = Repositories(settings.repositories, Path("/nonexistent"), 10**9)
         store = Store(webhooks.pool, Outbox("webhooks"))
-        yield ForgeSweep(store, connections, catalogue, repositories, Reach(PRIVATE_FORGES, private), 60), connections
+        yield ForgeSweep(store, connections, catalogue, repositories, reach, Pushers(client), 60), connections

@@ -12,9 +12,11 @@ from services.coordinator.snapshot import Record, Snapshot
 from shared.contracts import events as e
 from shared.contracts.commands import BuildImage
 from shared.contracts.facts import Fact
+from shared.contracts.gates import Before
 from shared.contracts.manifest import DatabaseManifest, JobManifest, Manifest, ServiceManifest
 from shared.contracts.releases import ReleaseKind, SecretRef
 from tests.unit.coordinator.scenario import SOURCE, Scenario, fails, origin
+from tests.unit.coordinator.test_gates import gate
 
 F = TypeVar("F", bound=Fact)
 SHOP = Manifest(
@@ -96,6 +98,14 @@ def test_a_push_that_touches_no_service_has_nothing_to_do(running: Record) -> No
     assert set(scenario.names()) == {"authorise", "inspect", *DATABASE}
     assert not said(scenario, e.DeploymentSucceeded).changed
     assert record_of(scenario) == running
+
+
+def test_gates_are_asked_also_where_nothing_changes(running: Record) -> None:
+    """Before the build and before the target is touched: whoever says no to the commit keeps it out. There is no switch to ask about."""
+    gates = tuple(gate(before, name=before.value, default="pass") for before in Before)
+    scenario = later(running, origin=replace(pushed("b"), gates=gates))
+    assert [event.data["gate"] for event in scenario.events if event.name == "GateRequested"] == ["build", "deploy"]
+    assert not said(scenario, e.DeploymentSucceeded).changed
 
 
 def test_a_shared_path_changes_every_service_that_watches_it(running: Record) -> None:

@@ -1,13 +1,17 @@
 """Workers and `recreate`: what cannot run beside its former release changes over in the switch."""
 
+import asyncio
+
 import pytest
 
+from services.deployer.targets.local.container_state import Container
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.manifest import HealthCheck, Strategy
 from shared.contracts.releases import Release
 from shared.work import StepFailure
 from tests.integration.deployer.rig import Deployment, Site, deploy, prepare, retire, roll_back, switch
+from tests.polling import eventually
 
 
 async def running(here: Site, release: Release) -> bool | None:
@@ -65,6 +69,36 @@ async def test_worker_comes_back(here: Site, script: str) -> None:
     for _ in range(2):
         await roll_back(second, two, one)
         assert await here.described() == before
+
+
+async def test_a_former_worker_that_is_still_stopping_comes_back(here: Site) -> None:
+    """The deployer died when it had asked the former worker to stop, and the undo finds it running: it would end a moment later."""
+    one = worker(here, "one", "trap 'sleep 4; exit 0' TERM; while true; do sleep 0.1; done")
+    two = worker(here, "two", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
+    first = here.deployment()
+    await work(first, one)
+    await switch(first, one)
+    await retire(first, one)
+    second = here.deployment()
+    await work(second, two, one)
+    dies = asyncio.create_task(switch(second, two, one))
+    await eventually(lambda: running(here, two))
+    name = here.target.workloads.container(here.place, one)
+    before = await here.target.engine.inspect(name)
+    assert before is not None
+    await eventually(lambda: _signalled(here, before))
+    dies.cancel()
+    await asyncio.wait([dies])
+    assert await running(here, one)
+    await roll_back(second, two, one)
+    found = await here.target.engine.inspect(name)
+    assert found is not None
+    assert found.started_at > before.started_at
+    assert found.running
+
+
+async def _signalled(here: Site, container: Container) -> bool:
+    return (await here.target.engine.seen(container)).signal
 
 
 async def test_recreate_stops_the_former_release_first(here: Site) -> None:

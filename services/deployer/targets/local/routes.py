@@ -71,6 +71,9 @@ class Routes:
             await self.workloads.stop(claim, self.workloads.container(claim.place, release), release.stop_grace_s)
         placed = None
         if former is not None:
+            if alone and former.key != release.key and self._gave_way(claim, former):
+                # It was asked to stop, perhaps a moment ago: what still runs would end after it was looked at.
+                await self.workloads.stop(claim, self.workloads.container(claim.place, former), former.stop_grace_s)
             if await self.workloads.bring_back(claim, former, secrets):
                 await self.checks.until_ready(claim, former)
             placed = await self.workloads.placed(claim, former, secrets)
@@ -123,6 +126,10 @@ class Routes:
         record = self.records.service(where, service)
         routed = record.live is not None and record.live.release.hosts and record.live.release.port is not None
         await self.balancer.until_routes_to(route_name(where, service), url_of(record.live) if record.live and routed else None)
+
+    def _gave_way(self, claim: Claim, former: Release) -> bool:
+        record = self.records.service(claim.place, former.service)
+        return record.giving_way or not record.runs(former.key)
 
     def _as_it_was(self, claim: Claim, service: str, placed: Placed) -> Placed:
         """A former release keeps the name of the deployment that put it here."""

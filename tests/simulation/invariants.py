@@ -186,7 +186,10 @@ class Invariants:
         for name, release in shall.items():
             hold(target.service(name).runs(release.key), f"{saga.id} is {saga.state}, and {name} is not {release.key}")
             found = target.containers.get(container_of(release))
-            hold(found is not None and found.started and not found.stopped, f"{saga.id} is {saga.state}, and {name} does not run")
+            hold(
+                found is not None and found.started and (found.late or not found.stopped),
+                f"{saga.id} is {saga.state}, and {name} does not run",
+            )
         for name, job in saga.plan.jobs.items():
             key = f"{saga.id}-run-job-{name}"
             hold(target.ran.get(key, 0) <= 1, f"the job {name} of {saga.id} ran {target.ran.get(key)} times")

@@ -34,7 +34,7 @@ class Container:
     stopped: bool = False
     connected: bool = False
     late: bool = False
-    """It came after its sender had died or been told to stop."""
+    """What made or stopped it came after its sender had died or been told to stop: the next look at the target puts it right."""
 
 
 @dataclass
@@ -120,7 +120,7 @@ class Target:
         found = self.containers.setdefault(
             placed.container, Container("application", placed.release.service, placed.deployment, "reconcile", self.fence)
         )
-        found.started, found.stopped, found.connected = True, False, True
+        found.started, found.stopped, found.connected, found.late = True, False, True, False
 
     def given(self, record: Record, deployment: str) -> None:
         """As an earlier deployment left it."""

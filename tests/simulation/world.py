@@ -170,10 +170,10 @@ class World:
         """The container engine comes to a request whose sender is gone."""
         key, landing = self.target.late.pop(index)
         self.tell(f"target: a late request of {key} lands")
-        before = set(self.target.containers)
+        stopped = {name: one.stopped for name, one in self.target.containers.items()}
         landing()
-        for name in set(self.target.containers) - before:
-            self.target.containers[name].late = True
+        for name, one in self.target.containers.items():
+            one.late = one.late or stopped.get(name) != one.stopped
 
     def reconcile(self) -> None:
         """The deployer compares record and target."""

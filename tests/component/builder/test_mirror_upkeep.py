@@ -7,10 +7,15 @@ from services.builder.mirror_upkeep import MirrorUpkeep
 from tests.component.builder.conftest import Builder
 from tests.component.builder.repository import Repository, git
 
+MANIFEST = "services: {web: {}}\n"
+
 
 async def test_old_commits_are_forgotten_and_fetched_again(builder: Builder, repository: Repository) -> None:
     """Only the newest commits stay; an older one is fetched when it is wanted."""
-    commits = [repository.commit({"slipway.yaml": "services: {web: {}}\n", "n": str(number)}, f"Number {number}") for number in range(4)]
+    commits = [
+        repository.commit({"slipway.yaml": MANIFEST, "Dockerfile": "FROM scratch\n", "n": str(number)}, f"Number {number}")
+        for number in range(4)
+    ]
     for commit in commits:
         await builder(repository.inspect(commit))
     mirrors = mirrors_of(builder.settings)
@@ -25,7 +30,7 @@ async def test_old_commits_are_forgotten_and_fetched_again(builder: Builder, rep
 
 async def test_unused_mirrors_go(builder: Builder, repository: Repository) -> None:
     """What nobody used for a month is removed; a used one stays."""
-    repository.commit({"slipway.yaml": "services: {web: {}}\n"})
+    repository.commit({"slipway.yaml": MANIFEST, "Dockerfile": "FROM scratch\n"})
     await builder(repository.inspect())
     mirrors = mirrors_of(builder.settings)
     (path,) = mirrors.root.glob("*.git")

@@ -1,6 +1,7 @@
 """The small Debian under the other images: C library, busybox, users, certificates."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,15 +10,26 @@ from embedded.images import packages
 from embedded.images.filesystem import Tree
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_ADDED = Path("/usr/local/share/ca-certificates")
 _NAMES = "hosts: files dns\n"
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def machine_certificates() -> bytes:
-    """The certificate authorities that this machine trusts: what is built here trusts the same ones."""
+    """The certificate authorities that this machine trusts: what is built here trusts the same ones.
+
+    Not those that `slipway trust` has added: base images would become others with each of them, and all that is built on them.
+    """
     bundle = Path(os.environ.get("SSL_CERT_FILE", CERTIFICATES))
     if not bundle.is_file():
         raise packages.PackageUnavailableError(f"{bundle} is not there: apt-get install ca-certificates")
-    return bundle.read_bytes()
+    return authorities(bundle.read_bytes(), (path.read_bytes() for path in _ADDED.glob("slipway-*.crt")))
+
+
+def authorities(bundle: bytes, but: Iterable[bytes]) -> bytes:
+    """The certificates (PEM) of a bundle in an order that does not depend on how it was put together, without those in `but`."""
+    left_out = {found for one in but for found in _PEM.findall(one)}
+    return b"".join(certificate + b"\n" for certificate in sorted(set(_PEM.findall(bundle)) - left_out))
 
 
 def users(tree: Tree, others: Iterable[tuple[str, int, str]] = ()) -> None:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from embedded.images.cache import Cache
+from embedded.images.catalogue import everything, find
 from tests.faults.strikes import box
 from tests.faults.strikes.kinds import KINDS
 from tests.faults.strikes.ledger import Ledger, plain, table
@@ -61,6 +63,9 @@ def _all_sittings(arguments: list[str], *, todo: bool) -> int:
     if todo and (reason := box.why_not()) is not None:
         print(f"The machine that is struck cannot be made: {reason}", file=sys.stderr)
         return 2
+    if todo:  # inside, no package can be fetched
+        for image in everything():
+            Cache().get(find(image))
     status = AGAIN if todo else 0
     while status == AGAIN:
         status = box.run_inside(MODULE, [*arguments, "--inside"])

@@ -254,11 +254,15 @@ def _follower(entry: Environment, asked: str, of_project: Sequence[StoredConnect
         connection=name,
         repository=known.get(name, own_repository(entry.organization, entry.project)),
         needs_approval=entry.needs_approval,
-        preview=pb.Preview(fork=entry.fork) if entry.preview_of else None,
+        preview=_preview(entry) if entry.preview_of else None,
         template=entry.is_template,
         # A preview asks what the environment asks that it is like.
         gates=[_gate(gate) for gate in asking if gate.environment in (entry.slug, entry.preview_of)],
     )
+
+
+def _preview(entry: Environment) -> pb.Preview:
+    return pb.Preview(fork=entry.fork, repository=entry.repository or "", number=entry.number or "")
 
 
 def _gate(gate: StoredGate) -> pb.Gate:

@@ -10,7 +10,7 @@ from services.coordinator.snapshot import ServiceSettings, Snapshot
 from shared.contracts.changes import RequestChange
 from shared.contracts.commands import Source
 from shared.contracts.gates import Gate
-from shared.contracts.places import EnvironmentKind, Place
+from shared.contracts.places import ChangeRequest, EnvironmentKind, Place
 from shared.contracts.releases import SecretRef
 from shared.proto import catalogue_pb2 as pb
 from shared.proto.catalogue_pb2_grpc import CatalogueStub
@@ -48,6 +48,8 @@ class Follower:
     """Deployments wait there for somebody who may approve."""
     preview: bool = False
     """A change request's own: it has addresses of its own only, and goes with the change request."""
+    change_request: ChangeRequest | None = None
+    """… namely of this one."""
     fork: bool = False
     """… whose source is another repository: somebody has to approve each commit, and none sees secrets."""
     gates: tuple[Gate, ...] = ()
@@ -143,12 +145,17 @@ def _followers(found: Iterable[pb.Follower]) -> tuple[Follower, ...]:
             connection=one.connection,
             needs_approval=one.needs_approval,
             preview=one.HasField("preview"),
+            change_request=_change_request(one.preview),
             fork=one.preview.fork,
             gates=tuple(_gate(gate) for gate in one.gates),
             template=one.template,
         )
         for one in found
     )
+
+
+def _change_request(preview: pb.Preview) -> ChangeRequest | None:
+    return ChangeRequest(repository=preview.repository, number=preview.number) if preview.number else None
 
 
 def _gate(gate: pb.Gate) -> Gate:

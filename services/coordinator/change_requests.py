@@ -107,6 +107,7 @@ async def _origin(work: UnitOfWork, change: RequestChange, preview: Follower, so
         gates=() if closes else preview.gates,
         by_hand=closes or change.found_by is FoundBy.REDELIVERY,
         preview=True,
+        change_request=preview.change_request,
         fork=preview.fork,
         allowed_by=PREVIEWS_GO if closes else "",
     )

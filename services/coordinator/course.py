@@ -42,6 +42,7 @@ def begin(move: Move, begin: i.Begin) -> None:
         change=origin.change,
         request=origin.request,
         web_url=origin.web_url,
+        change_request=origin.change_request,
     )
     move.emit(created, outcome=DeploymentState.AUTHORIZING, cause=begin.cause)
     if origin.allowed_by:

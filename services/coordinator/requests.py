@@ -147,6 +147,7 @@ async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, fo
         needs_approval=follower.needs_approval,
         gates=follower.gates,
         preview=follower.preview,
+        change_request=follower.change_request,
         fork=follower.fork,
     )
     match request:

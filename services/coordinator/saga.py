@@ -13,7 +13,7 @@ from shared.contracts.events import Stage
 from shared.contracts.facts import SourceInspected
 from shared.contracts.gates import Before, Gate
 from shared.contracts.manifest import BuildSpec
-from shared.contracts.places import EnvironmentKind, Place
+from shared.contracts.places import ChangeRequest, EnvironmentKind, Place
 from shared.contracts.releases import DatabaseSpec, JobSpec, Release, ReleaseKind, Sealed
 from shared.contracts.steps import STEP_KINDS, StepKind
 from shared.messages import Frozen, Slug
@@ -187,6 +187,8 @@ class Origin:
     """By the environment's policy, when the deployment was created."""
     preview: bool = False
     """The environment is a change request's own."""
+    change_request: ChangeRequest | None = None
+    """… namely of this one."""
     fork: bool = False
     """… whose source is another repository."""
     allowed_by: str = ""

@@ -12,9 +12,9 @@ from pydantic import AwareDatetime, Field, JsonValue
 from shared.contracts.answers import Failure
 from shared.contracts.facts import Fact, fact_of
 from shared.contracts.gates import Before, Verdict
-from shared.contracts.places import EnvironmentKind
+from shared.contracts.places import ChangeRequest, EnvironmentKind
 from shared.contracts.releases import ReleaseKind
-from shared.messages import NONE, Message, Slug
+from shared.messages import NONE, Frozen, Message, Slug
 
 
 class Stage(StrEnum):
@@ -136,6 +136,7 @@ class DeploymentCreated(Fact):
     request: str | None = None
     web_url: str | None = None
     again: str | None = None
+    change_request: ChangeRequest | None = Field(default=None, description="Whose preview the environment is; also where nobody pushed")
 
 
 class BuildPlanned(Fact):
@@ -147,7 +148,7 @@ class BuildPlanned(Fact):
     )
 
 
-class StepPlanned(Fact):
+class StepPlanned(Frozen):
     """One step of a plan."""
 
     step: str

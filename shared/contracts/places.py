@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from shared.messages import Frozen, Slug
 
 
@@ -12,6 +14,13 @@ class EnvironmentKind(StrEnum):
     STAGING = "staging"
     PRODUCTION = "production"
     PREVIEW = "preview"
+
+
+class ChangeRequest(Frozen):
+    """A change request (a pull request, a merge request), by what tells it apart."""
+
+    repository: str = Field(description="Its repository's identity, e.g. github.com/acme/todo")
+    number: str = Field(description="Never given twice in its repository")
 
 
 class Place(Frozen):

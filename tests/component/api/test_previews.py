@@ -53,6 +53,7 @@ async def test_a_change_request_gets_one_environment_however_often_it_is_told(ap
     (made,) = (await catalogue.OpenPreviews(request())).environments
     assert (made.place.environment, made.kind, made.connection, made.target) == ("pr-7", "preview", "hub", "local")
     assert (made.HasField("preview"), made.preview.fork, made.template) == (True, False, False)
+    assert (made.preview.repository, made.preview.number) == ("github.com/acme/todo", "7")
     (again,) = (await catalogue.OpenPreviews(request(target="next", title="Due"))).environments
     assert again.place == made.place
     shown = (await api.client.get("/environments/main/todo/pr-7")).json()

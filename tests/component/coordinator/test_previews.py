@@ -49,6 +49,8 @@ async def test_a_preview_comes_is_deployed_anew_and_goes(made: World) -> None:
     record = await made.coordinator.pool.fetchval("SELECT record::text FROM environments WHERE environment = 'pr-7'")
     assert "web" not in record
     assert "db" not in record
+    of = {"repository": opened.repository, "number": "7"}
+    assert [(await _created(made, number)).data["change_request"] for number in (1, 2, 3)] == [of] * 3
 
 
 @pytest.mark.parametrize("kind", [ChangeRequestOpened, ChangeRequestUpdated])
@@ -130,6 +132,7 @@ async def test_one_that_nobody_updates_is_removed_by_rule(made: World) -> None:
     await made.event("DeploymentSucceeded", count=2)
     created = (await _created(made, 2)).data
     assert (created["kind"], created["title"]) == ("remove", "remove the preview: nobody has updated it for 7 days")
+    assert created["change_request"] == (await _created(made, 1)).data["change_request"] is not None
     rules = [event.data["rule"] for event in made.events if event.name == "DeploymentAuthorized"]
     assert "time to live" in str(rules[1])
 

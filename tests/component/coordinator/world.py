@@ -19,7 +19,7 @@ from shared.contracts.events import Event
 from shared.contracts.facts import ApprovalRequested, Fact
 from shared.contracts.gates import Gate
 from shared.contracts.manifest import Manifest
-from shared.contracts.places import EnvironmentKind, Place
+from shared.contracts.places import ChangeRequest, EnvironmentKind, Place
 from shared.contracts.releases import SecretRef
 from shared.contracts.requests import Request
 from shared.contracts.steps import KIND_OF
@@ -62,7 +62,10 @@ class CatalogueInMemory:
         if change.number not in self.previews and len(self.previews) >= self.most:
             return Previews(refused=("there are enough",))
         place = Place(organization=change.organization, project=change.project, environment=f"pr-{change.number}")
-        preview = Follower(place, EnvironmentKind.PREVIEW, "local", change.ref, change.connection, preview=True, fork=change.fork)
+        of = ChangeRequest(repository=change.repository, number=change.number)
+        preview = Follower(
+            place, EnvironmentKind.PREVIEW, "local", change.ref, change.connection, preview=True, change_request=of, fork=change.fork
+        )
         return Previews((self.previews.setdefault(change.number, preview),))
 
     async def close_previews(self, change: RequestChange) -> Previews:

@@ -6,6 +6,7 @@ bound to what the value belongs to (additional data).
 """
 
 import base64
+import hmac
 import os
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class Vault:
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
+        self._tagging = hmac.digest(key, b"slipway tag", "sha256")
 
     @classmethod
     def from_file(cls, path: Path) -> "Vault":
@@ -59,3 +61,7 @@ class Vault:
             return self._cipher.decrypt(stored[:12], stored[12:], belongs_to.encode())
         except InvalidTag as error:
             raise Unopenable(f"the stored value of {belongs_to} cannot be opened with this key") from error
+
+    def tag(self, text: str) -> str:
+        """32 hex digits for a text: the same each time, and nobody without the key can tell them (HMAC-SHA256)."""
+        return hmac.digest(self._tagging, text.encode(), "sha256").hex()[:32]

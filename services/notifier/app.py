@@ -6,16 +6,20 @@ from datetime import timedelta
 from pathlib import Path
 
 from services.notifier.cdevents.publishing import Publisher
+from services.notifier.comments.noting import PROVIDER as COMMENT
 from services.notifier.handlers import Intake, decode
 from services.notifier.mirror import Mirror
 from services.notifier.providers.chat import ChatProvider
+from services.notifier.providers.comment import CommentProvider
 from services.notifier.providers.contract import Provider
 from services.notifier.providers.forge import ForgeProvider
 from services.notifier.providers.forges import forges
 from services.notifier.providers.forges.api import ForgeApi
+from services.notifier.providers.forges.comments import Comments
 from services.notifier.providers.webhook import WebhookProvider
 from services.notifier.sender import Sender
 from services.notifier.settings import Settings
+from services.notifier.store.comments import CommentLedger
 from services.notifier.store.deployments import ForgeLedger
 from shared.consumer import consume
 from shared.guarded_http import GuardedClient, guarded_client
@@ -38,13 +42,14 @@ class Clients:
     forges: GuardedClient
 
 
-def providers(clients: Clients, pool: Pool, public_url: str) -> Mapping[str, Provider]:
-    """Every way to tell somebody, by a channel's kind."""
-    ledger = ForgeLedger(pool)
+def providers(clients: Clients, pool: Pool, vault: Vault, public_url: str) -> Mapping[str, Provider]:
+    """Every way to tell somebody, by a channel's kind; and what forges' channels tell besides."""
+    ledger, forge_api = ForgeLedger(pool), ForgeApi(clients.forges)
     return {
         "webhook": WebhookProvider(clients.channels),
         "chat": ChatProvider(clients.channels, public_url),
-        "forge": ForgeProvider(forges(ForgeApi(clients.forges), ledger), ledger, public_url),
+        "forge": ForgeProvider(forges(forge_api, ledger), ledger, public_url),
+        COMMENT: CommentProvider(Comments(forge_api), CommentLedger(pool), vault, public_url),
     }
 
 
@@ -62,7 +67,7 @@ async def assemble(process: Process, settings: Settings) -> None:
         pool,
         vault,
         outbox,
-        providers(clients, pool, settings.public_url),
+        providers(clients, pool, vault, settings.public_url),
         retry_first_s=settings.retry_first_s,
         dead_after=dead_after,
     )

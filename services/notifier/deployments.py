@@ -19,6 +19,8 @@ class Deployment:
     title: str
     pusher: str
     created_at: datetime
+    change_request: str = ""
+    """The number of the one whose preview the environment is; that is of the repository."""
 
     @property
     def place(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from services.notifier.cdevents.publishing import Publisher
+from services.notifier.comments.noting import note
 from services.notifier.deployments import Deployment
 from services.notifier.matching import Listener, hears
 from services.notifier.providers.forges.states import FORGE_STATES
@@ -13,7 +14,7 @@ from services.notifier.store.notifications import New
 from shared import inbox
 from shared.consumer import Received
 from shared.contracts.events import CatalogueChanged, DeploymentCreated, Event, MessageRequestedAgain
-from shared.messages import new_id, utc_now
+from shared.messages import utc_now
 from shared.postgres import Connection, Pool
 
 _MIRRORED = ("organization", "project", "channel", "connection")
@@ -50,7 +51,9 @@ class Intake:
             if changed:
                 await channels.want(connection)
             await _remember_deployments(connection, [item.message for item in fresh])
-            told = _to_tell(await channels.listeners(connection), fresh, self._too_old)
+            listening = await channels.listeners(connection)
+            recent = [item for item in fresh if item.message.time > utc_now() - self._too_old]
+            told = [*_to_tell(listening, recent), *await note(connection, listening, recent)]
             await notifications.add(connection, told)
             await self._outside.add(connection, fresh)
             again = [await tell_again(connection, item.message) for item in fresh if item.message.name == MessageRequestedAgain.__name__]
@@ -77,41 +80,31 @@ async def _remember_deployments(connection: Connection, events: Iterable[Event])
                     project=event.project or "",
                     environment=event.environment or "",
                     environment_kind=fact.environment_kind,
-                    repository=fact.repository or "",
+                    repository=fact.repository or (fact.change_request.repository if fact.change_request else ""),
                     ref=_text(fact.ref),
                     commit=fact.commit or "",
                     title=_text(fact.title),
                     pusher=_text(fact.pusher),
                     created_at=event.time,
+                    change_request=fact.change_request.number if fact.change_request else "",
                 ),
             )
 
 
-def _to_tell(listeners: Sequence[Listener], fresh: Sequence[Received[Event]], too_old: timedelta) -> list[New]:
-    oldest = utc_now() - too_old
+def _to_tell(listeners: Sequence[Listener], recent: Sequence[Received[Event]]) -> list[New]:
     return [
         _new(listener, item)
-        for item in fresh
-        if item.message.time > oldest
+        for item in recent
         for listener in listeners
         if hears(listener, item.message.organization, item.message.project, item.message.name, tuple(FORGE_STATES))
     ]
 
 
 def _new(listener: Listener, item: Received[Event]) -> New:
-    event, notification = item.message, new_id()
-    in_order = listener.kind == "forge" and event.deployment is not None and event.sequence is not None
-    return New(
-        id=notification,
-        organization=listener.organization,
-        channel=listener.name,
-        event_id=event.id,
-        event=event.encode().decode(),
-        source=item.headers.get("ce-source", "slipway/unknown").removeprefix("slipway/"),
-        lane=f"{listener.organization}/{listener.name}/{event.deployment}" if in_order else notification,
-        sequence=event.sequence or 0,
-        traceparent=item.headers.get("traceparent", ""),
-    )
+    event = item.message
+    if listener.kind != "forge" or event.deployment is None or event.sequence is None:
+        return New.of(item, listener)
+    return New.of(item, listener, lane=f"{listener.organization}/{listener.name}/{event.deployment}", sequence=event.sequence)
 
 
 def _text(value: str | None) -> str:

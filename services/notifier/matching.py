@@ -29,11 +29,13 @@ class Listener:
     project: str
     kind: str
     events: tuple[str, ...]
+    repository: str = ""
+    """Of a forge's channel."""
 
 
 def hears(listener: Listener, organization: str, project: str | None, name: str, wanted_by_forge: Sequence[str]) -> bool:
     """Whether a channel hears of an event (its name is the fact's class). A forge hears of what it can show."""
-    if listener.organization != organization or (listener.project and listener.project != project):
+    if not covers(listener, organization, project):
         return False
     if listener.kind == "forge":
         return name in wanted_by_forge
@@ -41,6 +43,11 @@ def hears(listener: Listener, organization: str, project: str | None, name: str,
     if noun == OWN:
         return False
     return any(_matches(pattern, noun, participle) for pattern in listener.events or ENDS)
+
+
+def covers(listener: Listener, organization: str, project: str | None) -> bool:
+    """Whether a channel is for what happens there."""
+    return listener.organization == organization and listener.project in ("", project)
 
 
 def _matches(pattern: str, noun: str, participle: str) -> bool:

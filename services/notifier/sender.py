@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 
 from services.notifier.channels import Channel
+from services.notifier.comments.noting import PROVIDER as COMMENT
 from services.notifier.providers.contract import Notification, Outcome, Provider, Verdict
 from services.notifier.schedule import next_attempt, wait_after
 from services.notifier.store import channels, deployments, notifications
@@ -19,7 +20,7 @@ from services.notifier.store.notifications import Attempt, Claimed
 from shared.contracts.events import Event, NotificationAttempted
 from shared.messages import utc_now
 from shared.outbox import Outbox
-from shared.postgres import UNAVAILABLE, Pool
+from shared.postgres import UNAVAILABLE, Connection, Pool
 from shared.sealing import Unopenable, Vault
 from shared.telemetry import span
 
@@ -119,7 +120,7 @@ class Sender:
         with span(f"notify {channel.kind}", trace, SpanKind.CLIENT, deployment=event.deployment or "", channel=channel.name):
             started = time.monotonic()
             verdict = await self._deliver(claimed, event, channel)
-            ATTEMPTS.labels(channel.kind, verdict.outcome).inc()
+            ATTEMPTS.labels(claimed.provider or channel.kind, verdict.outcome).inc()
             await self._write(claimed, event, channel, verdict, time.monotonic() - started)
 
     async def _channel(self, claimed: Claimed) -> Channel | None:
@@ -131,10 +132,10 @@ class Sender:
             return None
 
     async def _deliver(self, claimed: Claimed, event: Event, channel: Channel) -> Verdict:
-        provider = self._providers.get(channel.kind)
+        provider = self._providers.get(claimed.provider or channel.kind)
         if provider is None:
             return Verdict(Outcome.HOPELESS, error=f"Nothing is known of channels of the kind {channel.kind}.")
-        if event.deployment and claimed.sequence and claimed.lane != claimed.id:
+        if event.deployment and _goes_forward(claimed):
             told = await deployments.told_until(self._pool, channel, event.deployment)
             if told >= claimed.sequence:
                 return Verdict(Outcome.SKIPPED)
@@ -153,13 +154,13 @@ class Sender:
         next_at = self._next(claimed, number, verdict) if verdict.outcome in (Outcome.RETRY, Outcome.REFUSED) else None
         attempt = Attempt(number, seconds, verdict.outcome is Outcome.DELIVERED, verdict.status, _text(verdict.error), next_at)
         async with self._pool.acquire() as connection, connection.transaction():
-            if verdict.outcome is Outcome.REFUSED and not await channels.rest(connection, channel, REFUSED_FOR) and next_at is not None:
+            if verdict.outcome is Outcome.REFUSED and not await self._rest(connection, claimed, channel) and next_at is not None:
                 # Another one said it, and the channel rests; or it was changed meanwhile, and this is tried at once.
                 await notifications.later(connection, claimed, claimed.attempts, utc_now())
                 return
             if verdict.outcome is not Outcome.SKIPPED:
                 await notifications.record(connection, claimed, attempt)
-                await self._outbox.add(connection, [_told(event, channel, attempt)])
+                await self._outbox.add(connection, [_told(event, claimed, channel, attempt)])
             if next_at is not None:
                 await notifications.later(connection, claimed, number, next_at)
             else:
@@ -168,10 +169,15 @@ class Sender:
                 await channels.hold(connection, channel, verdict.wait)
             if verdict.outcome is Outcome.GONE:
                 await channels.gone(connection, channel)
-            if verdict.outcome in (Outcome.DELIVERED, Outcome.SKIPPED) and claimed.lane != claimed.id and event.deployment:
-                await deployments.told(connection, channel, event.deployment, claimed.sequence)
+            if verdict.outcome in (Outcome.DELIVERED, Outcome.SKIPPED) and claimed.lane != claimed.id:
+                if event.deployment and _goes_forward(claimed):
+                    await deployments.told(connection, channel, event.deployment, claimed.sequence)
                 await notifications.skip_older(connection, claimed.lane, claimed.sequence)
         self._outbox.wake()
+
+    async def _rest(self, connection: Connection, claimed: Claimed, channel: Channel) -> bool:
+        """Where the token may not comment, statuses go on."""
+        return await channels.rest(connection, channel, REFUSED_FOR, comments=claimed.provider == COMMENT)
 
     def _next(self, claimed: Claimed, number: int, verdict: Verdict) -> datetime | None:
         wait = wait_after(number, self._retry_first_s, random.random())  # noqa: S311 -- spreads load, keeps no secret
@@ -179,10 +185,15 @@ class Sender:
         return next_attempt(utc_now(), claimed.created_at, wait, asked_for, self._dead_after)
 
 
-def _told(event: Event, channel: Channel, attempt: Attempt) -> Event:
+def _goes_forward(claimed: Claimed) -> bool:
+    """It says what its event says, so that it must not come after a newer one. A comment says all that is known."""
+    return bool(claimed.sequence) and claimed.lane != claimed.id and claimed.provider != COMMENT
+
+
+def _told(event: Event, claimed: Claimed, channel: Channel, attempt: Attempt) -> Event:
     fact = NotificationAttempted(
         channel=channel.name,
-        kind=channel.kind,
+        kind=claimed.provider or channel.kind,
         about=event.id,
         attempt=attempt.number,
         delivered=attempt.delivered,

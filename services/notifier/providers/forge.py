@@ -6,12 +6,10 @@ from typing import Protocol
 from services.notifier.channels import Channel
 from services.notifier.deployments import Deployment
 from services.notifier.providers.contract import Notification, Outcome, Verdict
-from services.notifier.providers.forges.api import Unwilling
+from services.notifier.providers.forges.api import judged
 from services.notifier.providers.forges.port import Forge, Report
 from services.notifier.providers.forges.states import FORGE_STATES, ForgeState, description_of, environment_url
 from shared.forge_api import ForgeRepository
-from shared.guarded_http import Failed
-from shared.outbound import Refused
 
 
 class Siblings(Protocol):
@@ -37,22 +35,14 @@ class ForgeProvider:
             return Verdict(Outcome.HOPELESS, error=f"There is no forge of the kind {channel.forge!r}: {', '.join(self._forges)}.")
         if deployment is None:
             return Verdict(Outcome.RETRY, error="What the deployment is about is not known yet.")
-        try:
-            return await self._show(forge, notification, channel, deployment)
-        except Unwilling as unwilling:
-            return unwilling.verdict
-        except Refused as error:
-            return Verdict(Outcome.HOPELESS, error=str(error))
-        except Failed as error:
-            return Verdict(Outcome.RETRY, error=str(error))
+        return await judged(self._show(forge, notification, channel, deployment))
 
-    async def _show(self, forge: Forge, notification: Notification, channel: Channel, deployment: Deployment) -> Verdict:
+    async def _show(self, forge: Forge, notification: Notification, channel: Channel, deployment: Deployment) -> int | None:
         state = FORGE_STATES.get(notification.event.name)
         elsewhere = deployment.repository.casefold() != channel.repository.casefold()
         if state is None or not deployment.commit or elsewhere:
-            return Verdict(Outcome.SKIPPED)
-        status = await forge.show(await self._report(notification, channel, deployment, state))
-        return Verdict(Outcome.SKIPPED) if status is None else Verdict(Outcome.DELIVERED, status)
+            return None
+        return await forge.show(await self._report(notification, channel, deployment, state))
 
     async def _report(self, notification: Notification, channel: Channel, deployment: Deployment, state: ForgeState) -> Report:
         return Report(

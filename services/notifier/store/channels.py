@@ -13,7 +13,7 @@ _WANT = "UPDATE mirror SET wanted = wanted + 1"
 _STATE = "SELECT wanted, done FROM mirror"
 _DONE = "UPDATE mirror SET done = GREATEST(done, $1)"
 _LOCK = "LOCK TABLE channels IN SHARE ROW EXCLUSIVE MODE"
-_LISTENERS = "SELECT organization, name, project, kind, events FROM channels WHERE gone_at IS NULL"
+_LISTENERS = "SELECT organization, name, project, kind, events, repository FROM channels WHERE gone_at IS NULL ORDER BY name"
 _GET = "SELECT * FROM channels WHERE organization = $1 AND name = $2"
 _PUT = """
 INSERT INTO channels (organization, name, project, kind, forge, api_url, repository, events, version, sealed)
@@ -21,7 +21,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (organization, name) DO UPDATE SET
     project = $3, kind = $4, forge = $5, api_url = $6, repository = $7, events = $8, version = $9, sealed = $10,
     gone_at = CASE WHEN channels.version = $9 THEN channels.gone_at END,
-    hold_until = CASE WHEN channels.version = $9 THEN channels.hold_until END
+    hold_until = CASE WHEN channels.version = $9 THEN channels.hold_until END,
+    comments_rest_until = CASE WHEN channels.version = $9 THEN channels.comments_rest_until END
 """
 _DELETE = """
 DELETE FROM channels
@@ -42,6 +43,10 @@ AND EXISTS (SELECT FROM channels WHERE organization = $1 AND name = $2 AND versi
 _REST = """
 UPDATE channels SET hold_until = now() + $3::interval
 WHERE organization = $1 AND name = $2 AND version = $4 AND (hold_until IS NULL OR hold_until < now()) RETURNING name
+"""
+_REST_COMMENTS = """
+UPDATE channels SET comments_rest_until = now() + $3::interval
+WHERE organization = $1 AND name = $2 AND version = $4 AND (comments_rest_until IS NULL OR comments_rest_until < now()) RETURNING name
 """
 _HOLD = "UPDATE channels SET hold_until = now() + $3::interval WHERE organization = $1 AND name = $2"
 
@@ -83,9 +88,9 @@ async def replace(connection: Connection, vault: Vault, every: Sequence[Channel]
 
 
 async def listeners(connection: Connection) -> list[Listener]:
-    """Every channel that may hear of something."""
+    """Every channel that may hear of something, by name."""
     rows = await connection.fetch(_LISTENERS)
-    return [Listener(row["organization"], row["name"], row["project"], row["kind"], tuple(row["events"])) for row in rows]
+    return [Listener(**{**row, "events": tuple(row["events"])}) for row in rows]
 
 
 async def get(pool: Pool, vault: Vault, organization: str, name: str) -> Channel | None:
@@ -120,7 +125,10 @@ async def hold(connection: Connection, channel: Channel, wait: timedelta) -> Non
     await connection.execute(_HOLD, channel.organization, channel.name, wait)
 
 
-async def rest(connection: Connection, channel: Channel, wait: timedelta) -> bool:
-    """Nothing goes through it for a while, unless it is changed. Whether it rests by this very word, not by an earlier one."""
-    row = await connection.fetchval(_REST, channel.organization, channel.name, wait, channel.version)
+async def rest(connection: Connection, channel: Channel, wait: timedelta, *, comments: bool = False) -> bool:
+    """Nothing goes through it for a while, unless it is changed; of comments where the token may do all but these.
+
+    Whether it rests by this very word, not by an earlier one.
+    """
+    row = await connection.fetchval(_REST_COMMENTS if comments else _REST, channel.organization, channel.name, wait, channel.version)
     return row is not None

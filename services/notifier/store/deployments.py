@@ -6,9 +6,9 @@ from services.notifier.channels import Channel
 from services.notifier.deployments import Deployment
 from shared.postgres import Connection, Pool
 
-_COLUMNS = "id, organization, project, environment, environment_kind, repository, ref, commit, title, pusher, created_at"
+_COLUMNS = "id, organization, project, environment, environment_kind, repository, ref, commit, title, pusher, created_at, change_request"
 _ADD = f"""
-INSERT INTO deployments ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING
+INSERT INTO deployments ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING
 """  # noqa: S608 -- constant names of columns
 _GET = f"SELECT {_COLUMNS} FROM deployments WHERE id = $1"  # noqa: S608
 _COMMITS = "SELECT id, commit FROM deployments WHERE id = ANY($1)"

@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.notifier.matching import Listener
+from shared.consumer import Received
+from shared.contracts.events import Event
+from shared.messages import new_id
 from shared.postgres import Connection, Pool
 
 LEASE = timedelta(seconds=90)
@@ -23,6 +27,25 @@ class New:
     lane: str
     sequence: int
     traceparent: str
+    provider: str
+    """Who tells it, where that is not the one of the channel's kind."""
+
+    @classmethod
+    def of(cls, item: Received[Event], channel: Listener, *, lane: str = "", sequence: int = 0, provider: str = "") -> "New":
+        """What an event is to tell a channel; without a lane nothing waits for it, nor it for anything."""
+        identity = new_id()
+        return cls(
+            id=identity,
+            organization=channel.organization,
+            channel=channel.name,
+            event_id=item.message.id,
+            event=item.message.encode().decode(),
+            source=item.headers.get("ce-source", "slipway/unknown").removeprefix("slipway/"),
+            lane=lane or identity,
+            sequence=sequence,
+            traceparent=item.headers.get("traceparent", ""),
+            provider=provider,
+        )
 
 
 @dataclass(frozen=True)
@@ -37,6 +60,7 @@ class Claimed:
     lane: str
     sequence: int
     traceparent: str
+    provider: str
     attempts: int
     """How many there have been."""
     created_at: datetime
@@ -55,10 +79,10 @@ class Attempt:
 
 
 _ADD = """
-INSERT INTO notifications (id, organization, channel, event_id, event, source, lane, sequence, traceparent)
+INSERT INTO notifications (id, organization, channel, event_id, event, source, lane, sequence, traceparent, provider)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-    $9::text[])
-ON CONFLICT (organization, channel, event_id) DO NOTHING
+    $9::text[], $10::text[])
+ON CONFLICT (organization, channel, event_id, provider) DO NOTHING
 """
 _CLAIM_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:notifier:claim', 0))"
 _CLAIM = """
@@ -69,6 +93,7 @@ WHERE id IN (
     WHERE mine.state = 'pending' AND mine.due_at <= now()
       AND (mine.leased_until IS NULL OR mine.leased_until < now())
       AND (channels.hold_until IS NULL OR channels.hold_until <= now())
+      AND (mine.provider <> 'comment' OR channels.comments_rest_until IS NULL OR channels.comments_rest_until <= now())
       AND NOT EXISTS (
           SELECT FROM notifications AS other
           WHERE other.lane = mine.lane AND other.state = 'pending' AND other.id <> mine.id
@@ -76,12 +101,12 @@ WHERE id IN (
       )
     ORDER BY mine.due_at LIMIT $1 FOR UPDATE OF mine SKIP LOCKED
 )
-RETURNING id, organization, channel, event, source, lane, sequence, traceparent, attempts, created_at
+RETURNING id, organization, channel, event, source, lane, sequence, traceparent, provider, attempts, created_at
 """
 _NEXT = """
 SELECT extract(epoch FROM min(at) - now())::double precision
 FROM (
-    SELECT GREATEST(due_at, leased_until, hold_until) AS at
+    SELECT GREATEST(due_at, leased_until, hold_until, CASE provider WHEN 'comment' THEN comments_rest_until END) AS at
     FROM notifications JOIN channels ON (channels.organization, channels.name) = (notifications.organization, channel)
     WHERE state = 'pending'
 ) AS waiting
@@ -98,10 +123,12 @@ UPDATE notifications SET state = 'skipped', ended_at = now() WHERE lane = $1 AND
 _PRUNE = "DELETE FROM notifications WHERE ended_at < now() - $1::interval"
 _PRUNE_DEPLOYMENTS = "DELETE FROM deployments WHERE created_at < now() - $1::interval"
 _PRUNE_FORGE = "DELETE FROM forge_deployments WHERE told_at < now() - $1::interval"
+_PRUNE_MILESTONES = "DELETE FROM milestones WHERE at < now() - $1::interval"
+_PRUNE_COMMENTS = "DELETE FROM comments WHERE updated_at < now() - $1::interval"
 
 
 async def add(connection: Connection, new: Sequence[New]) -> None:
-    """Once for each channel and event, however often it is asked."""
+    """Once for each channel, event and provider, however often it is asked."""
     if new:
         columns = [[getattr(each, name) for each in new] for name in New.__dataclass_fields__]
         await connection.execute(_ADD, *columns)
@@ -151,5 +178,5 @@ async def skip_older(connection: Connection, lane: str, sequence: int) -> None:
 
 async def prune(pool: Pool, keep: timedelta) -> None:
     """Forgets what ended long ago, with its attempts."""
-    for statement in (_PRUNE, _PRUNE_DEPLOYMENTS, _PRUNE_FORGE):
+    for statement in (_PRUNE, _PRUNE_DEPLOYMENTS, _PRUNE_FORGE, _PRUNE_MILESTONES, _PRUNE_COMMENTS):
         await pool.execute(statement, keep)

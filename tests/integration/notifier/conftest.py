@@ -39,9 +39,11 @@ class World:
     database: "asyncpg.Connection[asyncpg.Record]"
     start: Callable[..., AbstractAsyncContextManager[None]]
 
-    async def happens(self, fact: Fact, *, deployment: str | None = None, sequence: int | None = None) -> Event:
+    async def happens(
+        self, fact: Fact, *, deployment: str | None = None, sequence: int | None = None, environment: str = "production"
+    ) -> Event:
         """An event on the stream."""
-        event = Event.of(fact, "main", "todo", "production", deployment=deployment, sequence=sequence)
+        event = Event.of(fact, "main", "todo", environment, deployment=deployment, sequence=sequence)
         teller = self.api if teller_of(event.name) == "api" else self.coordinator
         await teller.publish(event.subject, event)
         return event

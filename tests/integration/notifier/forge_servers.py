@@ -4,17 +4,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from pydantic import JsonValue
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.health import serve
+from tests.integration.notifier.comment_api import Answer, Comments, Json
 from tests.integration.notifier.receivers import Call, call_of
-
-Json = dict[str, JsonValue]
-Answer = Callable[[Request, Call], Response]
 
 
 @dataclass
@@ -30,12 +27,19 @@ class ForgeServer:
     refuse: Callable[[Call], Response | None] = lambda _: None
     url: str = ""
     """Where its API is."""
+    comments: Comments = field(init=False)
 
+    kind = ""
     api = ""
+    repository = ""
+    """Its path below the API."""
     authorization = "Bearer"
 
+    def __post_init__(self) -> None:
+        self.comments = Comments(self.kind)
+
     def routes(self) -> list[Route]:
-        """What it answers."""
+        """What it answers, besides comments."""
         raise NotImplementedError
 
     def guarded(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
@@ -55,7 +59,9 @@ class ForgeServer:
 class GitLab(ForgeServer):
     """https://docs.gitlab.com/api/commits/ and /api/deployments/; its states are a machine that goes forward (GenericCommitStatus)."""
 
+    kind = "gitlab"
     api = "/api/v4"
+    repository = "/projects/{project:path}"
 
     def routes(self) -> list[Route]:
         """Statuses and deployments."""
@@ -129,7 +135,9 @@ def _shown(deployment: Json) -> Json:
 class Bitbucket(ForgeServer):
     """https://developer.atlassian.com/cloud/bitbucket/rest/api-group-commit-statuses/."""
 
+    kind = "bitbucket"
     api = "/2.0"
+    repository = "/repositories/acme/todo"
 
     def routes(self) -> list[Route]:
         """Build statuses."""
@@ -152,7 +160,9 @@ class Bitbucket(ForgeServer):
 class BitbucketDataCenter(ForgeServer):
     """https://developer.atlassian.com/server/bitbucket/rest/: RestBuildStatusSetRequest, RestDeploymentSetRequest."""
 
+    kind = "bitbucket-data-center"
     api = "/rest/api/latest"
+    repository = "/projects/acme/repos/todo"
 
     def routes(self) -> list[Route]:
         """Builds and deployments."""
@@ -193,7 +203,9 @@ def _errors(message: str, status: int) -> Response:
 class Gitea(ForgeServer):
     """https://docs.gitea.com/api/: repoCreateStatus."""
 
+    kind = "gitea"
     api = "/api/v1"
+    repository = "/repos/acme/todo"
     authorization = "token"
 
     def routes(self) -> list[Route]:
@@ -210,12 +222,7 @@ class Gitea(ForgeServer):
         return JSONResponse({"id": len(self.statuses), "status": wanted["state"]}, 201)
 
 
-SERVERS: dict[str, type[ForgeServer]] = {
-    "gitlab": GitLab,
-    "bitbucket": Bitbucket,
-    "bitbucket-data-center": BitbucketDataCenter,
-    "gitea": Gitea,
-}
+SERVERS: dict[str, type[ForgeServer]] = {server.kind: server for server in (GitLab, Bitbucket, BitbucketDataCenter, Gitea)}
 """By the kind of forge."""
 
 
@@ -223,6 +230,7 @@ SERVERS: dict[str, type[ForgeServer]] = {
 async def forge_server(kind: str, *commits: str) -> AsyncIterator[ForgeServer]:
     """On a free port of 127.0.0.1; its repository has these commits."""
     server = SERVERS[kind](commits=set(commits))
-    async with serve(Starlette(routes=server.routes()), "127.0.0.1", 0) as port:
+    routes = [*server.routes(), *server.comments.routes(f"{server.api}{server.repository}", server.guarded)]
+    async with serve(Starlette(routes=routes), "127.0.0.1", 0) as port:
         server.url = f"http://127.0.0.1:{port}{server.api}"
         yield server

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.health import serve
+from tests.integration.notifier.comment_api import Answer, Comments
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class GitHub:
     calls: list[Call] = field(default_factory=list)
     refuse: Callable[[Call], Response | None] = lambda _: None
     url: str = ""
+    comments: Comments = field(default_factory=lambda: Comments("github"))
 
     def app(self) -> Starlette:
         """The routes."""
@@ -96,6 +98,7 @@ class GitHub:
                 Route(f"{base}/deployments", self._list, methods=["GET"]),
                 Route(f"{base}/deployments", self._create, methods=["POST"]),
                 Route(f"{base}/deployments/{{id:int}}/statuses", self._deployment_status, methods=["POST"]),
+                *self.comments.routes(base, self._guarded),
             ]
         )
 
@@ -148,6 +151,13 @@ class GitHub:
         self.states.append((str(deployment), str(wanted["state"])))
         self.deployment_statuses.append(wanted)
         return JSONResponse({"id": len(self.states), **wanted, "created_at": _now()}, 201)
+
+    def _guarded(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        async def respond(request: Request) -> Response:
+            call, refusal = await self._begin(request)
+            return refusal or answer(request, call)
+
+        return respond
 
     async def _begin(self, request: Request) -> tuple[Call, Response | None]:
         call = await call_of(request)

@@ -1,14 +1,15 @@
 """Calls a forge's API, and reads what its refusals mean."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
 from services.notifier.providers.contract import Outcome, Verdict
 from shared.forge_api import ForgeRepository
-from shared.guarded_http import GuardedClient, Response
+from shared.guarded_http import Failed, GuardedClient, Response
+from shared.outbound import Refused
 from shared.rate_limits import pause, retry_after
 
 Body = dict[str, JsonValue]
@@ -28,6 +29,19 @@ class Unwilling(Exception):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.error)
         self.verdict = verdict
+
+
+async def judged(attempt: Awaitable[int | None]) -> Verdict:
+    """What came of an attempt to show something, by the status of its last answer: None where there was nothing to show."""
+    try:
+        status = await attempt
+    except Unwilling as unwilling:
+        return unwilling.verdict
+    except Refused as error:
+        return Verdict(Outcome.HOPELESS, error=str(error))
+    except Failed as error:
+        return Verdict(Outcome.RETRY, error=str(error))
+    return Verdict(Outcome.SKIPPED) if status is None else Verdict(Outcome.DELIVERED, status)
 
 
 class ForgeApi:

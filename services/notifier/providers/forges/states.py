@@ -60,12 +60,21 @@ _NOTHING_TO_DO = "Nothing to do: all of it runs already"
 
 def description_of(state: ForgeState, event: Event) -> str:
     """What is said, with the reason where the event has one, in one line that fits."""
-    if event.name == "DeploymentSucceeded" and event.data.get("changed") is False:
-        return _NOTHING_TO_DO
-    reason = event.data.get("reason") or event.data.get("rule") or _message(event)
-    wanted = event.name not in ("DeploymentAuthorized", "DeploymentApproved", "CompensationStarted")
-    text = printable(f"{state.description}: {reason}" if reason and wanted else state.description)
+    text = printable(": ".join(part for part in (words_of(state, event), reason_of(event)) if part))
     return text if len(text) <= DESCRIPTION else f"{text[: DESCRIPTION - 1]}…"
+
+
+def words_of(state: ForgeState, event: Event) -> str:
+    """What is said without the reason: the platform's own words."""
+    unchanged = event.name == "DeploymentSucceeded" and event.data.get("changed") is False
+    return _NOTHING_TO_DO if unchanged else state.description
+
+
+def reason_of(event: Event) -> str:
+    """Why it is so, where that is worth a word; it may hold text from outside."""
+    if event.name in ("DeploymentAuthorized", "DeploymentApproved", "CompensationStarted"):
+        return ""
+    return str(event.data.get("reason") or event.data.get("rule") or _message(event))
 
 
 def _message(event: Event) -> str:

@@ -24,7 +24,7 @@ up: install ## start the platform for daily use
 
 test: install check ## every check and every test
 	$(BIN)/python -m embedded.engine ensure
-	$(BIN)/pytest -n 4 --dist loadfile --ignore=tests/faults
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/faults
 	$(BIN)/pytest tests/faults/test_strikes.py
 
 faults: install ## 100,000 simulated schedules, every fault at every step, then STRIKES=300 strikes on a whole platform (SEED=1); goes on where it stopped
@@ -45,7 +45,7 @@ fix: install ## mend what can be mended
 	$(BIN)/ruff format .
 
 bench: install ## all benchmarks
-	@for name in push_to_live footprint release_under_load sagas overload; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
+	@for name in push_to_live footprint release_under_load sagas intake overload; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
 
 docs: install ## what is generated: the AsyncAPI document
 	$(BIN)/python -m docs.generate

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 import pytest_asyncio.plugin
 import uvloop
 
@@ -15,6 +16,7 @@ __all__ = ["nats_shared", "nats_url", "postgres_dsn", "postgres_shared"]
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 * 1024**3
+_LONGEST_FIRST = ("tests/e2e/", "tests/simulation/", "tests/integration/")
 
 
 def _keep_files_in_memory() -> None:
@@ -30,3 +32,10 @@ _keep_files_in_memory()
 def pytest_asyncio_loop_factories() -> Mapping[str, pytest_asyncio.plugin.LoopFactory]:
     """The loop that the services run on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests begin first: where several workers share the tests, none is left alone with one in the end."""
+    items.sort(
+        key=lambda item: next((turn for turn, folder in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(folder)), len(_LONGEST_FIRST))
+    )

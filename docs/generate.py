@@ -1,4 +1,4 @@
-"""Generates docs/asyncapi.json (every message on the bus, by stream, with its schema: AsyncAPI 3.0) and docs/metrics.md.
+"""Generates docs/asyncapi.json (every message on the bus, by stream, with its schema, events with an example: AsyncAPI 3.0) and docs/metrics.md.
 
 Run by `make docs`.
 """
@@ -9,14 +9,19 @@ from pathlib import Path
 
 from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
+from pydantic import JsonValue
 
 from docs import metrics
+from docs.story import story
+from docs.telling import source_of
+from services.notifier.cdevents.mapping import cdevents_of
+from services.notifier.cdevents.telling import Telling
 from shared.contracts import events  # noqa: F401 -- every fact registers itself when its module is imported
 from shared.contracts.answers import Answer
 from shared.contracts.cdevents import KINDS, CDEvent
 from shared.contracts.changes import CHANGES
 from shared.contracts.commands import Direction
-from shared.contracts.events import Event
+from shared.contracts.events import DeploymentCreated, Event
 from shared.contracts.examination import Question, Told
 from shared.contracts.facts import FACTS
 from shared.contracts.gates import GateAnswer
@@ -26,6 +31,8 @@ from shared.contracts.steps import KIND_OF, pool_of
 from shared.messages import Message
 
 TARGET = Path(__file__).parent / "asyncapi.json"
+Example = dict[str, JsonValue]
+"""Of a message: name, headers, payload."""
 
 
 def document() -> str:
@@ -66,7 +73,29 @@ def document() -> str:
         schema_version="3.0.0",
         description="Everything that crosses Slipway's bus: JSON with CloudEvents 1.0 binary headers.",
     )
-    return json.dumps(json.loads(application.to_specification().to_json()), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    specification = json.loads(application.to_specification().to_json())
+    for name, example in examples().items():
+        specification["components"]["messages"][f"{name}:Message"]["examples"] = [example]
+    return json.dumps(specification, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def examples() -> dict[str, Example]:
+    """One of each message of EVENTS and CDEVENTS, by its title: the first of its kind in the story."""
+    found: dict[str, Example] = {}
+    commits: dict[str | None, str] = {}
+    for event in story():
+        found.setdefault(event.name, _example(event, source_of(event)))
+        if event.name == DeploymentCreated.__name__:
+            commits[event.deployment] = str(event.data["commit"] or "")
+        for told in cdevents_of(Telling(event, commits.get(event.deployment, ""), "https://slipway.example")):
+            found.setdefault(f"cdevents.{told.kind}", _example(told, "notifier"))
+    return found
+
+
+def _example(message: Message, source: str) -> Example:
+    """As it is on the bus."""
+    headers: dict[str, JsonValue] = {**message.headers(source)}
+    return {"name": message.id, "headers": headers, "payload": json.loads(message.encode())}
 
 
 def _event_of(name: str, fact: type[Message] | type[object]) -> type[Event]:

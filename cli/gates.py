@@ -4,12 +4,13 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cli.answers import Json
 from cli.moments import seconds_of, span_of
 from cli.requesting import request, settled
 from cli.session import command, listing, session
-from cli.subscribers import remove_tool, show_added, show_tool
+from cli.subscribers import remove_tool, show_added, show_server_entry, show_tool
 from cli.where import Environment, Project, place_of
 from shared.contracts.gates import Before
 
@@ -23,6 +24,9 @@ class Verdict(StrEnum):
     FAIL = "fail"
 
 
+BEFORE = typer.Option(help="What waits: the build, anything on the target (deploy), or the traffic (switch: the environment is held).")
+DEADLINE = typer.Option(help="How long an answer is waited for: 30s, 10m, 4h; before the switch 1h at most.")
+DEFAULT = typer.Option(help="What counts where nobody answers.")
 Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
 
 
@@ -31,7 +35,14 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Outside tools (a scanner, a ticket, a service level check) that deployments have to ask before a stage.")
     app.add_typer(group, name="gates")
     listing(group, list_gates)
-    for name, function in (("add", add), ("show", show), ("answer", answer), ("remove", remove)):
+    for name, function in (
+        ("add", add),
+        ("show", show),
+        ("change", change),
+        ("password", password),
+        ("answer", answer),
+        ("remove", remove),
+    ):
         command(group, name)(function)
 
 
@@ -55,14 +66,11 @@ def list_gates(
 
 def add(
     name: Name,
-    before: Annotated[
-        Before,
-        typer.Option(help="What waits: the build, anything on the target (deploy), or the traffic (switch: the environment is held)."),
-    ],
+    before: Annotated[Before, BEFORE],
     environment: Environment,
     project: Project = None,
-    deadline: Annotated[str, typer.Option(help="How long an answer is waited for: 30s, 10m, 4h; before the switch 1h at most.")] = "10m",
-    default: Annotated[Verdict, typer.Option(help="What counts where nobody answers.")] = Verdict.FAIL,
+    deadline: Annotated[str, DEADLINE] = "10m",
+    default: Annotated[Verdict, DEFAULT] = Verdict.FAIL,
 ) -> None:
     """Have an environment's deployments ask a tool. Its password, which is its token over HTTP too, is shown once."""
     place = place_of(project)
@@ -86,11 +94,39 @@ def show(name: Name, organization: Organization = None) -> None:
     lines = {
         "Environment": f"{found['project']}/{found['environment']}",
         "Before": found["before"],
-        "Waits": f"{span_of(round(found['deadline_s']))}, then: {found['default']}",
+        "Waits": _waits(found),
         "Answers on": found["answers_subject"],
         "or over HTTP": found["answers_url"],
     }
     show_tool(found, lines)
+
+
+def _waits(gate: Json) -> str:
+    return f"{span_of(round(gate['deadline_s']))}, then: {gate['default']}"
+
+
+def change(
+    name: Name,
+    before: Annotated[Before | None, BEFORE] = None,
+    deadline: Annotated[str | None, DEADLINE] = None,
+    default: Annotated[Verdict | None, DEFAULT] = None,
+    organization: Organization = None,
+) -> None:
+    """Change what waits for it, how long, or what counts without an answer. Deployments that are there already ask it as it was."""
+    said = (("before", before), ("deadline_s", None if deadline is None else seconds_of(deadline)), ("default", default))
+    body = {name: value for name, value in said if value is not None}
+    if not body:
+        raise typer.BadParameter("say what shall change: --before, --deadline or --default")
+    changed = session().api.patch(_path(organization, name), body)
+    session().show(changed, f"{name} is asked before the {changed['before']}; deployments wait {_waits(changed)}.")
+
+
+def password(name: Name, organization: Organization = None) -> None:
+    """Give its tool a new password, which is its token over HTTP too; shown once. The former one holds no more."""
+    made = session().api.post(f"{_path(organization, name)}/password")
+    session().show(made, f"Password: {escape(made['password'])}")
+    session().note("Copy the password to the tool now: it is not shown again. The former one holds no more.")
+    show_server_entry(made)
 
 
 def answer(

@@ -68,13 +68,20 @@ def show_added(made: Json, more: dict[str, str], path: str) -> None:
     session().show(made, "\n".join(f"{title + ':':<14}{escape(value)}" for title, value in (lines | more).items()))
     session().note("Copy the password to the tool now: it is not shown again.")
     if made["server_entry"]:
-        session().note(
-            "This bus is not Slipway's own: its operator adds this to authorization.users, and reloads it (nats-server --signal reload)."
-        )
-        session().note(escape(made["server_entry"]))
+        show_server_entry(made)
     elif not _becomes_ready(path):
         kind = path.split("/")[1]
         session().note(f"It cannot read yet: `slipway {kind} show {made['name']}` says when it can, `slipway status` what is not well.")
+
+
+def show_server_entry(tool: Json) -> None:
+    """What the operator of a bus has to do that is not Slipway's own; nothing where it is."""
+    if tool["server_entry"]:
+        session().note(
+            "This bus is not Slipway's own: its operator adds this to authorization.users in place of a former entry of this user, and "
+            "reloads it (nats-server --signal reload)."
+        )
+        session().note(escape(tool["server_entry"]))
 
 
 def _becomes_ready(path: str) -> bool:

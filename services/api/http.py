@@ -12,6 +12,7 @@ from services.api.console import pages
 from services.api.dependencies import Parts
 from services.api.hardening import Hardened
 from services.api.resources import (
+    answers,
     audit,
     channels,
     connections,
@@ -129,6 +130,7 @@ def _rest() -> APIRouter:
         channels,
         subscribers,
         gates,
+        answers,
         targets,
         streams,
         events,

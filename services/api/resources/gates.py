@@ -1,24 +1,21 @@
-"""Gates: outside tools that an environment asks before a stage; who may answer, and how."""
+"""Gates: outside tools that an environment asks before a stage."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Self
 
-import bcrypt
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from services.api.access import Asking, Caller, asking, bearer, of_environment, of_organization, of_project, token_of
-from services.api.dependencies import Parts, Using, parts_of
-from services.api.gate_answers import answer
+from services.api.access import Asking, Caller, of_environment, of_organization, of_project
+from services.api.dependencies import Parts, Using
 from services.api.paging import Page, Paged
 from services.api.refusals import not_found, referring, taken
-from services.api.resources.requests import Accepted, RequestPage, keep
 from services.api.resources.subscribers import Connection, OnTheBus, new_password, server_entry
-from services.api.store import gates, places, requests
+from services.api.store import gates, places
 from services.api.store.gates import StoredGate
-from services.api.transaction import TransactionalRoute, Within
-from shared.contracts.gates import LONGEST_S, SHORTEST_S, Before, GateAnswer, Verdict, subject_of
+from services.api.transaction import TransactionalRoute, Unit, Within
+from shared.contracts.gates import LONGEST_S, SHORTEST_S, Before, Verdict, subject_of
 from shared.messages import Slug, new_id, utc_now
 from shared.problems import Problem
 
@@ -26,8 +23,6 @@ router = APIRouter(prefix="/gates/{organization}", tags=["gates"], route_class=T
 
 TOKEN = "slwgate_"  # noqa: S105 -- what all of them begin with
 DEADLINE_S = 600.0
-_BCRYPT_TAKES = 72
-"""Bytes."""
 
 
 class NewGate(BaseModel):
@@ -39,6 +34,14 @@ class NewGate(BaseModel):
     before: Before
     deadline_s: float = Field(default=DEADLINE_S, ge=SHORTEST_S, le=LONGEST_S, description="An hour at most before the switch")
     default: Verdict = "fail"
+
+
+class GateChange(BaseModel):
+    """What shall change."""
+
+    before: Before | None = None
+    deadline_s: float | None = Field(default=None, ge=SHORTEST_S, le=LONGEST_S, description="An hour at most before the switch")
+    default: Verdict | None = None
 
 
 class GatePage(OnTheBus):
@@ -108,9 +111,7 @@ async def create_gate(organization: Slug, wanted: NewGate, caller: Asking, unit:
         raise not_found("environment", "/".join(place))
     if found.preview_of is not None:
         raise Problem(422, "preview", f"{found.slug} goes with its change request: add the gate to {found.preview_of}, which it is like.")
-    if wanted.deadline_s > wanted.before.longest_s:
-        limit = f"{wanted.before.longest_s:g} s"
-        raise Problem(422, "deadline-too-long", f"Before the switch the environment is held: the deadline is {limit} at most.")
+    _check(wanted.before, wanted.deadline_s)
     password, password_hash = new_password(TOKEN)
     gate = StoredGate(
         *(organization, wanted.name, new_id(), wanted.project, wanted.environment),
@@ -121,12 +122,11 @@ async def create_gate(organization: Slug, wanted: NewGate, caller: Asking, unit:
         made = await gates.new(unit.connection, gate)
     if made is None:
         raise taken("gate", wanted.name, "Names of gates are unique in the organization.")
-    details = f"before {made.before}, {made.deadline_s:g} s, {made.fallback} by default"
-    await unit.changed(caller, "created", "gate", made.name, *place, details=details)
+    await unit.changed(caller, "created", "gate", made.name, *place, details=_details(made))
     return GateWithPassword(**GatePage.of(made, unit.parts).model_dump(), password=password)
 
 
-async def _permitted(caller: Caller, action: str, parts: Parts, organization: str, name: str) -> StoredGate:
+async def permitted(caller: Caller, action: str, parts: Parts, organization: str, name: str) -> StoredGate:
     """The gate, where the caller may do the action to its environment; 404 where they may not even see that."""
     found = await gates.get(parts.pool, organization, name)
     if found is None or not caller.sees(organization, found.project, found.environment):
@@ -139,58 +139,62 @@ async def _permitted(caller: Caller, action: str, parts: Parts, organization: st
 @router.get("/{name}")
 async def get_gate(organization: Slug, name: Slug, caller: Asking, using: Using) -> GatePage:
     """One gate, and how far its tool has read on the bus."""
-    found = await _permitted(caller, "gate.read", using, organization, name)
+    found = await permitted(caller, "gate.read", using, organization, name)
     return await GatePage.of(found, using).as_it_is(using.consumers, found.id)
+
+
+@router.patch("/{name}")
+async def change_gate(organization: Slug, name: Slug, wanted: GateChange, caller: Asking, unit: Within) -> GatePage:
+    """Changes what is named, for deployments that are created from now on: what counts for others is the gate as it was for them."""
+    gate = await _locked(organization, name, caller, unit)
+    changed = replace(
+        gate,
+        before=wanted.before or gate.before,
+        deadline_s=wanted.deadline_s or gate.deadline_s,
+        fallback=wanted.default or gate.fallback,
+    )
+    _check(Before(changed.before), changed.deadline_s)
+    return await _update(changed, caller, unit, _details(changed))
+
+
+@router.post("/{name}/password")
+async def renew_password(organization: Slug, name: Slug, caller: Asking, unit: Within) -> GateWithPassword:
+    """A new password, which is the gate's token too; in this answer only. The former one holds no more, and who came with it is cut off."""
+    gate = await _locked(organization, name, caller, unit)
+    password, password_hash = new_password(TOKEN)
+    page = await _update(replace(gate, password_hash=password_hash), caller, unit, "a new password")
+    return GateWithPassword(**page.model_dump(), password=password)
 
 
 @router.delete("/{name}", status_code=204)
 async def delete_gate(organization: Slug, name: Slug, caller: Asking, unit: Within) -> None:
     """Deployments that are created from now on do not ask it; its tool is cut off. Those that wait for it get its default."""
-    found = await _permitted(caller, "gate.write", unit.parts, organization, name)
+    found = await permitted(caller, "gate.write", unit.parts, organization, name)
     await unit.begin()
     if not await gates.delete(unit.connection, organization, name):
         raise not_found("gate", name)
     await unit.changed(caller, "deleted", "gate", name, organization, found.project, found.environment)
 
 
-@dataclass(frozen=True)
-class Answerer:
-    """Who answers a gate: its tool, by the gate's own token, or somebody who may in its place."""
-
-    gate: StoredGate
-    subject: str
-    name: str
-
-
-async def _answerer(organization: Slug, name: Slug, request: Request, _scheme: Annotated[object, Depends(bearer)]) -> Answerer:
-    parts, token = parts_of(request), token_of(request)
-    if token.startswith(TOKEN):
-        gate = await gates.get(parts.pool, organization, name)
-        if gate is None or not _is_right(token.encode(), gate):
-            raise Problem(401, "unauthenticated", "This is not the gate's token.", headers={"WWW-Authenticate": "Bearer"})
-        return Answerer(gate=gate, subject=gate.subject, name=f"gate {gate.name}")
-    caller = await asking(request)
-    gate = await _permitted(caller, "gate.answer", parts, organization, name)
-    return Answerer(gate=gate, subject=caller.id, name=caller.name)
+async def _locked(organization: str, name: str, caller: Caller, unit: Unit) -> StoredGate:
+    await permitted(caller, "gate.write", unit.parts, organization, name)
+    gate = await gates.lock(await unit.begin(), organization, name)
+    if gate is None:
+        raise not_found("gate", name)
+    return gate
 
 
-def _is_right(password: bytes, gate: StoredGate) -> bool:
-    return len(password) <= _BCRYPT_TAKES and bcrypt.checkpw(password, gate.password_hash.encode())
+async def _update(gate: StoredGate, caller: Caller, unit: Unit, details: str) -> GatePage:
+    stored = await gates.update(unit.connection, gate)
+    await unit.changed(caller, "updated", "gate", gate.name, gate.organization, gate.project, gate.environment, details=details)
+    return GatePage.of(stored, unit.parts)
 
 
-@router.post("/{name}/answers", status_code=202)
-async def answer_gate(said: GateAnswer, who: Annotated[Answerer, Depends(_answerer)], unit: Within) -> Accepted:
-    """Answers the gate for a deployment that waits for it. The answer is kept; `url` tells whether it counted, or why not."""
-    connection = await unit.begin()
-    request = await answer(connection, who.gate, said, who.subject, who.name)
-    await keep(connection, unit.parts.outbox, request, None, who.gate.resource, said.deployment)
-    return Accepted(request=request.id, url=f"/api/v1/gates/{who.gate.organization}/{who.gate.name}/answers/{request.id}")
+def _check(before: Before, deadline_s: float) -> None:
+    if deadline_s > before.longest_s:
+        detail = f"Before the switch the environment is held: the deadline is {before.longest_s:g} s at most."
+        raise Problem(422, "deadline-too-long", detail)
 
 
-@router.get("/{name}/answers/{request}")
-async def get_answer(request: str, who: Annotated[Answerer, Depends(_answerer)], using: Using) -> RequestPage:
-    """What became of an answer: `done` where it counted, `refused` with the reason where it did not."""
-    found = await requests.get(using.pool, request)
-    if found is None or (found.organization, found.subject) != (who.gate.organization, who.subject):
-        raise not_found("answer", request)
-    return RequestPage.model_validate(asdict(found))
+def _details(gate: StoredGate) -> str:
+    return f"before {gate.before}, {gate.deadline_s:g} s, {gate.fallback} by default"

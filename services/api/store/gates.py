@@ -59,6 +59,10 @@ SELECT {_COLUMNS} FROM gates
 WHERE organization = $1 AND ($2 = '' OR project = $2) AND ($3 = '' OR environment = $3) AND name > $4 ORDER BY name LIMIT $5
 """  # noqa: S608
 _OF_PROJECT = f"SELECT {_COLUMNS} FROM gates WHERE organization = $1 AND project = $2 ORDER BY name"  # noqa: S608
+_LOCK = f"{_GET} FOR UPDATE"
+_UPDATE = f"""
+UPDATE gates SET before = $3, deadline_s = $4, fallback = $5, password_hash = $6 WHERE organization = $1 AND name = $2 RETURNING {_COLUMNS}
+"""  # noqa: S608
 _DELETE = "DELETE FROM gates WHERE organization = $1 AND name = $2 RETURNING name"
 _NOW = "SELECT clock_timestamp()"
 
@@ -76,6 +80,20 @@ async def get(reads: Reads, organization: str, name: str) -> StoredGate | None:
     """The gate, if there is one."""
     row = await reads.fetchrow(_GET, organization, name)
     return None if row is None else StoredGate(**row)
+
+
+async def lock(connection: Connection, organization: str, name: str) -> StoredGate | None:
+    """As `get`; nobody else changes it until the transaction ends."""
+    row = await connection.fetchrow(_LOCK, organization, name)
+    return None if row is None else StoredGate(**row)
+
+
+async def update(connection: Connection, gate: StoredGate) -> StoredGate:
+    """What is asked when, how long, what counts without an answer, and the password may change. The gate is locked by the caller."""
+    one = gate
+    row = await connection.fetchrow(_UPDATE, one.organization, one.name, one.before, one.deadline_s, one.fallback, one.password_hash)
+    assert row is not None, "whoever locks it looks whether it is there"
+    return StoredGate(**row)
 
 
 async def find(reads: Reads, organization: str, project: str, environment: str, after: str, limit: int) -> Sequence[StoredGate]:

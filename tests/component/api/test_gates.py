@@ -159,6 +159,8 @@ async def test_only_an_admin_of_the_environment_changes_or_answers_it(api: Runni
     body = {"name": "mine", "project": "todo", "environment": "production", "before": "deploy"}
     assert (await api.client.post("/gates/main", json=body, headers=deployer)).status_code == 403
     assert (await api.client.delete("/gates/main/scanner", headers=deployer)).status_code == 403
+    assert (await api.client.patch("/gates/main/scanner", json={"default": "pass"}, headers=deployer)).status_code == 403
+    assert (await api.client.post("/gates/main/scanner/password", headers=deployer)).status_code == 403
     assert (await api.client.post("/gates/main/scanner/answers", json=YES, headers=deployer)).status_code == 403
     assert (await api.client.get("/gates/main/scanner", headers=deployer)).status_code == 200
     assert (await api.client.get("/gates/main", headers=deployer)).status_code == 403
@@ -170,6 +172,43 @@ async def test_only_an_admin_of_the_environment_changes_or_answers_it(api: Runni
         assert asked.status_code == 404, (method, path)
     admin = bearing(await api.person("admin", "environment/main/todo/production"))
     assert (await api.client.delete("/gates/main/scanner", headers=admin)).status_code == 204
+
+
+async def test_it_is_changed_for_deployments_to_come(api: RunningApi) -> None:
+    """What is not named stays; it is the same gate, so those that wait for it may be answered; before the switch an hour is the most."""
+    await api.with_todo()
+    await made(api, deadline_s=7200, default="pass")
+    identity = await api.opened.parts.pool.fetchval("SELECT id FROM gates")
+    refused = await api.client.patch("/gates/main/scanner", json={"before": "switch"})
+    assert (refused.status_code, "3600 s at most" in refused.text) == (422, True)
+    changed = (await api.client.patch("/gates/main/scanner", json={"before": "switch", "deadline_s": 90})).json()
+    assert (changed["before"], changed["deadline_s"], changed["default"]) == ("switch", 90, "pass")
+    assert await api.opened.parts.pool.fetchval("SELECT id FROM gates") == identity
+    assert (await api.client.patch("/gates/main/none", json={"default": "pass"})).status_code == 404
+    async with channel(f"127.0.0.1:{api.opened.grpc_port}", api.home.tls, "coordinator") as opened:
+        asked = pb.FollowersRequest(organization="main", project="todo", environment="production")
+        (production,) = (await CatalogueStub(opened).Followers(asked)).environments
+    assert [(gate.id, gate.before, gate.deadline_s) for gate in production.gates] == [(identity, "switch", 90)]
+    assert "before switch, 90 s, pass by default" in (await api.client.get("/audit/main")).text
+
+
+async def test_a_new_password_takes_the_place_of_the_former(api: RunningApi) -> None:
+    """At once over HTTP, and for whoever lets it in on the bus; its consumer stays the same."""
+    await api.with_todo()
+    former = await made(api)
+    renewed = (await api.client.post("/gates/main/scanner/password")).json()
+    assert renewed["password"].startswith("slwgate_")
+    for password, status in ((former["password"], 401), (renewed["password"], 202)):
+        answered = await api.client.post("/gates/main/scanner/answers", json=YES, headers=bearing(password))
+        assert answered.status_code == status
+
+    async def let_in_with_it() -> bool:
+        (only,) = Subscribers.model_validate_json(api.home.subscribers.read_bytes()).subscribers
+        identity = await api.opened.parts.pool.fetchval("SELECT id FROM gates")
+        return only.id == identity and bcrypt.checkpw(renewed["password"].encode(), only.password_hash.encode())
+
+    await eventually(let_in_with_it)
+    assert renewed["password"] not in (await api.client.get("/gates/main/scanner")).text
 
 
 async def test_its_own_token_answers_it_and_nothing_else(api: RunningApi, nats_url: str) -> None:

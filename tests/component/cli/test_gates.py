@@ -40,6 +40,12 @@ async def test_a_gate_is_added_shown_listed_and_removed(slipway: Slipway, api: R
         listed = (await slipway("gates")).stdout
         assert "todo/production" in listed
         assert "5m" in listed
+        changed = await slipway("gates", "change", "scanner", "--before", "deploy", "--deadline", "2h")
+        assert changed.stdout == "scanner is asked before the deploy; deployments wait 2h, then: pass.\n"
+        assert (await slipway("gates", "change", "scanner")).exit_code == 2
+        renewed = await slipway("gates", "password", "scanner")
+        assert renewed.stdout.startswith("Password: slwgate_")
+        assert "not shown again" in renewed.stderr
         assert (await slipway("gates", "remove", "scanner")).stdout == "scanner is removed.\n"
     finally:
         admitting.cancel()

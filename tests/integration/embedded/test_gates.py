@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import bcrypt
 import nats.errors
 import nats.js.errors
 import pytest
@@ -109,6 +110,27 @@ async def test_it_may_hear_nothing_else(tool: tuple[Client, list[str]], subject:
         return any("permissions violation" in error for error in errors)
 
     await eventually(refused)
+
+
+async def test_with_another_password_who_came_with_the_former_is_cut_off(bus: Bus, tool: tuple[Client, list[str]]) -> None:
+    """And what it had not read is there for the new one: the consumer is the same."""
+    await bus.publish(1, subject=f"{ASKED}.scanner")
+    renewed = bcrypt.hashpw(b"another", bcrypt.gensalt(4)).decode()
+    (former,) = Subscribers.model_validate_json(bus.home.subscribers.read_bytes()).subscribers
+    changed = former.model_copy(update={"password_hash": renewed})
+    write_private(bus.home.subscribers, Subscribers(subscribers=(changed,)).model_dump_json())
+    await eventually(bus.bus.admission.settle)
+
+    async def closed() -> bool:
+        await asyncio.sleep(0)
+        return tool[0].is_closed
+
+    await eventually(closed, within=20)
+    client = Client()
+    await open_client(client, bus.bus.url, user=former.user, password="another", inbox_prefix=former.inbox)
+    reader = await client.jetstream().pull_subscribe_bind("gate_main_scanner", "EVENTS")
+    assert [message.data for message in await reader.fetch(1, timeout=5)] == [b"1"]
+    await client.close()
 
 
 async def test_removed_it_is_cut_off_at_once(bus: Bus, tool: tuple[Client, list[str]]) -> None:

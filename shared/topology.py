@@ -47,7 +47,7 @@ def streams() -> tuple[StreamConfig, ...]:
     return tuple(_with_again(stream) if stream.name in _COMES_AGAIN else stream for stream in _streams())
 
 
-_COMES_AGAIN = ("CHANGES", "REQUESTS", "COMMANDS", "RESULTS", "EVENTS", "LOGS")
+_COMES_AGAIN = ("CHANGES", "REQUESTS", "COMMANDS", "RESULTS", "EVENTS", "LOGS", "CDEVENTS")
 
 
 def _with_again(stream: StreamConfig) -> StreamConfig:
@@ -134,6 +134,7 @@ def durables(target: str = "local") -> tuple[Durable, ...]:
         ),
         Durable("notifier-events", "EVENTS", "notifier", ("slipway.evt.>",)),
         Durable("api-events", "EVENTS", "api", ("slipway.evt.>",), 5000),
+        Durable("api-cdevents", "CDEVENTS", "api", ("cdevents.>",), 5000),
         Durable("api-logs", "LOGS", "api", ("slipway.log.>",), 5000),
         Durable("api-deadletters", "DEADLETTERS", "api", ("slipway.dead.>",)),
     )

@@ -8,7 +8,7 @@ from services.api.adapters.auth import Auth
 from services.api.adapters.consumers import Consumers
 from services.api.adapters.deliveries import Deliveries
 from services.api.adapters.targets import Targets
-from services.api.archive import Archive, decode_event, decode_letter, decode_lines
+from services.api.archive import Archive, decode_cdevent, decode_event, decode_letter, decode_lines
 from services.api.catalogue_servicer import Servicer
 from services.api.dependencies import Parts
 from services.api.forges.hooks import ForgeHooks
@@ -83,6 +83,7 @@ def start_readers(process: Process, parts: Parts) -> None:
     process.measure(partial(measure_letters, parts.pool))
     process.spawn("relay", Relay(bus, dsn, "api", parts.outbox).run())
     process.spawn("events", consume(bus, "EVENTS", "api-events", decode_event, archive.take_events, batch=200))
+    process.spawn("cdevents", consume(bus, "CDEVENTS", "api-cdevents", decode_cdevent, archive.take_cdevents, batch=200))
     process.spawn("logs", consume(bus, "LOGS", "api-logs", decode_lines, archive.take_lines, batch=200))
     process.spawn("letters", consume(bus, "DEADLETTERS", "api-deadletters", decode_letter, archive.take_letters))
 

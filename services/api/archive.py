@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from services.api.concealing import in_addresses
 from services.api.live import Wakeups
 from services.api.projection import fold
-from services.api.store import archive, forgotten, letters, logs, places, requests
+from services.api.store import archive, cdevents, forgotten, letters, logs, places, requests
+from services.api.store.cdevents import Incoming
 from shared.consumer import Received
+from shared.contracts.cdevents import CDEvent
 from shared.contracts.events import (
     CatalogueChanged,
     CompensationStarted,
@@ -39,6 +41,11 @@ def decode_event(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
     return Event.decode(body)
 
 
+def decode_cdevent(_subject: str, _headers: dict[str, str], body: bytes) -> Incoming:
+    """A CDEvent of notifier's; raises `pydantic.ValidationError`."""
+    return Incoming(CDEvent.model_validate_json(body), body.decode())
+
+
 def decode_lines(_subject: str, _headers: dict[str, str], body: bytes) -> LogLines:
     """A batch of log lines."""
     return LogLines.decode(body)
@@ -50,7 +57,7 @@ def decode_letter(_subject: str, _headers: dict[str, str], body: bytes) -> str:
 
 
 class Archive:
-    """Stores what comes; idempotent: an event, a line or a letter that is there already changes nothing."""
+    """Stores what comes; idempotent: an event, a CDEvent, a line or a letter that is there already changes nothing."""
 
     def __init__(self, pool: Pool, outbox: Outbox, wakeups: Wakeups, organization: str) -> None:
         self._pool = pool
@@ -69,6 +76,12 @@ class Archive:
             await answer_requests(connection, fresh)
             await self._forget_removed(connection, fresh)
         self._outbox.wake()
+        self._wakeups.wake()
+
+    async def take_cdevents(self, received: Sequence[Received[Incoming]]) -> None:
+        """Keeps CDEvents."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await cdevents.add(connection, [item.message for item in received])
         self._wakeups.wake()
 
     async def take_lines(self, received: Sequence[Received[LogLines]]) -> None:

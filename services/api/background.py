@@ -8,13 +8,15 @@ from grpc import aio
 
 from services.api.adapters.auth import Auth
 from services.api.live import Wakeups, news
-from services.api.store import audit, forgotten, idempotency, logs
+from services.api.store import audit, cdevents, forgotten, idempotency, logs
 from shared.postgres import UNAVAILABLE, Pool
 from shared.proto import auth_pb2 as pb
 from shared.rpc import CALL_S
 
 log = structlog.get_logger()
 
+CDEVENT_DAYS = 30
+"""As long as the bus keeps them."""
 _RETRY_S = 2.0
 _HOURLY_S = 3600.0
 
@@ -62,11 +64,12 @@ async def _deliver_forgotten(pool: Pool, auth: Auth) -> int:
 
 
 async def forget_old(pool: Pool, log_days: int) -> None:
-    """Forgets old log lines and idempotency keys, every hour."""
+    """Forgets old log lines, CDEvents and idempotency keys, every hour."""
     while True:
         try:
             async with pool.acquire() as connection:
                 await logs.prune(connection, log_days)
+                await cdevents.prune(connection, CDEVENT_DAYS)
                 await idempotency.prune(connection)
         except UNAVAILABLE as error:
             log.warning("old rows wait", error=str(error) or type(error).__name__)

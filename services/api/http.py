@@ -14,6 +14,7 @@ from services.api.hardening import Hardened
 from services.api.resources import (
     answers,
     audit,
+    cdevents,
     channels,
     connections,
     deliveries,
@@ -133,6 +134,7 @@ def _rest() -> APIRouter:
         answers,
         targets,
         streams,
+        cdevents,
         events,
         requests,
         deployments,

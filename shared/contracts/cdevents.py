@@ -1,9 +1,10 @@
 """CDEvents 0.5.1 (https://cdevents.dev): what Slipway tells outside tools in words that are not its own. Written by notifier.
 
-On the wire: CloudEvents 1.0 in binary mode, as the CDEvents binding has it (`ce-id`, `ce-source`, `ce-type`, `ce-time` and
+On the bus: CloudEvents 1.0 in binary mode, as the CDEvents binding has it (`ce-id`, `ce-source`, `ce-type`, `ce-time` and
 `ce-subject` repeat the context), the body is the whole CDEvent. Subject: `cdevents.<org>.<project>.<subject>.<predicate>`.
 """
 
+import json
 from datetime import datetime
 from typing import Literal
 
@@ -76,6 +77,29 @@ class CDEvent(_Camel):
     custom_data: Origin
     custom_data_content_type: str = "application/json"
 
+    @property
+    def kind(self) -> str:
+        """Subject and predicate: `build.started`."""
+        return ".".join(self.context.type.split(".")[2:4])
+
+
+def structured(body: bytes | str) -> dict[str, JsonValue]:
+    """A CDEvent as it is on the bus, as CloudEvents 1.0 JSON (structured mode): context attributes, and the whole CDEvent as `data`.
+
+    Raises `pydantic.ValidationError` where it is none.
+    """
+    event = CDEvent.model_validate_json(body)
+    return {
+        "specversion": "1.0",
+        "id": event.context.id,
+        "source": event.context.source,
+        "type": event.context.type,
+        "subject": event.subject.id,
+        "time": event.context.timestamp.isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "data": json.loads(body),
+    }
+
 
 class OutsideEvent(Message):
     """A CDEvent on its way. Its id is made of what it tells, so that the same is told under the same id however often."""
@@ -100,8 +124,8 @@ class OutsideEvent(Message):
 
     @property
     def kind(self) -> str:
-        """Subject and predicate: `build.started`."""
-        return ".".join(self.document.context.type.split(".")[2:4])
+        """As the document says it."""
+        return self.document.kind
 
 
 KINDS: dict[str, str] = {

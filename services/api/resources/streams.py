@@ -8,24 +8,24 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
-from services.api.access import Asking, Caller, caller_with, token_of
-from services.api.dependencies import Parts, Using
+from services.api.access import Asking
+from services.api.dependencies import Using
 from services.api.live import news
 from services.api.projection import FINAL
 from services.api.resources.deployments import permitted, scopes_of
+from services.api.resources.tenure import Tenure
 from services.api.store import archive, logs
 from services.api.store.archive import Archived
 from services.api.store.logs import LogLine
 from shared.messages import Slug
-from shared.problems import Problem
 
 router = APIRouter(tags=["live"])
 
 PAGE = 500
+_FURTHEST = 2**63 - 1
+"""The largest position that there can be."""
 LAST_LINES_S = 0.4
 """How long the stream of an ended deployment waits for lines that come after its last event."""
-RECHECK_S = 10.0
-"""How often a long stream looks whether its token and its reader's roles still hold."""
 
 LastEventId = Annotated[str, Header(description="Where to go on", max_length=60)]
 
@@ -62,7 +62,7 @@ async def stream_deployment(
 ) -> AsyncIterator[ServerSentEvent]:
     """Its events (`event`) and log lines (`log`) from the start, or from Last-Event-ID; closes with `end`."""
     event_at, line_at = _positions(last_event_id)
-    tenure = _Tenure(request, caller, using, visible)
+    tenure = Tenure(request, caller, using, visible)
     ended_since: float | None = None
     while await tenure.holds():
         ticket = using.wakeups.ticket()
@@ -102,8 +102,9 @@ async def stream_events(
     last_event_id: LastEventId = "",
 ) -> AsyncIterator[ServerSentEvent]:
     """Events of what you may see, from now on or from Last-Event-ID (a position of the archive; 0 is its start)."""
-    at = int(last_event_id) if last_event_id.isdecimal() else await archive.newest_position(using.pool)
-    tenure = _Tenure(request, caller, using)
+    at = position(last_event_id)
+    at = await archive.newest_position(using.pool) if at is None else at
+    tenure = Tenure(request, caller, using)
     while await tenure.holds():
         ticket = using.wakeups.ticket()
         rows = await archive.events(
@@ -123,40 +124,14 @@ async def stream_events(
             await news(ticket)
 
 
-class _Tenure:
-    """Whether the stream's reader may still read it: looked at now and then, since tokens end and roles are taken away."""
-
-    def __init__(self, request: Request, caller: Caller, parts: Parts, deployment: str | None = None) -> None:
-        self.caller = caller
-        """With the roles that they had when it was looked at last."""
-        self._token = token_of(request)
-        self._parts = parts
-        self._deployment = deployment
-        self._checked = asyncio.get_running_loop().time()
-
-    async def holds(self) -> bool:
-        """False once the token was revoked or has expired, or the right to see the stream's deployment (or anything at all) has gone."""
-        now = asyncio.get_running_loop().time()
-        if now - self._checked < RECHECK_S:
-            return True
-        self._checked = now
-        caller = await caller_with(self._token, self._parts)
-        if caller is None or not caller.resources:
-            return False
-        self.caller = caller
-        return self._deployment is None or await self._may_see(self._deployment)
-
-    async def _may_see(self, deployment: str) -> bool:
-        try:
-            await permitted(self.caller, "event.read", self._parts.pool, deployment)
-        except Problem:
-            return False
-        return True
+def position(last_event_id: str) -> int | None:
+    """Where a reader goes on; None where it does not say, or what it says is no position."""
+    return min(int(last_event_id), _FURTHEST) if last_event_id.isdecimal() else None
 
 
 def _positions(last_event_id: str) -> tuple[int, int]:
     event_at, _, line_at = last_event_id.partition("-")
-    return (int(event_at) if event_at.isdecimal() else 0, int(line_at) if line_at.isdecimal() else 0)
+    return position(event_at) or 0, position(line_at) or 0
 
 
 def _merged(events: Sequence[Archived], lines: Sequence[LogLine]) -> list[Archived | LogLine]:

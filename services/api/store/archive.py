@@ -37,13 +37,14 @@ WHERE steps.view IS DISTINCT FROM excluded.view OR steps.place <> excluded.place
 """
 _FORGET = "DELETE FROM deployments"
 
-_SEEN = """
+SEEN = """
 (organization = ANY($1) OR organization || '/' || project = ANY($2)
     OR organization || '/' || project || '/' || environment = ANY($3))
 """
+"""A condition: of what the `Scopes` in the first three parameters allow."""
 _EVENTS = f"""
 SELECT position, body FROM events
-WHERE position > $4 AND {_SEEN} AND ($5 = '' OR organization = $5) AND ($6 = '' OR project = $6)
+WHERE position > $4 AND {SEEN} AND ($5 = '' OR organization = $5) AND ($6 = '' OR project = $6)
     AND ($7 = '' OR environment = $7) AND ($8::text[] IS NULL OR name = ANY($8))
 ORDER BY position LIMIT $9
 """  # noqa: S608 -- of constants
@@ -51,7 +52,7 @@ _EVENTS_OF = "SELECT position, body FROM events WHERE deployment = $1 AND positi
 _NEWEST_POSITION = "SELECT coalesce(max(position), 0) FROM events"
 _DEPLOYMENTS = f"""
 SELECT view FROM deployments
-WHERE {_SEEN} AND ($4 = '' OR id < $4) AND ($5 = '' OR organization = $5) AND ($6 = '' OR project = $6)
+WHERE {SEEN} AND ($4 = '' OR id < $4) AND ($5 = '' OR organization = $5) AND ($6 = '' OR project = $6)
     AND ($7 = '' OR environment = $7) AND ($8 = '' OR state = $8)
 ORDER BY id DESC LIMIT $9
 """  # noqa: S608 -- of constants

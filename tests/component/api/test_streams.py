@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from services.api.resources import streams
+from services.api.resources import tenure
 from shared.contracts.logs import LogLines
 from tests.component.api.running import RunningApi, published, service_bus
 from tests.component.api.story import Story, rolled_back, successful
@@ -109,7 +109,7 @@ async def test_a_stream_of_nothing_known_is_404(api: RunningApi) -> None:
 
 async def test_a_deployment_s_stream_ends_with_the_right_to_see_it(api: RunningApi, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A role that is taken away is taken from streams that are open too, though the token still holds."""
-    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
+    monkeypatch.setattr(tenure, "RECHECK_S", 0.1)
     story = successful()
     await published(nats_url, *story.events[:6])
     token = await api.person("viewer", "project/main/todo")
@@ -133,7 +133,7 @@ async def test_the_stream_of_all_events_follows_the_roles_of_its_reader(
     api: RunningApi, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once a role has gone, what happens there is not told any more; what happens where another holds is. Without any it ends."""
-    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
+    monkeypatch.setattr(tenure, "RECHECK_S", 0.1)
     headers = {"Authorization": f"Bearer {await api.person('viewer', 'project/main/todo')}"}
     await _grant(api, headers, "project/main/other")
     async with api.client.stream("GET", "/events/stream", headers=headers) as response:

@@ -18,7 +18,15 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Whom to tell what: webhooks, chat and mail, statuses on a forge.")
     app.add_typer(group, name="channels")
     listing(group, list_channels)
-    for name, function in (("add", add), ("token", token), ("attempts", attempts), ("again", again), ("remove", remove)):
+    for name, function in (
+        ("add", add),
+        ("token", token),
+        ("rotate", rotate),
+        ("finish-rotation", finish),
+        ("attempts", attempts),
+        ("again", again),
+        ("remove", remove),
+    ):
         command(group, name)(function)
 
 
@@ -51,9 +59,15 @@ def add(
     if kind == "forge":
         body |= {"forge": forge, "repository": repository, "api_url": api_url, "secret": _read("Token")}
     made = session().api.post(f"/channels/{_organization(organization)}", body)
-    session().show(made, f"Signing secret: {made['secret']}" if made["secret"] else f"{name} is added.")
     if made["secret"]:
-        session().note("Copy the secret to the receiver now: it is not shown again.")
+        _show_secret(made)
+    else:
+        session().show(made, f"{name} is added.")
+
+
+def _show_secret(made: Json) -> None:
+    session().show(made, f"Signing secret: {made['secret']}")
+    session().note("Copy the secret to the receiver now: it is not shown again.")
 
 
 def _read(what: str) -> str:
@@ -64,6 +78,23 @@ def token(name: Name, organization: Organization = None) -> None:
     """Give a forge's channel another token, from standard input. What waits for it is told at once."""
     session().api.patch(f"/channels/{_organization(organization)}/{name}", {"secret": _read("Token")})
     session().show({"changed": name}, f"{name} has another token.")
+
+
+def rotate(
+    name: Name,
+    secret: Annotated[bool, typer.Option("--secret", help="Read the new secret (whsec_…) from standard input; else one is made.")] = False,
+    organization: Organization = None,
+) -> None:
+    """Make a new signing secret for a webhook; until `finish-rotation` the former one signs, too."""
+    body: Json | None = {"secret": _read("Secret")} if secret else None
+    _show_secret(session().api.post(f"/channels/{_organization(organization)}/{name}/rotate", body))
+    session().note(f"When the receiver takes it: slipway channels finish-rotation {name}")
+
+
+def finish(name: Name, organization: Organization = None) -> None:
+    """Sign with the newest secret only."""
+    finished = session().api.post(f"/channels/{_organization(organization)}/{name}/finish-rotation")
+    session().show(finished, f"{name} signs with the newest secret only.")
 
 
 def attempts(

@@ -194,6 +194,7 @@ class Servicer(CatalogueServicer):
         reply = pb.ChannelsReply()
         for stored in await channels.everywhere(connection, request.organization):
             scope, name = organization_scope(stored.organization), (stored.organization, stored.name)
+            former = stored.sealed_former_secret
             reply.channels.add(
                 organization=stored.organization,
                 project=stored.project,
@@ -201,6 +202,7 @@ class Servicer(CatalogueServicer):
                 kind=stored.kind,
                 url=await self._safe.open(connection, scope, channels.url_of(*name), stored.sealed_url),
                 secret=await self._safe.open(connection, scope, channels.secret_of(*name), stored.sealed_secret),
+                former_secret=await self._safe.open(connection, scope, channels.secret_of(*name), former) if former is not None else "",
                 events=stored.events,
                 api_url=stored.api_url,
                 repository=stored.repository,

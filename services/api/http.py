@@ -35,6 +35,7 @@ from services.api.resources import (
     targets,
     tokens,
     variables,
+    webhooks,
 )
 from services.api.tracing import Traced
 from shared.health import Check, health_app
@@ -129,6 +130,7 @@ def _rest() -> APIRouter:
         hooks,
         deliveries,
         channels,
+        webhooks,
         subscribers,
         gates,
         answers,

@@ -22,23 +22,25 @@ class Channel:
     version: int
     url: str = field(repr=False)
     secret: str = field(repr=False)
+    former_secret: str = field(default="", repr=False)
+    """Of a webhook during a rotation: it signs, too."""
 
 
 class _Secrets(BaseModel):
     url: str
     secret: str
+    former_secret: str = ""
 
 
 def seal(vault: Vault, channel: Channel) -> bytes:
-    """Address and secret, as they are stored."""
-    secrets = _Secrets(url=channel.url, secret=channel.secret)
+    """Address and secrets, as they are stored."""
+    secrets = _Secrets(url=channel.url, secret=channel.secret, former_secret=channel.former_secret)
     return vault.encrypt(secrets.model_dump_json().encode(), _place(channel.organization, channel.name))
 
 
-def unseal(vault: Vault, organization: str, name: str, sealed: bytes) -> tuple[str, str]:
-    """Address and secret; raises `shared.sealing.Unopenable`."""
-    secrets = _Secrets.model_validate_json(vault.decrypt(sealed, _place(organization, name)))
-    return secrets.url, secrets.secret
+def unseal(vault: Vault, organization: str, name: str, sealed: bytes) -> dict[str, str]:
+    """Address and secrets, by the names of their fields; raises `shared.sealing.Unopenable`."""
+    return _Secrets.model_validate_json(vault.decrypt(sealed, _place(organization, name))).model_dump()
 
 
 def _place(organization: str, name: str) -> str:

@@ -94,6 +94,7 @@ def _channel(said: pb.Channel) -> Channel:
         version=said.version,
         url=said.url,
         secret=said.secret,
+        former_secret=said.former_secret,
     )
 
 

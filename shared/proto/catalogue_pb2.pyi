@@ -760,6 +760,8 @@ class Channel(_message.Message):
     REPOSITORY_FIELD_NUMBER: _builtins.int
     FORGE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    FORMER_SECRET_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     organization: _builtins.str
     project: _builtins.str
     """empty: all projects"""
@@ -776,6 +778,10 @@ class Channel(_message.Message):
     """forge"""
     forge: _builtins.str
     version: _builtins.int
+    former_secret: _builtins.str
+    """webhook: signs too, during a rotation; empty: there is none"""
+    format: _builtins.str
+    """webhook: events, cdevents"""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """noun.participle patterns; empty: the end of each deployment"""
@@ -794,10 +800,12 @@ class Channel(_message.Message):
         repository: _builtins.str = ...,
         forge: _builtins.str = ...,
         version: _builtins.int = ...,
+        former_secret: _builtins.str = ...,
+        format: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_url", b"api_url", "events", b"events", "forge", b"forge", "kind", b"kind", "name", b"name", "organization", b"organization", "project", b"project", "repository", b"repository", "secret", b"secret", "url", b"url", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_url", b"api_url", "events", b"events", "forge", b"forge", "format", b"format", "former_secret", b"former_secret", "kind", b"kind", "name", b"name", "organization", b"organization", "project", b"project", "repository", b"repository", "secret", b"secret", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

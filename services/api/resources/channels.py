@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from services.api.access import Asking, Caller, of_organization
 from services.api.dependencies import Using
@@ -18,7 +18,6 @@ from services.api.safe import organization_scope
 from services.api.store import channels
 from services.api.store.channels import StoredChannel
 from services.api.transaction import TransactionalRoute, Unit, Within
-from shared.contracts.events import Event, MessageRequestedAgain
 from shared.forge_api import NAMES, api_url_of, identity_of
 from shared.messages import Slug, utc_now
 from shared.problems import Problem
@@ -52,14 +51,6 @@ class ChannelChange(BaseModel):
     events: list[Pattern] | None = Field(default=None, max_length=50)
 
 
-class Again(BaseModel):
-    """One event by its id, or a range of time: from `since` to before `until`, which is now where it is missing."""
-
-    event: str | None = Field(default=None, min_length=1, max_length=100)
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
-
-
 class Channel(BaseModel):
     """A channel without its secret; of a chat's address only what is no credential."""
 
@@ -72,6 +63,7 @@ class Channel(BaseModel):
     forge: str
     api_url: str
     repository: str
+    rotating: bool = Field(description="webhook: the former secret signs, too")
     version: int
     created_at: datetime
 
@@ -104,6 +96,7 @@ def _page(stored: StoredChannel, url: str) -> Channel:
         forge=stored.forge,
         api_url=stored.api_url,
         repository=stored.repository,
+        rotating=stored.sealed_former_secret is not None,
         version=stored.version,
         created_at=stored.created_at,
     )
@@ -132,7 +125,8 @@ def _api_url(wanted: NewChannel) -> str:
     return wanted.api_url or (api_url_of(wanted.forge, f"https://{_repository(wanted)}") if wanted.kind == "forge" else "")
 
 
-def _signing_secret() -> str:
+def signing_secret() -> str:
+    """A new one, as Standard Webhooks has them."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
@@ -150,14 +144,14 @@ async def create_channel(organization: Slug, wanted: NewChannel, caller: Asking,
     await caller.may("channel.write", of_organization(organization))
     _check(wanted)
     await unit.begin()
-    secret = wanted.secret or (_signing_secret() if wanted.kind == "webhook" else "")
+    secret = wanted.secret or (signing_secret() if wanted.kind == "webhook" else "")
     entry = StoredChannel(
         organization=organization,
         name=wanted.name,
         project=wanted.project or "",
         kind=wanted.kind,
-        sealed_url=await _seal(unit, organization, channels.url_of(organization, wanted.name), wanted.url),
-        sealed_secret=await _seal(unit, organization, channels.secret_of(organization, wanted.name), secret),
+        sealed_url=await seal(unit, organization, channels.url_of(organization, wanted.name), wanted.url),
+        sealed_secret=await seal(unit, organization, channels.secret_of(organization, wanted.name), secret),
         events=tuple(wanted.events),
         forge=wanted.forge,
         api_url=_api_url(wanted),
@@ -187,50 +181,41 @@ async def get_channel(organization: Slug, name: Slug, caller: Asking, using: Usi
 @router.patch("/{name}")
 async def change_channel(organization: Slug, name: Slug, wanted: ChannelChange, caller: Asking, unit: Within) -> Channel:
     """Changes what is named."""
-    former = await _permitted(organization, name, caller, unit)
+    former = await permitted(organization, name, caller, unit)
     changed = former
     if wanted.url is not None:
         place = channels.url_of(organization, name)
-        changed = replace(changed, sealed_url=await _seal(unit, organization, place, wanted.url))
+        changed = replace(changed, sealed_url=await seal(unit, organization, place, wanted.url))
     if wanted.secret is not None:
         place = channels.secret_of(organization, name)
-        changed = replace(changed, sealed_secret=await _seal(unit, organization, place, wanted.secret))
+        changed = replace(changed, sealed_secret=await seal(unit, organization, place, wanted.secret), sealed_former_secret=None)
     if wanted.events is not None:
         changed = replace(changed, events=tuple(wanted.events))
     if "project" in wanted.model_fields_set:
         changed = replace(changed, project=wanted.project or "")
-    stored = await channels.update(unit.connection, changed)
-    if stored is None:
-        raise not_found("channel", name)
-    await unit.changed(caller, "updated", "channel", name, organization)
-    scope, place = organization_scope(organization), channels.url_of(organization, name)
-    return _page(stored, await unit.parts.safe.open(unit.connection, scope, place, stored.sealed_url))
-
-
-@router.post("/{name}/again", status_code=202)
-async def tell_again(organization: Slug, name: Slug, wanted: Again, caller: Asking, unit: Within) -> None:
-    """Has a webhook told again of one event, or of all that it was to hear of in a range of time. Each keeps its `webhook-id`."""
-    channel = await _permitted(organization, name, caller, unit)
-    if channel.kind != "webhook":
-        raise Problem(422, "no-webhook", f"The channel {name} is no webhook: only those are told again.")
-    if (wanted.event is None) == (wanted.since is None):
-        raise Problem(422, "bad-range", "Say either the event, or since when (and until when, where not until now).")
-    fact = MessageRequestedAgain(
-        channel=name, event=wanted.event, since=wanted.since, until=wanted.until or (utc_now() if wanted.since else None), by=caller.id
-    )
-    await unit.send(Event.of(fact, organization))
-    await unit.audit(caller, "channel.told_again", of_organization(organization), f"{name}: {wanted.event or wanted.since}")
+    return await changed_to(changed, caller, unit)
 
 
 @router.delete("/{name}", status_code=204)
 async def delete_channel(organization: Slug, name: Slug, caller: Asking, unit: Within) -> None:
     """Nobody is told through it any more."""
-    await _permitted(organization, name, caller, unit)
+    await permitted(organization, name, caller, unit)
     await channels.delete(unit.connection, organization, name)
     await unit.changed(caller, "deleted", "channel", name, organization)
 
 
-async def _permitted(organization: str, name: str, caller: Caller, unit: Unit) -> StoredChannel:
+async def changed_to(wanted: StoredChannel, caller: Caller, unit: Unit, details: str = "") -> Channel:
+    """Stores a channel that is locked, and tells of the change."""
+    stored = await channels.update(unit.connection, wanted)
+    if stored is None:
+        raise not_found("channel", wanted.name)
+    await unit.changed(caller, "updated", "channel", stored.name, stored.organization, details=details)
+    scope, place = organization_scope(stored.organization), channels.url_of(stored.organization, stored.name)
+    return _page(stored, await unit.parts.safe.open(unit.connection, scope, place, stored.sealed_url))
+
+
+async def permitted(organization: str, name: str, caller: Caller, unit: Unit) -> StoredChannel:
+    """The channel, locked, where the caller may change it."""
     await caller.may("channel.write", of_organization(organization))
     found = await channels.lock(await unit.begin(), organization, name)
     if found is None:
@@ -238,5 +223,6 @@ async def _permitted(organization: str, name: str, caller: Caller, unit: Unit) -
     return found
 
 
-async def _seal(unit: Unit, organization: str, place: str, value: str) -> bytes:
+async def seal(unit: Unit, organization: str, place: str, value: str) -> bytes:
+    """A value as it is stored, bound to its place."""
     return await unit.parts.safe.seal(unit.connection, organization_scope(organization), place, value)

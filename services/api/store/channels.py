@@ -24,6 +24,8 @@ class StoredChannel:
     repository: str
     version: int
     created_at: datetime
+    sealed_former_secret: bytes | None = None
+    """Of a webhook during a rotation: it signs beside the other one."""
 
 
 _PUT = """
@@ -35,7 +37,7 @@ _LOCK = f"{_GET} FOR UPDATE"
 _LIST = "SELECT * FROM channels WHERE organization = $1 AND name > $2 ORDER BY name LIMIT $3"
 _ALL = "SELECT * FROM channels WHERE $1 = '' OR organization = $1 ORDER BY organization, name"
 _UPDATE = """
-UPDATE channels SET sealed_url = $3, sealed_secret = $4, events = $5, project = $6, version = version + 1
+UPDATE channels SET sealed_url = $3, sealed_secret = $4, events = $5, project = $6, sealed_former_secret = $7, version = version + 1
 WHERE organization = $1 AND name = $2 RETURNING *
 """
 _DELETE = "DELETE FROM channels WHERE organization = $1 AND name = $2 RETURNING name"
@@ -97,7 +99,7 @@ async def everywhere(reads: Reads, organization: str = "") -> Sequence[StoredCha
 
 
 async def update(connection: Connection, wanted: StoredChannel) -> StoredChannel | None:
-    """Address, secret, events and project may change. None where there is none."""
+    """Address, secrets, events and project may change. None where there is none."""
     row = await connection.fetchrow(
         _UPDATE,
         wanted.organization,
@@ -106,6 +108,7 @@ async def update(connection: Connection, wanted: StoredChannel) -> StoredChannel
         wanted.sealed_secret,
         list(wanted.events),
         wanted.project,
+        wanted.sealed_former_secret,
     )
     return None if row is None else _stored(row)
 

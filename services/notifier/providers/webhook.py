@@ -25,7 +25,7 @@ class WebhookProvider:
         body = cloud_event(notification.event, notification.source)
         now = datetime.now(UTC)
         try:
-            signature = Webhook(channel.secret).sign(notification.event.id, now, body)
+            signature = _signatures(channel, notification.event.id, now, body)
         except (EmptyWebhookSecretError, binascii.Error, ValueError):
             return Verdict(Outcome.HOPELESS, error="The channel's signing secret is not whsec_ followed by base64.")
         headers = {
@@ -41,6 +41,12 @@ class WebhookProvider:
             return Verdict(Outcome.HOPELESS, error=str(error))
         except Failed as error:
             return Verdict(Outcome.RETRY, error=str(error))
+
+
+def _signatures(channel: Channel, identity: str, now: datetime, body: str) -> str:
+    """One, or during a rotation two, with a space between them: a receiver takes the one that it can verify."""
+    secrets = (channel.secret, *([channel.former_secret] if channel.former_secret else []))
+    return " ".join(Webhook(secret).sign(identity, now, body) for secret in secrets)
 
 
 def _verdict(response: Response, now: datetime) -> Verdict:

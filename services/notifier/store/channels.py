@@ -98,7 +98,6 @@ async def get(pool: Pool, vault: Vault, organization: str, name: str) -> Channel
     row = await pool.fetchrow(_GET, organization, name)
     if row is None:
         return None
-    url, secret = channels.unseal(vault, organization, name, row["sealed"])
     return Channel(
         organization=organization,
         name=name,
@@ -109,8 +108,7 @@ async def get(pool: Pool, vault: Vault, organization: str, name: str) -> Channel
         repository=row["repository"],
         events=tuple(row["events"]),
         version=row["version"],
-        url=url,
-        secret=secret,
+        **channels.unseal(vault, organization, name, row["sealed"]),
     )
 
 

@@ -243,3 +243,24 @@ async def test_a_channel_s_address_is_masked_where_it_is_a_credential(api: Runni
         "chat": "slack://…",
         "hook": "https://example.com/in",
     }
+
+
+async def test_a_webhook_s_secret_is_exchanged_without_a_break(api: RunningApi) -> None:
+    """The new one is shown once; a rotation is finished, or ended by a secret that takes the place of both."""
+    first = (await api.made("/channels/main", name="hook", kind="webhook", url="https://example.com/in")).json()
+    assert (await api.client.post("/channels/main/hook/finish-rotation")).status_code == 409
+    second = (await api.made("/channels/main/hook/rotate")).json()
+    assert second["secret"].startswith("whsec_")
+    assert (second["rotating"], second["secret"] != first["secret"]) == (True, True)
+    assert second["secret"] not in (await api.client.get("/channels/main/hook")).text
+    assert not (await api.made("/channels/main/hook/finish-rotation")).json()["rotating"]
+    own = f"whsec_{'A' * 43}="
+    assert (await api.made("/channels/main/hook/rotate", secret=own)).json()["secret"] == own
+    changed = await api.client.patch("/channels/main/hook", json={"secret": first["secret"]})
+    assert not changed.json()["rotating"]
+    await api.made("/channels/main", name="chat", kind="chat", url="slack://T1/B2/C3")
+    for name, body in (("chat", {}), ("hook", {"secret": "whsec_short"})):
+        assert (await api.client.post(f"/channels/main/{name}/rotate", json=body)).status_code == 422
+    viewer = {"Authorization": f"Bearer {await api.person('viewer', 'organization/main')}"}
+    assert (await api.client.post("/channels/main/hook/rotate", headers=viewer)).status_code == 403
+    assert "a new signing secret" in (await api.client.get("/audit/main")).text

@@ -127,7 +127,11 @@ async def test_connections_and_channels_come_with_their_secrets(api: RunningApi,
     assert found.api_url == "https://api.github.com"
     hook = (await api.made("/channels/main", name="hook", kind="webhook", url="https://example.com", events=["deployment.*"])).json()
     (channel_found,) = (await catalogue.Channels(pb.ChannelsRequest())).channels
-    assert (channel_found.secret, list(channel_found.events)) == (hook["secret"], ["deployment.*"])
+    assert (channel_found.secret, channel_found.former_secret, list(channel_found.events)) == (hook["secret"], "", ["deployment.*"])
+    rotated = (await api.made("/channels/main/hook/rotate")).json()
+    (rotating,) = (await catalogue.Channels(pb.ChannelsRequest())).channels
+    assert (rotating.secret, rotating.former_secret) == (rotated["secret"], hook["secret"])
+    assert rotating.version > channel_found.version
 
 
 async def test_projects_for_the_git_remote(api: RunningApi, catalogue: "CatalogueAsyncStub") -> None:

@@ -133,6 +133,10 @@ async def test_connections_and_channels(slipway: Slipway) -> None:
     assert rotated["secret"] != made["secret"]
     hook = answer(await slipway("channels", "add", "hook", "webhook", "--url", "https://example.com", "--json"))
     assert hook["secret"].startswith("whsec_")
+    renewed = await slipway("channels", "rotate", "hook")
+    assert renewed.stdout.startswith("Signing secret: whsec_")
+    assert "finish-rotation hook" in renewed.stderr
+    assert (await slipway("channels", "finish-rotation", "hook")).stdout == "hook signs with the newest secret only.\n"
     answer(await slipway("channels", "add", "chat", "chat", "--json", given="slack://token\n"))
     listed = answer(await slipway("channels", "list", "--json"))["items"]
     assert [item["url"] for item in listed] == ["slack://…", "https://example.com"]

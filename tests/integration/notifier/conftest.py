@@ -1,5 +1,6 @@
 """notifier as it runs, on real servers; api is a catalogue behind mutual TLS."""
 
+import base64
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -98,9 +99,14 @@ class World:
         return [NotificationAttempted.model_validate(Event.decode(row["body"]).data) for row in rows]
 
 
-def webhook(url: str, secret: str, *events: str, name: str = "hook", version: int = 1) -> pb.Channel:
+def webhook(url: str, secret: str, *events: str, name: str = "hook", version: int = 1, **more: str) -> pb.Channel:
     """A webhook channel."""
-    return pb.Channel(organization="main", name=name, kind="webhook", url=url, secret=secret, events=events, version=version)
+    return pb.Channel(organization="main", name=name, kind="webhook", url=url, secret=secret, events=events, version=version, **more)
+
+
+def new_signing_secret() -> str:
+    """As api makes it."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 @pytest.fixture(scope="session")
@@ -155,10 +161,8 @@ async def notifier(world: World) -> AsyncIterator[World]:
 
 @pytest.fixture
 def signing_secret() -> str:
-    """A new one, as api makes it."""
-    import base64
-
-    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    """A new one."""
+    return new_signing_secret()
 
 
 Probe = Callable[[], Awaitable[bool]]

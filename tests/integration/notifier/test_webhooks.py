@@ -13,7 +13,7 @@ from embedded import authority
 from embedded.home import Home
 from shared.authorities import trusted
 from shared.contracts.events import DeploymentSucceeded, DeploymentSuperseded, Event
-from tests.integration.notifier.conftest import World, webhook
+from tests.integration.notifier.conftest import World, new_signing_secret, webhook
 from tests.integration.notifier.receivers import receiver
 from tests.polling import eventually
 
@@ -34,6 +34,25 @@ async def test_an_event_arrives_signed_as_a_cloud_event(notifier: World, signing
     assert Event.model_validate(said["data"]) == event
     with pytest.raises(WebhookVerificationError):
         Webhook(signing_secret).verify(call.body + b" ", call.headers)
+
+
+async def test_during_a_rotation_both_secrets_sign(notifier: World, signing_secret: str) -> None:
+    """A receiver that knows one of them verifies what comes, whichever it is; afterwards the newest one alone does."""
+    newest = new_signing_secret()
+    async with receiver() as hook:
+        await notifier.channels(webhook(hook.url, newest, former_secret=signing_secret, version=2))
+        await notifier.happens(DeploymentSucceeded(), deployment="d1")
+        await notifier.becomes("delivered")
+        await notifier.channels(webhook(hook.url, newest, version=3))
+        await notifier.happens(DeploymentSucceeded(), deployment="d2")
+        await notifier.becomes("delivered", "delivered")
+    both, one = hook.calls
+    assert [signature[:3] for signature in both.headers["webhook-signature"].split(" ")] == ["v1,", "v1,"]
+    for secret in (newest, signing_secret):
+        Webhook(secret).verify(both.body, both.headers)
+    Webhook(newest).verify(one.body, one.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(signing_secret).verify(one.body, one.headers)
 
 
 async def test_it_is_tried_again_until_it_is_taken(notifier: World, signing_secret: str) -> None:

@@ -1,6 +1,7 @@
 """`slipway channels`: whom to tell what."""
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,6 +12,13 @@ from cli.session import command, listing, session
 
 Name = Annotated[str, typer.Argument(help="Its name.")]
 Organization = Annotated[str | None, typer.Option("--organization", "-o", help="The organization.")]
+
+
+class Format(StrEnum):
+    """What a webhook is told in."""
+
+    EVENTS = "events"
+    CDEVENTS = "cdevents"
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +55,9 @@ def add(
     url: Annotated[str, typer.Option(help="A webhook's address. A chat's (an apprise URL) holds a credential: use standard input.")] = "",
     project: Annotated[str | None, typer.Option("--project", "-p", help="Of one project only.")] = None,
     event: Annotated[list[str] | None, typer.Option(help="deployment.succeeded, deployment.*; the end of each where none.")] = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="webhook: what it is told in. Of cdevents --event is pipelinerun.finished, build.*")
+    ] = Format.EVENTS,
     forge: Annotated[str, typer.Option(help="forge: github, gitlab, bitbucket, bitbucket-data-center, gitea")] = "",
     repository: Annotated[str, typer.Option(help="forge: github.com/acme/todo")] = "",
     api_url: Annotated[str, typer.Option(help="forge: where its API is, if not at the usual place.")] = "",
@@ -54,6 +65,8 @@ def add(
 ) -> None:
     """Add a channel. A chat's address and a forge's token are read from standard input."""
     body: Json = {"name": name, "kind": kind, "url": url, "project": project, "events": event or []}
+    if format_ is not Format.EVENTS:
+        body["format"] = format_
     if kind == "chat" and not url:
         body["url"] = _read("Address")
     if kind == "forge":

@@ -208,6 +208,7 @@ class Servicer(CatalogueServicer):
                 repository=stored.repository,
                 forge=stored.forge,
                 version=stored.version,
+                format=stored.format,
             )
         return reply
 

@@ -24,6 +24,8 @@ class Channel:
     secret: str = field(repr=False)
     former_secret: str = field(default="", repr=False)
     """Of a webhook during a rotation: it signs, too."""
+    format: str = "events"
+    """What a webhook is told in: events, cdevents."""
 
 
 class _Secrets(BaseModel):

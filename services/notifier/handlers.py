@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
-from services.notifier.cdevents.publishing import Publisher
+from services.notifier.cdevents.publishing import Publisher, Told
 from services.notifier.comments.noting import note
 from services.notifier.deployments import Deployment
-from services.notifier.matching import Listener, hears
+from services.notifier.matching import Listener, hears, hears_outside
 from services.notifier.providers.forges.states import FORGE_STATES
 from services.notifier.store import channels, deployments, notifications
 from services.notifier.store.again import tell_again
@@ -53,9 +53,10 @@ class Intake:
             await _remember_deployments(connection, [item.message for item in fresh])
             listening = await channels.listeners(connection)
             recent = [item for item in fresh if item.message.time > utc_now() - self._too_old]
-            told = [*_to_tell(listening, recent), *await note(connection, listening, recent)]
+            outside = await self._outside.told(connection, fresh)
+            told = [*_to_tell(listening, recent), *_to_tell_outside(listening, outside, recent), *await note(connection, listening, recent)]
             await notifications.add(connection, told)
-            await self._outside.add(connection, fresh)
+            await self._outside.add(connection, outside)
             again = [await tell_again(connection, item.message) for item in fresh if item.message.name == MessageRequestedAgain.__name__]
         self._outside.wake()
         if changed:
@@ -97,6 +98,17 @@ def _to_tell(listeners: Sequence[Listener], recent: Sequence[Received[Event]]) -
         for item in recent
         for listener in listeners
         if hears(listener, item.message.organization, item.message.project, item.message.name, tuple(FORGE_STATES))
+    ]
+
+
+def _to_tell_outside(listeners: Sequence[Listener], told: Sequence[Told], recent: Sequence[Received[Event]]) -> list[New]:
+    known = {item.message.id for item in recent}
+    return [
+        New.of(each.item, listener, outside=each.event)
+        for each in told
+        if each.item.message.id in known
+        for listener in listeners
+        if hears_outside(listener, each.item.message.organization, each.item.message.project, each.event.kind)
     ]
 
 

@@ -16,6 +16,8 @@ ENDS = (
     "message.given_up",
 )
 """What a channel hears of that names no events: how each deployment ended, and what the platform itself gave up."""
+OUTSIDE_ENDS = ("pipelinerun.finished", "incident.detected")
+"""The same in the words of CDEvents."""
 OWN = "notification"
 """Attempts to tell something are events too; telling of them would never end."""
 
@@ -31,6 +33,7 @@ class Listener:
     events: tuple[str, ...]
     repository: str = ""
     """Of a forge's channel."""
+    format: str = "events"
 
 
 def hears(listener: Listener, organization: str, project: str | None, name: str, wanted_by_forge: Sequence[str]) -> bool:
@@ -39,10 +42,20 @@ def hears(listener: Listener, organization: str, project: str | None, name: str,
         return False
     if listener.kind == "forge":
         return name in wanted_by_forge
+    if listener.format != "events":
+        return False
     noun, _, participle = fact_name_parts(name).partition(".")
     if noun == OWN:
         return False
     return any(_matches(pattern, noun, participle) for pattern in listener.events or ENDS)
+
+
+def hears_outside(listener: Listener, organization: str, project: str | None, kind: str) -> bool:
+    """Whether a channel hears of a CDEvent (`build.started`)."""
+    if listener.format != "cdevents" or not covers(listener, organization, project):
+        return False
+    subject, _, predicate = kind.partition(".")
+    return any(_matches(pattern, subject, predicate) for pattern in listener.events or OUTSIDE_ENDS)
 
 
 def covers(listener: Listener, organization: str, project: str | None) -> bool:

@@ -95,6 +95,7 @@ def _channel(said: pb.Channel) -> Channel:
         url=said.url,
         secret=said.secret,
         former_secret=said.former_secret,
+        format=said.format or "events",
     )
 
 

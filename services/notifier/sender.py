@@ -141,7 +141,7 @@ class Sender:
                 return Verdict(Outcome.SKIPPED)
         about = await deployments.get(self._pool, event.deployment) if event.deployment else None
         try:
-            return await provider.deliver(Notification(claimed.id, event, claimed.source, about), channel)
+            return await provider.deliver(Notification(claimed.id, event, claimed.source, about, claimed.outside), channel)
         except Exception as error:
             # A defect in one provider must not keep the others from telling, and an OSError of its own is no outage of the
             # database: where that is away, the attempt cannot be written either, and the notification is sent again.
@@ -194,7 +194,7 @@ def _told(event: Event, claimed: Claimed, channel: Channel, attempt: Attempt) ->
     fact = NotificationAttempted(
         channel=channel.name,
         kind=claimed.provider or channel.kind,
-        about=event.id,
+        about=claimed.event_id,
         attempt=attempt.number,
         delivered=attempt.delivered,
         status=attempt.status,

@@ -2,8 +2,10 @@
 
 import base64
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from services.api.safe import organization_scope
 from services.api.store import channels
 from services.api.store.channels import StoredChannel
 from services.api.transaction import TransactionalRoute, Unit, Within
+from shared.contracts.cdevents import KINDS
 from shared.forge_api import NAMES, api_url_of, identity_of
 from shared.messages import Slug, utc_now
 from shared.problems import Problem
@@ -26,6 +29,7 @@ router = APIRouter(prefix="/channels/{organization}", tags=["channels"], route_c
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z]+)\.(\*|[a-z_]+)$")]
 """`deployment.succeeded`, `deployment.*`, `*.*`."""
+Format = Literal["events", "cdevents"]
 
 
 class NewChannel(BaseModel):
@@ -37,6 +41,9 @@ class NewChannel(BaseModel):
     url: str = Field(default="", max_length=2000)
     secret: str | None = Field(default=None, max_length=4000, description="webhook: whsec_…; forge: token")
     events: list[Pattern] = Field(default=[], max_length=50, description="Empty: the end of each deployment")
+    format: Format = Field(
+        default="events", description="webhook: cdevents are told as such, and `events` names them: pipelinerun.finished"
+    )
     forge: str = ""
     api_url: str = ""
     repository: str = ""
@@ -60,6 +67,7 @@ class Channel(BaseModel):
     kind: str
     url: str
     events: list[str]
+    format: str
     forge: str
     api_url: str
     repository: str
@@ -93,6 +101,7 @@ def _page(stored: StoredChannel, url: str) -> Channel:
         kind=stored.kind,
         url=_safe_url(stored.kind, url),
         events=list(stored.events),
+        format=stored.format,
         forge=stored.forge,
         api_url=stored.api_url,
         repository=stored.repository,
@@ -114,6 +123,14 @@ def _check(wanted: NewChannel) -> None:
         raise Problem(422, "bad-forge", f"There is no forge of the kind {wanted.forge!r}: take one of {', '.join(NAMES)}.")
     if wanted.kind == "forge" and not _api_url(wanted):
         raise Problem(422, "api-unknown", "Where the forge's API is cannot be told from the repository: say it as api_url.")
+
+
+def _check_format(kind: str, format_: str, events: Sequence[str]) -> None:
+    if format_ == "cdevents" and kind != "webhook":
+        raise Problem(422, "bad-format", f"CDEvents are told to webhooks; a {kind} has words of its own.")
+    for pattern in events if format_ == "cdevents" else ():
+        if not any(fnmatchcase(known, pattern) for known in KINDS):
+            raise Problem(422, "bad-events", f"No CDEvent is {pattern}: there are {', '.join(KINDS)}.")
 
 
 def _repository(wanted: NewChannel) -> str:
@@ -143,6 +160,7 @@ async def create_channel(organization: Slug, wanted: NewChannel, caller: Asking,
     """Makes a channel. A made secret is in this answer only."""
     await caller.may("channel.write", of_organization(organization))
     _check(wanted)
+    _check_format(wanted.kind, wanted.format, wanted.events)
     await unit.begin()
     secret = wanted.secret or (signing_secret() if wanted.kind == "webhook" else "")
     entry = StoredChannel(
@@ -158,6 +176,7 @@ async def create_channel(organization: Slug, wanted: NewChannel, caller: Asking,
         repository=_repository(wanted),
         version=1,
         created_at=utc_now(),
+        format=wanted.format,
     )
     with referring(not_found("organization", organization)):
         made = await channels.new(unit.connection, entry)
@@ -190,6 +209,7 @@ async def change_channel(organization: Slug, name: Slug, wanted: ChannelChange, 
         place = channels.secret_of(organization, name)
         changed = replace(changed, sealed_secret=await seal(unit, organization, place, wanted.secret), sealed_former_secret=None)
     if wanted.events is not None:
+        _check_format(former.kind, former.format, wanted.events)
         changed = replace(changed, events=tuple(wanted.events))
     if "project" in wanted.model_fields_set:
         changed = replace(changed, project=wanted.project or "")

@@ -26,11 +26,13 @@ class StoredChannel:
     created_at: datetime
     sealed_former_secret: bytes | None = None
     """Of a webhook during a rotation: it signs beside the other one."""
+    format: str = "events"
+    """What a webhook is told in: events, cdevents."""
 
 
 _PUT = """
-INSERT INTO channels (organization, name, project, kind, sealed_url, sealed_secret, events, forge, api_url, repository)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING *
+INSERT INTO channels (organization, name, project, kind, sealed_url, sealed_secret, events, forge, api_url, repository, format)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING *
 """
 _GET = "SELECT * FROM channels WHERE organization = $1 AND name = $2"
 _LOCK = f"{_GET} FOR UPDATE"
@@ -72,6 +74,7 @@ async def new(connection: Connection, wanted: StoredChannel) -> StoredChannel | 
         wanted.forge,
         wanted.api_url,
         wanted.repository,
+        wanted.format,
     )
     return None if row is None else _stored(row)
 

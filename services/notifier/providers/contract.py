@@ -20,6 +20,8 @@ class Notification:
     """The service that wrote the event."""
     deployment: Deployment | None
     """What the event's deployment is about, where it has one and that is known."""
+    outside: str = ""
+    """The CDEvent that is told in the event's place, as it is on the bus."""
 
 
 class Outcome(StrEnum):

@@ -1,13 +1,18 @@
-"""Signed webhooks: Standard Webhooks 1.0 (https://www.standardwebhooks.com), the body a CloudEvent in JSON (structured mode)."""
+"""Signed webhooks: Standard Webhooks 1.0 (https://www.standardwebhooks.com), the body a CloudEvent in JSON (structured mode).
+
+Of Slipway's own events, or of CDEvents, as the channel's format says.
+"""
 
 import binascii
 import json
 from datetime import UTC, datetime
 
+from pydantic import JsonValue
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from services.notifier.channels import Channel
 from services.notifier.providers.contract import Notification, Outcome, Verdict
+from shared.contracts.cdevents import structured
 from shared.contracts.events import Event
 from shared.guarded_http import Failed, GuardedClient, Response
 from shared.outbound import Refused
@@ -15,23 +20,25 @@ from shared.rate_limits import retry_after
 
 
 class WebhookProvider:
-    """Posts the event. `webhook-id` is the event's id: the same on every attempt, so that receivers can deduplicate."""
+    """Posts the event. `webhook-id` is the CloudEvent's id: the same on every attempt, so that receivers can deduplicate."""
 
     def __init__(self, client: GuardedClient) -> None:
         self._client = client
 
     async def deliver(self, notification: Notification, channel: Channel) -> Verdict:
         """2xx is delivered, 410 ends the channel, anything else is tried again."""
-        body = cloud_event(notification.event, notification.source)
+        outside = notification.outside
+        envelope = structured(outside) if outside else cloud_event(notification.event, notification.source)
+        identity, body = str(envelope["id"]), json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
         now = datetime.now(UTC)
         try:
-            signature = _signatures(channel, notification.event.id, now, body)
+            signature = _signatures(channel, identity, now, body)
         except (EmptyWebhookSecretError, binascii.Error, ValueError):
             return Verdict(Outcome.HOPELESS, error="The channel's signing secret is not whsec_ followed by base64.")
         headers = {
             "Content-Type": "application/cloudevents+json; charset=utf-8",
             "User-Agent": "Slipway-Webhooks/1",
-            "webhook-id": notification.event.id,
+            "webhook-id": identity,
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": signature,
         }
@@ -62,10 +69,10 @@ def _verdict(response: Response, now: datetime) -> Verdict:
     return Verdict(Outcome.RETRY, status, f"The receiver answered {status}: {response.text()}", wait, hold=wait is not None)
 
 
-def cloud_event(event: Event, source: str) -> str:
+def cloud_event(event: Event, source: str) -> dict[str, JsonValue]:
     """The event as CloudEvents 1.0 JSON (structured content mode); `data` is the event as it is on the bus."""
     headers = event.headers(source)
-    envelope = {
+    return {
         "specversion": headers["ce-specversion"],
         "id": event.id,
         "source": headers["ce-source"],
@@ -75,4 +82,3 @@ def cloud_event(event: Event, source: str) -> str:
         "datacontenttype": "application/json",
         "data": event.model_dump(mode="json", exclude_none=True),
     }
-    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))

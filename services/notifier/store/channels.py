@@ -13,13 +13,13 @@ _WANT = "UPDATE mirror SET wanted = wanted + 1"
 _STATE = "SELECT wanted, done FROM mirror"
 _DONE = "UPDATE mirror SET done = GREATEST(done, $1)"
 _LOCK = "LOCK TABLE channels IN SHARE ROW EXCLUSIVE MODE"
-_LISTENERS = "SELECT organization, name, project, kind, events, repository FROM channels WHERE gone_at IS NULL ORDER BY name"
+_LISTENERS = "SELECT organization, name, project, kind, events, repository, format FROM channels WHERE gone_at IS NULL ORDER BY name"
 _GET = "SELECT * FROM channels WHERE organization = $1 AND name = $2"
 _PUT = """
-INSERT INTO channels (organization, name, project, kind, forge, api_url, repository, events, version, sealed)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO channels (organization, name, project, kind, forge, api_url, repository, events, version, sealed, format)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (organization, name) DO UPDATE SET
-    project = $3, kind = $4, forge = $5, api_url = $6, repository = $7, events = $8, version = $9, sealed = $10,
+    project = $3, kind = $4, forge = $5, api_url = $6, repository = $7, events = $8, version = $9, sealed = $10, format = $11,
     gone_at = CASE WHEN channels.version = $9 THEN channels.gone_at END,
     hold_until = CASE WHEN channels.version = $9 THEN channels.hold_until END,
     comments_rest_until = CASE WHEN channels.version = $9 THEN channels.comments_rest_until END
@@ -81,6 +81,7 @@ async def replace(connection: Connection, vault: Vault, every: Sequence[Channel]
             list(each.events),
             each.version,
             channels.seal(vault, each),
+            each.format,
         )
     await connection.execute(_DELETE, [each.organization for each in every], [each.name for each in every])
     await connection.execute(_DROP)
@@ -108,6 +109,7 @@ async def get(pool: Pool, vault: Vault, organization: str, name: str) -> Channel
         repository=row["repository"],
         events=tuple(row["events"]),
         version=row["version"],
+        format=row["format"],
         **channels.unseal(vault, organization, name, row["sealed"]),
     )
 

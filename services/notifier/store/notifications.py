@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from services.notifier.matching import Listener
 from shared.consumer import Received
+from shared.contracts.cdevents import OutsideEvent
 from shared.contracts.events import Event
 from shared.messages import new_id
 from shared.postgres import Connection, Pool
@@ -29,22 +30,34 @@ class New:
     traceparent: str
     provider: str
     """Who tells it, where that is not the one of the channel's kind."""
+    outside: str
+    """The CDEvent that is told, where it is not the event itself."""
 
     @classmethod
-    def of(cls, item: Received[Event], channel: Listener, *, lane: str = "", sequence: int = 0, provider: str = "") -> "New":
+    def of(
+        cls,
+        item: Received[Event],
+        channel: Listener,
+        *,
+        lane: str = "",
+        sequence: int = 0,
+        provider: str = "",
+        outside: OutsideEvent | None = None,
+    ) -> "New":
         """What an event is to tell a channel; without a lane nothing waits for it, nor it for anything."""
         identity = new_id()
         return cls(
             id=identity,
             organization=channel.organization,
             channel=channel.name,
-            event_id=item.message.id,
+            event_id=outside.id if outside else item.message.id,
             event=item.message.encode().decode(),
             source=item.headers.get("ce-source", "slipway/unknown").removeprefix("slipway/"),
             lane=lane or identity,
             sequence=sequence,
             traceparent=item.headers.get("traceparent", ""),
             provider=provider,
+            outside=outside.encode().decode() if outside else "",
         )
 
 
@@ -55,12 +68,15 @@ class Claimed:
     id: str
     organization: str
     channel: str
+    event_id: str
+    """Of what is told: the event, or the CDEvent."""
     event: str
     source: str
     lane: str
     sequence: int
     traceparent: str
     provider: str
+    outside: str
     attempts: int
     """How many there have been."""
     created_at: datetime
@@ -79,9 +95,9 @@ class Attempt:
 
 
 _ADD = """
-INSERT INTO notifications (id, organization, channel, event_id, event, source, lane, sequence, traceparent, provider)
+INSERT INTO notifications (id, organization, channel, event_id, event, source, lane, sequence, traceparent, provider, outside)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-    $9::text[], $10::text[])
+    $9::text[], $10::text[], $11::text[])
 ON CONFLICT (organization, channel, event_id, provider) DO NOTHING
 """
 _CLAIM_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:notifier:claim', 0))"
@@ -101,7 +117,7 @@ WHERE id IN (
       )
     ORDER BY mine.due_at LIMIT $1 FOR UPDATE OF mine SKIP LOCKED
 )
-RETURNING id, organization, channel, event, source, lane, sequence, traceparent, provider, attempts, created_at
+RETURNING id, organization, channel, event_id, event, source, lane, sequence, traceparent, provider, outside, attempts, created_at
 """
 _NEXT = """
 SELECT extract(epoch FROM min(at) - now())::double precision

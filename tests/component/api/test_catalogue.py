@@ -264,3 +264,20 @@ async def test_a_webhook_s_secret_is_exchanged_without_a_break(api: RunningApi) 
     viewer = {"Authorization": f"Bearer {await api.person('viewer', 'organization/main')}"}
     assert (await api.client.post("/channels/main/hook/rotate", headers=viewer)).status_code == 403
     assert "a new signing secret" in (await api.client.get("/audit/main")).text
+
+
+async def test_a_webhook_may_be_told_cdevents(api: RunningApi) -> None:
+    """Which it names by their own kinds; a pattern that none has is said, and so is another kind of channel."""
+    wanted = {"name": "hook", "kind": "webhook", "url": "https://example.com/in", "format": "cdevents"}
+    for more, code in (
+        ({"events": ["deployment.*"]}, "bad-events"),
+        ({"kind": "chat", "url": "slack://a/b/c"}, "bad-format"),
+        ({"format": "x"}, "invalid"),
+    ):
+        refused = await api.client.post("/channels/main", json=wanted | more)
+        assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (422, code)
+    made = (await api.made("/channels/main", **wanted, events=["build.*", "*.finished"])).json()
+    assert (made["format"], made["events"]) == ("cdevents", ["build.*", "*.finished"])
+    assert (await api.client.patch("/channels/main/hook", json={"events": ["image.built"]})).status_code == 422
+    other = (await api.made("/channels/main", name="other", kind="webhook", url="https://example.com/in")).json()
+    assert other["format"] == "events"

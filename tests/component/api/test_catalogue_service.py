@@ -128,6 +128,7 @@ async def test_connections_and_channels_come_with_their_secrets(api: RunningApi,
     hook = (await api.made("/channels/main", name="hook", kind="webhook", url="https://example.com", events=["deployment.*"])).json()
     (channel_found,) = (await catalogue.Channels(pb.ChannelsRequest())).channels
     assert (channel_found.secret, channel_found.former_secret, list(channel_found.events)) == (hook["secret"], "", ["deployment.*"])
+    assert channel_found.format == "events"
     rotated = (await api.made("/channels/main/hook/rotate")).json()
     (rotating,) = (await catalogue.Channels(pb.ChannelsRequest())).channels
     assert (rotating.secret, rotating.former_secret) == (rotated["secret"], hook["secret"])

@@ -133,6 +133,21 @@ async def test_connections_and_channels(slipway: Slipway) -> None:
     assert rotated["secret"] != made["secret"]
     hook = answer(await slipway("channels", "add", "hook", "webhook", "--url", "https://example.com", "--json"))
     assert hook["secret"].startswith("whsec_")
+    outside = (
+        "channels",
+        "add",
+        "tool",
+        "webhook",
+        "--url",
+        "https://example.com/tool",
+        "--format",
+        "cdevents",
+        "--event",
+        "build.*",
+        "--json",
+    )
+    assert answer(await slipway(*outside))["format"] == "cdevents"
+    answer(await slipway("channels", "remove", "tool", "--json"))
     renewed = await slipway("channels", "rotate", "hook")
     assert renewed.stdout.startswith("Signing secret: whsec_")
     assert "finish-rotation hook" in renewed.stderr

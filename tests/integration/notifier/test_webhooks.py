@@ -12,7 +12,9 @@ from starlette.responses import RedirectResponse, Response
 from embedded import authority
 from embedded.home import Home
 from shared.authorities import trusted
-from shared.contracts.events import DeploymentSucceeded, DeploymentSuperseded, Event
+from shared.contracts.cdevents import CDEvent
+from shared.contracts.events import DeploymentSucceeded, DeploymentSuperseded, Event, MessageRequestedAgain
+from shared.contracts.facts import DeploymentAuthorized
 from tests.integration.notifier.conftest import World, new_signing_secret, webhook
 from tests.integration.notifier.receivers import receiver
 from tests.polling import eventually
@@ -53,6 +55,31 @@ async def test_during_a_rotation_both_secrets_sign(notifier: World, signing_secr
     Webhook(newest).verify(one.body, one.headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(signing_secret).verify(one.body, one.headers)
+
+
+async def test_a_webhook_may_be_told_cdevents(notifier: World, signing_secret: str) -> None:
+    """Signed, as structured CloudEvents under their own ids; those that it names, or the end of each deployment. Told again, the same."""
+    async with receiver() as hook, receiver() as usual:
+        await notifier.channels(
+            webhook(hook.url, signing_secret, "pipelinerun.*", format="cdevents"),
+            webhook(usual.url, signing_secret, name="usual", format="cdevents"),
+        )
+        deployment = await notifier.deployment()
+        await notifier.happens(DeploymentAuthorized(rule="admin"), deployment=deployment, sequence=2)
+        await notifier.happens(DeploymentSucceeded(), deployment=deployment, sequence=9)
+        await notifier.becomes(*["delivered"] * 4)
+        finished = f"{deployment}.pipelinerun.finished"
+        await notifier.happens(MessageRequestedAgain(channel="usual", event=finished, by="ada"))
+
+        async def again() -> bool:
+            return [call.headers["webhook-id"] for call in usual.calls] == [finished] * 2
+
+        await eventually(again)
+    said = [Webhook(signing_secret).verify(call.body, call.headers) for call in hook.calls]
+    assert {each["id"] for each in said} == {f"{deployment}.pipelinerun.{what}" for what in ("queued", "started", "finished")}
+    assert [each["id"] for each in said] == [call.headers["webhook-id"] for call in hook.calls]
+    assert {(each["specversion"], each["source"], each["subject"]) for each in said} == {("1.0", "slipway/main/todo", deployment)}
+    assert all(CDEvent.model_validate(each["data"]).context.id == each["id"] for each in said)
 
 
 async def test_it_is_tried_again_until_it_is_taken(notifier: World, signing_secret: str) -> None:

@@ -10,7 +10,8 @@ from services.notifier.comments.text import text_of
 from services.notifier.deployments import Deployment
 from services.notifier.providers.contract import Notification, Outcome, Verdict
 from services.notifier.providers.forges.api import judged
-from services.notifier.providers.forges.comments import FORMS, Comments
+from services.notifier.providers.forges.comment_forms import FORMS
+from services.notifier.providers.forges.comments import Comments
 from shared.contracts.events import Event
 from shared.forge_api import ForgeRepository
 from shared.sealing import Vault

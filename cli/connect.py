@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from cli.answers import Json
-from cli.connections import read_line
+from cli.connections import App, AppKey, Installation, read_app, read_line
 from cli.failures import Failed
 from cli.patience import patience
 from cli.session import command, session
@@ -53,21 +53,22 @@ def connect(
     api_url: Annotated[str | None, typer.Option(help="Where the forge's API is, if not at the usual place.")] = None,
     wait: Annotated[float, typer.Option(help="How many seconds to wait for the test; 0: not at all.", min=0)] = WAIT_S,
     statuses: Annotated[bool, typer.Option(help="Show each deployment on its commit.")] = True,
+    app: App = None,
+    installation: Installation = "",
+    app_key: AppKey = None,
 ) -> None:
     """Connect a repository: makes the hook at the forge, has it tested, and shows deployments there.
 
-    Reads a token from standard input. Again, it finds what is there, takes a new token, and gives the hook the newest secret.
+    Reads a token from standard input, or takes a GitHub App. Again, it finds what is there, takes a new token or key, and gives the
+    hook the newest secret.
     """
     place, current = place_of(project), session()
     name = name or slug_of(f"{urlsplit(address).path.strip('/').rpartition('/')[2].removesuffix('.git')}-{forge}")
     path = f"/connections/{place.organization}/{name}"
     former = _former(path, forge, address)
-    current.note(f"It takes {_TOKENS[forge]}.")
-    token = read_line("Token (none: the stored one)" if former and former["has_token"] else "Token")
-    if not token and not (former and former["has_token"]):
-        raise Failed("Without a token no hook can be made.", f"It takes {_TOKENS[forge]}. Without one: slipway connections add")
-    connection = _connection(place, path, former, {"name": name, "forge": forge, "clone_url": address, "api_url": api_url}, token)
-    shown = _shows_statuses(place, connection, token) if statuses else False
+    credential: Json = {"app": read_app(app, installation, app_key)} if app else _token(forge, former)
+    connection = _connection(place, path, former, {"name": name, "forge": forge, "clone_url": address, "api_url": api_url}, credential)
+    shown = _shows_statuses(place, connection, credential) if statuses else False
     known = _newest(place, name)
     hook = _hook(path, url, name)
     current.note(f"The hook {'is made' if hook['created'] else 'was there, and is set'}: {hook['url']}")
@@ -76,6 +77,16 @@ def connect(
     current.show(result, _summary(result))
     if not hook["test"]:
         current.note("This forge sends no test: push something, and see it arrive: slipway deliveries")
+
+
+def _token(forge: Forge, former: Json | None) -> Json:
+    """The token that is given; none where the stored token, or the app, is good enough."""
+    session().note(f"It takes {_TOKENS[forge]}.")
+    stored = former is not None and (former["has_token"] or former["app"])
+    token = read_line("Token (none: the stored one)" if stored else "Token")
+    if not token and not stored:
+        raise Failed("Without a token no hook can be made.", f"It takes {_TOKENS[forge]}. Without one: slipway connections add")
+    return {"token": token} if token else {}
 
 
 def _former(path: str, forge: Forge, address: str) -> Json | None:
@@ -93,28 +104,31 @@ def _same(address: str) -> str:
     return address.removesuffix("/").removesuffix(".git").lower()
 
 
-def _connection(place: Place, path: str, former: Json | None, wanted: Json, token: str) -> Json:
+def _connection(place: Place, path: str, former: Json | None, wanted: Json, credential: Json) -> Json:
     api = session().api
     if former is None:
-        made: Json = api.post(f"/connections/{place.organization}", {**wanted, "project": place.project, "token": token})
+        made: Json = api.post(f"/connections/{place.organization}", {**wanted, "project": place.project, **credential})
         session().note(f"{made['name']} is connected. The hook's secret is in this answer only; the forge gets it now:")
         session().note(f"  {made['secret']}")
         return made
     if former["project"] != place.project:
         raise Failed(f"The connection {former['name']} is of the project {former['project']}.", "Take another: --name NAME", code="exists")
-    return api.patch(path, {"token": token}) if token else former
+    return api.patch(path, credential) if credential else former
 
 
-def _shows_statuses(place: Place, connection: Json, token: str) -> bool:
-    """Whether deployments are shown on the forge from now on: a channel of the connection's name. It takes a right of its own."""
-    api, name = session().api, connection["name"]
+def _shows_statuses(place: Place, connection: Json, credential: Json) -> bool:
+    """Whether deployments are shown on the forge from now on: a channel of the connection's name. It takes a right of its own.
+
+    The channel has the connection's token; without one, the connection's app makes tokens for it.
+    """
+    api, name, token = session().api, connection["name"], credential.get("token", "")
     path = f"/channels/{place.organization}"
     try:
         if api.find(f"{path}/{name}") is not None:
-            if token:
+            if credential:
                 api.patch(f"{path}/{name}", {"secret": token})
             return True
-        if not token:
+        if not token and not connection["app"]:
             session().note(f"Statuses need the token once more: slipway channels add {name} forge")
             return False
         fields = {key: connection[key] for key in ("name", "project", "forge", "api_url", "repository")}
@@ -134,11 +148,11 @@ def _hook(path: str, url: str | None, name: str) -> Json:
         if failed.code == "not-reachable":
             remedy = (
                 "Put a proxy with TLS before Slipway and say its address: slipway connect … --url https://slipway.example "
-                f"Until then the sweep finds pushes to {name} within about five minutes."
+                f"Until then the sweep finds pushes to {name} within about a minute."
             )
             raise Failed(f"{name} is connected, without a hook. {failed.message}", remedy, code=failed.code) from failed
         remedy = (
-            f"{name} is connected, without a hook. Mend it and run this again; until then the sweep finds pushes within about five minutes."
+            f"{name} is connected, without a hook. Mend it and run this again; until then the sweep finds pushes within about a minute."
         )
         raise Failed(failed.message, remedy, code=failed.code) from failed
 
@@ -161,7 +175,7 @@ def _arrived(place: Place, name: str, known: str, wait: float) -> Json:
     raise Failed(
         f"The hook is made, but no test has arrived within {wait:.0f} s.",
         "Look at its deliveries on the forge: they say what they met. Can the forge reach the address, through proxy and firewall? "
-        "Until then the sweep finds pushes within about five minutes.",
+        "Until then the sweep finds pushes within about a minute.",
         code="no-delivery",
     )
 

@@ -55,7 +55,6 @@ PRELOADED = (
     "anyio._backends._asyncio",
     "encodings.idna",
     "fastapi",
-    "uvicorn.protocols.http.auto",
     "uvicorn.protocols.websockets.auto",
     "uvicorn.lifespan.off",
     "aiodocker",

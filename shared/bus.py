@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ from nats.js.api import PubAck
 from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from shared.messages import Message
+from shared.publishing import Publication, Publisher, Word
 from shared.settings import ServiceSettings
 from shared.telemetry import trace_headers
 from shared.topology import inbox_of
@@ -64,6 +65,7 @@ class Bus:
         self.reading: set[tuple[str, str]] = set()
         """Streams that the process reads, and its durable in each: it is ready as long as they are there."""
         self._gone: set[tuple[str, str]] = set()
+        self._publisher = Publisher(client)
         self._closing = False
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
 
@@ -128,14 +130,14 @@ class Bus:
 
     async def publish_raw(self, subject: str, body: bytes, headers: dict[str, str]) -> PubAck | None:
         """As `publish`, for a message that is encoded already. Raises `TooLarge`, or one of `UNAVAILABLE`."""
-        try:
-            return await self.js.publish(subject, body, headers=headers, timeout=5)
-        except MaxPayloadError as error:
-            raise TooLarge(f"a message of {len(body)} bytes is larger than the bus takes") from error
-        except ServiceUnavailableError as error:
-            if error.err_code == ALREADY_THERE:
-                return None
-            raise
+        (word,) = await self.publish_many([(subject, body, headers)])
+        if isinstance(word, Exception):
+            raise word
+        return word
+
+    async def publish_many(self, messages: Sequence[Publication]) -> list[PubAck | Exception | None]:
+        """The same for many at once: what became of each, in their order, with the errors that `publish_raw` raises."""
+        return [_told(word, len(body)) for word, (_, body, _) in zip(await self._publisher.publish(messages), messages, strict=True)]
 
     async def close(self) -> None:
         """Sends what is still buffered, and closes. No drain: it waits for fetches that nobody waits for any more."""
@@ -162,3 +164,11 @@ class Bus:
     async def _error(self, error: Exception) -> None:
         say = log.error if self.connected else log.warning  # while it is away, every try to reconnect is one
         say("bus error", user=self.user, error=str(error) or type(error).__name__)
+
+
+def _told(word: Word, size: int) -> PubAck | Exception | None:
+    if isinstance(word, MaxPayloadError):
+        return TooLarge(f"a message of {size} bytes is larger than the bus takes")
+    if isinstance(word, ServiceUnavailableError) and word.err_code == ALREADY_THERE:
+        return None
+    return word

@@ -61,9 +61,15 @@ class _Exchange:
         await self._send(message)
 
     async def _let_the_request_end(self) -> None:
+        if not self._whole:
+            await self._discard()
+        pause = self._whole_at + PAUSE_S - monotonic()
+        if pause > 0:
+            await asyncio.sleep(pause)
+
+    async def _discard(self) -> None:
         discarded = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(DISCARDING_MOST_S):
                 while not self._whole and discarded <= DISCARDED_MOST:
                     discarded += len((await self.receive()).get("body", b""))
-        await asyncio.sleep(self._whole_at + PAUSE_S - monotonic())

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared.exchange import ReadFirst
 from shared.telemetry import exposition
@@ -18,6 +19,8 @@ from shared.telemetry import exposition
 Check = Callable[[], Awaitable[None]]
 """Raises where something is not ready."""
 
+HEAD_MOST = 64 * 1024
+"""Of a request, in bytes: its first line and its headers."""
 KEPT_S = 120
 """Idle connections are kept for longer than proxies keep theirs (Traefik: 90 s): whoever closes first loses the request that the
 other has just sent. A busy process closes those that only seem idle, whose requests it has not read yet."""
@@ -57,6 +60,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
         ReadFirst(app),
         host=host,
         port=port,
+        http=_Http,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -76,6 +80,32 @@ async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
     finally:
         server.should_exit = True
         await task
+
+
+class _Http(HttpToolsProtocol):
+    """uvicorn's on a parser in C, which takes a head of any size: this one does not. The other parser costs more than a delivery does."""
+
+    _head = 0
+    """Bytes of a head that is not complete yet."""
+    _in_head = False
+
+    def on_message_begin(self) -> None:
+        """A request."""
+        self._in_head, self._head = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its head is there."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """A part of one."""
+        super().data_received(data)
+        if self._in_head:
+            self._head += len(data)
+            if self._head > HEAD_MOST and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too large.")
 
 
 class _Server(uvicorn.Server):

@@ -20,6 +20,8 @@ NONE = "_"
 """What stands in a subject for "no value"."""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+"""Two characters at a time: ids are made for every message."""
 
 
 def new_id() -> str:
@@ -29,7 +31,7 @@ def new_id() -> str:
     """
     milliseconds, nanoseconds = divmod(time_ns(), 1_000_000)
     value = milliseconds << 80 | nanoseconds << 60 | randbits(60)
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def utc_now() -> datetime:

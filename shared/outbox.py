@@ -16,6 +16,7 @@ from time import monotonic
 
 import asyncpg
 import structlog
+from nats.js.api import PubAck
 from nats.js.errors import NotFoundError
 
 from shared import bus as bus_module
@@ -90,17 +91,24 @@ class Row:
     body: bytes
 
 
-def outgoing(message: Message) -> Outgoing:
+Columns = tuple[list[str], list[str], list[str], list[str], list[str], list[bool]]
+"""Id, stream, subject, headers, body, open."""
+
+
+def outgoing(message: Message, traceparent: str | None = None) -> Outgoing:
     """Where a message goes, by its class; raises `TypeError` for one that has no place on the bus."""
     match message:
         case Event():
-            return Outgoing("EVENTS", message.subject, message, message.id)
+            return Outgoing("EVENTS", message.subject, message, message.id, traceparent=traceparent)
         case Command():
-            return Outgoing("COMMANDS", command_subject(message, KIND_OF[type(message)]), message, message.attempt_id, open=True)
+            subject = command_subject(message, KIND_OF[type(message)])
+            return Outgoing("COMMANDS", subject, message, message.attempt_id, open=True, traceparent=traceparent)
         case Change():
-            return Outgoing("CHANGES", f"slipway.chg.{message.organization}.{message.connection}", message, message.id, open=True)
+            subject = f"slipway.chg.{message.organization}.{message.connection}"
+            return Outgoing("CHANGES", subject, message, message.id, open=True, traceparent=traceparent)
         case Request():
-            return Outgoing("REQUESTS", f"slipway.req.{message.organization}.{message.verb}", message, message.id)
+            subject = f"slipway.req.{message.organization}.{message.verb}"
+            return Outgoing("REQUESTS", subject, message, message.id, traceparent=traceparent)
         case _:
             raise TypeError(f"{type(message).__name__} has no place on the bus")
 
@@ -127,8 +135,8 @@ class Outbox:
             if name in positions
         ]
 
-    def columns(self, messages: Iterable[Message | Outgoing]) -> tuple[list[str], list[str], list[str], list[str], list[str], list[bool]]:
-        """The rows as columns (id, stream, subject, headers, body, open), for a statement of the caller's own."""
+    def columns(self, messages: Iterable[Message | Outgoing]) -> Columns:
+        """The rows as columns, for a statement of the caller's own."""
         rows = [message if isinstance(message, Outgoing) else outgoing(message) for message in messages]
         trace = trace_headers()
         return (
@@ -252,13 +260,20 @@ class Relay:
         return rows
 
     async def _publish(self, connection: Connection, rows: Sequence[Row]) -> None:
-        failure: BaseException | None = None
+        failure: Exception | None = None
         sent: list[int] = []
         for start in range(0, len(rows), AT_ONCE):
             some, before = rows[start : start + AT_ONCE], dict(self._seen)
-            results = await asyncio.gather(*(self._publish_row(row, before) for row in some), return_exceptions=True)
-            sent += [row.position for row, result in zip(some, results, strict=True) if not isinstance(result, BaseException)]
-            failure = next((result for result in results if isinstance(result, BaseException)), failure)
+            words = await self._bus.publish_many([(row.subject, row.body, row.headers) for row in some])
+            for row, word in zip(some, words, strict=True):
+                if isinstance(word, TooLarge):  # it counts as sent: what cannot be sent must not keep the rest from being sent
+                    await self._bury(row, word)
+                elif isinstance(word, Exception):
+                    failure = failure or word
+                    continue
+                else:
+                    self._note(row, word, before)
+                sent.append(row.position)
             if failure:
                 break
         if sent:
@@ -266,12 +281,8 @@ class Relay:
         if failure:
             raise failure
 
-    async def _publish_row(self, row: Row, before: Mapping[str, tuple[datetime, int]]) -> None:
-        try:
-            ack = await self._bus.publish_raw(row.subject, row.body, row.headers)
-        except TooLarge as error:  # it counts as sent: what cannot be sent must not keep the rest from being sent
-            await self._bury(row, error)
-            return
+    def _note(self, row: Row, ack: PubAck | None, before: Mapping[str, tuple[datetime, int]]) -> None:
+        """What its acknowledgement tells of the stream."""
         PUBLISHED.labels(self._schema, row.stream).inc()
         if row.stream not in before:
             self._check = True  # its first message: note where it stands

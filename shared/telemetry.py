@@ -14,13 +14,13 @@ from hashlib import blake2b
 from random import getrandbits
 from time import time_ns
 
-from opentelemetry import context, propagate, trace
+from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, use_span
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, set_span_in_context
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -93,15 +93,14 @@ def exports() -> bool:
 
 
 def trace_headers() -> dict[str, str]:
-    """The current trace as message headers."""
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
-    return carrier
+    """The current trace as message headers; none outside of any span."""
+    text = _current()
+    return {"traceparent": text} if text else {}
 
 
 def traceparent() -> str:
     """The current span as W3C text; outside of any span, the beginning of a new trace."""
-    return trace_headers().get("traceparent") or f"00-{getrandbits(128):032x}-{getrandbits(64) or 1:016x}-01"
+    return _current() or _text(_new())
 
 
 def trace_id() -> str | None:
@@ -123,25 +122,25 @@ def well_formed(text: str | None) -> str | None:
 @contextmanager
 def span(name: str, headers: Mapping[str, str] | None = None, kind: SpanKind = SpanKind.CONSUMER, **attributes: str) -> Iterator[Span]:
     """A span that goes on with the trace in the headers of a received message, or begins one; without headers, with the current one."""
-    token = None if headers is None else context.attach(propagate.extract(dict(headers), context.Context()))
-    try:
-        with _begun(name, kind, attributes) as current:
-            yield current
-    finally:
-        if token is not None:
-            context.detach(token)
-
-
-@contextmanager
-def _begun(name: str, kind: SpanKind, attributes: Mapping[str, str]) -> Iterator[Span]:
     if exports():
-        with _now.provider.get_tracer(_SCOPE.name).start_as_current_span(name, kind=kind, attributes=attributes) as current:
+        with _now.provider.get_tracer(_SCOPE.name).start_as_current_span(name, _told(headers), kind=kind, attributes=attributes) as current:
             yield current
         return
-    found = _context(traceparent())
-    only_ids = NonRecordingSpan(SpanContext(found.trace_id, getrandbits(64) or 1, is_remote=False, trace_flags=found.trace_flags))
-    with use_span(only_ids):
+    above = trace.get_current_span(_told(headers)).get_span_context()
+    only_ids = NonRecordingSpan(_beneath(above if above.is_valid else _new()))
+    token = context.attach(set_span_in_context(only_ids))
+    try:
         yield only_ids
+    finally:
+        context.detach(token)
+
+
+def _told(headers: Mapping[str, str] | None) -> context.Context | None:
+    """What the headers of a message say of a trace; None stands for the current context."""
+    if headers is None:
+        return None
+    text = well_formed(headers.get("traceparent"))
+    return set_span_in_context(NonRecordingSpan(_context(text)), context.Context()) if text else context.Context()
 
 
 def record(
@@ -159,7 +158,7 @@ def record(
     if _now.processor is None:
         return
     above = _context(parent)
-    own = _context(itself) if itself else SpanContext(above.trace_id, getrandbits(64) or 1, is_remote=False, trace_flags=above.trace_flags)
+    own = _context(itself) if itself else _beneath(above)
     ended = ReadableSpan(
         name,
         instrumentation_scope=_SCOPE,
@@ -173,6 +172,26 @@ def record(
         end_time=end_ns or time_ns(),
     )
     _now.processor.on_end(ended)
+
+
+def _new() -> SpanContext:
+    """The beginning of a trace."""
+    return SpanContext(getrandbits(128) or 1, getrandbits(64) or 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+
+def _beneath(above: SpanContext) -> SpanContext:
+    """A new span of the same trace."""
+    return SpanContext(above.trace_id, getrandbits(64) or 1, is_remote=False, trace_flags=above.trace_flags)
+
+
+def _current() -> str | None:
+    """The current span as W3C text."""
+    found = trace.get_current_span().get_span_context()
+    return _text(found) if found.is_valid else None
+
+
+def _text(found: SpanContext) -> str:
+    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
 
 
 def _context(text: str) -> SpanContext:

@@ -16,11 +16,13 @@ from starlette.types import Receive, Scope, Send
 from services.webhooks.batches import BatchWriter, CannotStore
 from services.webhooks.catalogue import Away, Connection
 from services.webhooks.connections import Connections
-from services.webhooks.domain import Arrival, Delivery, Origin, clean, why_ignored
+from services.webhooks.domain import Arrival, Delivery, Origin
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Forge, Headers, Reading, Unreadable
+from services.webhooks.request_rules import why_ignored
 from services.webhooks.requests import ClientLeft, Room, answer, busy, headers_of, read_body, size_of
 from services.webhooks.store import Recorded, Store
+from services.webhooks.texts import clean
 from shared.contracts.changes import FoundBy
 from shared.forges import server_of
 from shared.messages import new_id

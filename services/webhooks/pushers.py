@@ -10,9 +10,9 @@ from urllib.parse import quote
 import structlog
 
 from services.webhooks.catalogue import Connection
-from services.webhooks.domain import clean
 from services.webhooks.forges.document import Document
 from services.webhooks.forges.port import Unreadable
+from services.webhooks.texts import clean
 from shared.contracts.changes import Pusher
 from shared.forge_api import ForgeRepository
 from shared.guarded_http import Failed, GuardedClient

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from services.webhooks.catalogue import Away
 from services.webhooks.connections import Connections
 from services.webhooks.deliveries import Deliveries, Stored
-from services.webhooks.domain import Arrival, Push, why_ignored
+from services.webhooks.domain import Arrival, Push
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Unreadable
 from services.webhooks.intake import LargeReader, origin_of
+from services.webhooks.request_rules import why_ignored
 from services.webhooks.store import Store
 from shared.bus import Bus
 from shared.contracts.changes import FoundBy

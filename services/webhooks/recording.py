@@ -7,19 +7,11 @@ from dataclasses import dataclass, replace
 import asyncpg
 from opentelemetry.trace import SpanKind
 
-from services.webhooks.domain import (
-    Arrival,
-    Head,
-    Known,
-    State,
-    change_of,
-    clean,
-    cleaned,
-    cleaned_request,
-    is_commit,
-    judge,
-    request_change_of,
-)
+from services.webhooks.domain import Arrival, Head, Known, State
+from services.webhooks.push_rules import change_of, cleaned, judge
+from services.webhooks.refs import is_commit
+from services.webhooks.request_rules import cleaned_request, request_change_of
+from services.webhooks.texts import clean
 from shared.contracts.changes import Change, ChangePushed
 from shared.forges import kind_of
 from shared.outbox import Outbox

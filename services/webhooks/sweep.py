@@ -11,12 +11,14 @@ import structlog
 
 from services.webhooks.catalogue import Away, Catalogue, Connection, Project
 from services.webhooks.connections import Connections
-from services.webhooks.domain import Arrival, Origin, Push, clean, follows, is_commit, is_ref
+from services.webhooks.domain import Arrival, Origin, Push
 from services.webhooks.git.pushes import own_origin, own_push
 from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository
 from services.webhooks.intake import origin_of
 from services.webhooks.pushers import Pushers
+from services.webhooks.refs import follows, is_commit, is_ref
 from services.webhooks.store import Store
+from services.webhooks.texts import clean
 from services.webhooks.turns import Paused, Turns, by_turns
 from shared.contracts.changes import Change, FoundBy, Pusher
 from shared.forges import CLONE_USERS, credential_config

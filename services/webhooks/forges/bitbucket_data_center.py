@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from services.webhooks.domain import ChangeRequest, Push, RequestAction, is_commit, is_zeros
+from services.webhooks.domain import ChangeRequest, Push, RequestAction
 from services.webhooks.forges.document import Document, required
 from services.webhooks.forges.port import Headers, Identity, Reading, unknown
 from services.webhooks.forges.signatures import sha256_header_of_any
+from services.webhooks.refs import is_commit, is_zeros
 from shared.contracts.changes import Pusher
 
 FORGE = "bitbucket-data-center"

@@ -2,9 +2,10 @@
 
 from urllib.parse import urlsplit
 
-from services.webhooks.domain import ChangeRequest, Push, RequestAction, is_commit, is_zeros
+from services.webhooks.domain import ChangeRequest, Push, RequestAction
 from services.webhooks.forges.document import Document, required
 from services.webhooks.forges.port import Reading
+from services.webhooks.refs import is_commit, is_zeros
 from shared.contracts.changes import Pusher
 
 _ACTIONS = {

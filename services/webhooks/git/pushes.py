@@ -16,10 +16,11 @@ import psutil
 import structlog
 from opentelemetry.trace import SpanKind
 
-from services.webhooks.domain import Arrival, Origin, Push, follows, is_zeros, short
+from services.webhooks.domain import Arrival, Origin, Push
 from services.webhooks.git.access import Visitor
 from services.webhooks.git.pipeline import Pipeline
 from services.webhooks.git.repositories import Repositories, Repository, Summary
+from services.webhooks.refs import follows, is_zeros, short
 from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import Change, FoundBy, Pusher
 from shared.contracts.commands import OWN_CONNECTION

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.webhooks.domain import Arrival, ChangeRequest, Origin, Push, cleaned, judge, why_ignored
+from services.webhooks.domain import Arrival, ChangeRequest, Origin, Push
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Reading
+from services.webhooks.push_rules import cleaned, judge
+from services.webhooks.request_rules import why_ignored
 from shared.contracts.changes import FoundBy
 
 DATA = Path(__file__).parents[2] / "data"

@@ -6,24 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.webhooks.domain import (
-    Arrival,
-    ChangeRequest,
-    Head,
-    Origin,
-    Push,
-    RequestAction,
-    State,
-    change_of,
-    clean,
-    cleaned,
-    cleaned_request,
-    follows,
-    is_ref,
-    judge,
-    request_change_of,
-    why_ignored,
-)
+from services.webhooks.domain import Arrival, ChangeRequest, Head, Origin, Push, RequestAction, State
+from services.webhooks.push_rules import change_of, cleaned, judge
+from services.webhooks.refs import follows, is_ref
+from services.webhooks.request_rules import cleaned_request, request_change_of, why_ignored
+from services.webhooks.texts import clean
 from shared.contracts.changes import ChangeRequestClosed, FoundBy, Pusher, RequestChange
 
 ORIGIN = Origin("main", "todo", "gh", "github", "", "")

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.webhooks.domain import ChangeRequest, Push, cleaned, is_commit
+from services.webhooks.domain import ChangeRequest, Push
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.gitlab import GitLab
 from services.webhooks.forges.port import Unreadable
+from services.webhooks.push_rules import cleaned
+from services.webhooks.refs import is_commit
 from tests.component.webhooks.deliveries import A, B, push, signed
 from tests.unit.webhooks.forge_cases import CASES, DATA, PAGE, TITLES, Case, delivery, page, read, said
 

@@ -61,7 +61,9 @@ async def tell_again(organization: Slug, name: Slug, wanted: Again, caller: Aski
 
 
 @router.post("/rotate")
-async def rotate_secret(organization: Slug, name: Slug, caller: Asking, unit: Within, wanted: Rotation | None = None) -> ChannelWithSecret:
+async def rotate_signing_secret(
+    organization: Slug, name: Slug, caller: Asking, unit: Within, wanted: Rotation | None = None
+) -> ChannelWithSecret:
     """A new signing secret, in this answer only; until the rotation is finished both sign, the new one first."""
     former = await _webhook(organization, name, caller, unit)
     secret = (wanted.secret if wanted else None) or signing_secret()
@@ -71,7 +73,7 @@ async def rotate_secret(organization: Slug, name: Slug, caller: Asking, unit: Wi
 
 
 @router.post("/finish-rotation")
-async def finish_rotation(organization: Slug, name: Slug, caller: Asking, unit: Within) -> Channel:
+async def finish_signing_rotation(organization: Slug, name: Slug, caller: Asking, unit: Within) -> Channel:
     """Only the newest secret signs from now on."""
     former = await _webhook(organization, name, caller, unit)
     if former.sealed_former_secret is None:

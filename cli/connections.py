@@ -1,6 +1,7 @@
 """`slipway connections`: forges that tell of pushes."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,13 @@ Organization = Annotated[str | None, typer.Option("--organization", "-o", help="
 OwnSecret = Annotated[
     bool, typer.Option("--secret", help="Read the hook's secret (GitLab's signing token: whsec_…) from standard input; else one is made.")
 ]
+App = Annotated[
+    str | None, typer.Option("--app", help="A GitHub App in the place of a token: its id. Its key comes by --app-key or standard input.")
+]
+Installation = Annotated[str, typer.Option(help="The app's installation, if not the one on the repository.")]
+AppKey = Annotated[
+    Path | None, typer.Option(help="The file with the app's private key, as GitHub made it (.pem).", exists=True, dir_okay=False)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +49,7 @@ def register(app: typer.Typer) -> None:
     listing(group, list_connections)
     for name, function in (
         ("add", add),
+        ("app", give_app),
         ("rotate", rotate),
         ("finish-rotation", finish),
         ("remove", remove),
@@ -56,8 +65,20 @@ def _path(organization: str | None, name: str = "") -> str:
 def list_connections(organization: Organization = None) -> None:
     """List connections."""
     items = session().api.items(_path(organization))
-    columns = {"Name": "name", "Forge": "forge", "Project": "project", "Repository": "repository", "Hook": "hook_url", "Token": "has_token"}
-    session().rows(items, columns, "No connections.")
+    columns = {
+        "Name": "name",
+        "Forge": "forge",
+        "Project": "project",
+        "Repository": "repository",
+        "Hook": "hook_url",
+        "Credential": "credential",
+    }
+    session().rows([{**each, "credential": _credential(each)} for each in items], columns, "No connections.")
+
+
+def _credential(connection: Json) -> str:
+    app = connection["app"]
+    return f"app {app['id']}" if app else "token" if connection["has_token"] else "–"
 
 
 def add(
@@ -67,12 +88,17 @@ def add(
     project: Project = None,
     token: Annotated[bool, typer.Option("--token", help="Read a token (to clone, to set statuses) from standard input.")] = False,
     secret: OwnSecret = False,
+    app: App = None,
+    installation: Installation = "",
+    app_key: AppKey = None,
 ) -> None:
     """Connect a repository. The hook's secret is printed now and never again. Of token and secret the token is read first."""
     place = place_of(project)
     body: Json = {"name": name, "project": place.project, "forge": forge, "clone_url": clone_url}
     if token:
         body["token"] = read_line("Token")
+    if app:
+        body["app"] = read_app(app, installation, app_key)
     if secret:
         body["secret"] = read_line("Secret")
     made = session().api.post(_path(place.organization), body)
@@ -92,6 +118,25 @@ def read_line(what: str) -> str:
         if sys.stdin.isatty()
         else sys.stdin.readline().strip()
     )
+
+
+def read_app(app: str, installation: str, key: Path | None) -> Json:
+    """A GitHub App with its private key, from the file or from standard input."""
+    if key is None and sys.stdin.isatty():
+        raise Failed("The app's private key is missing.", "Say the file that GitHub made for it: --app-key app.private-key.pem")
+    return {"id": app, "installation": installation, "private_key": key.read_text() if key else sys.stdin.read()}
+
+
+def give_app(
+    name: Name,
+    app: Annotated[str, typer.Argument(help="The GitHub App's id.")],
+    installation: Installation = "",
+    app_key: AppKey = None,
+    organization: Organization = None,
+) -> None:
+    """Have a GitHub App make the tokens of a connection, in the place of a token. Again, to exchange its key."""
+    changed = session().api.patch(_path(organization, name), {"app": read_app(app, installation, app_key)})
+    session().show(changed, f"{name} uses tokens of the app {app} from now on.")
 
 
 def rotate(name: Name, organization: Organization = None, secret: OwnSecret = False) -> None:

@@ -64,10 +64,20 @@ class ForgeRepository:
         """How people call the forge."""
         return NAMES.get(self.kind, self.kind)
 
+    @property
+    def name(self) -> str:
+        """Without its owner's."""
+        return self.identity.rpartition("/")[2]
+
     def url(self, path: str) -> str:
         """The address of something of the repository: `hooks?per_page=100`."""
+        below = self.api("")
+        return f"{below}{self._named(below.rstrip('/'))}/{path}"
+
+    def api(self, path: str) -> str:
+        """The address of something of the forge itself: `app/installations`."""
         below = self.api_url or api_url_of(self.kind, f"https://{self.identity}")
-        return f"{below.rstrip('/')}/{self._named(below)}/{path}"
+        return f"{below.rstrip('/')}/{path}"
 
     def _named(self, below: str) -> str:
         path = self.identity.partition("/")[2].strip("/")

@@ -16,6 +16,8 @@ SERVER_NAME = "slipway.internal"
 """The name that every server's certificate holds."""
 CALL_S = 5.0
 """Default deadline of a call."""
+FORGE_CALL_S = 35.0
+"""Of one for which the other side asks a forge, twice at most."""
 
 
 @asynccontextmanager

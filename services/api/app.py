@@ -11,6 +11,7 @@ from services.api.adapters.targets import Targets
 from services.api.archive import Archive, decode_cdevent, decode_event, decode_letter, decode_lines
 from services.api.catalogue_servicer import Servicer
 from services.api.dependencies import Parts
+from services.api.forges.github_app import AppTokens
 from services.api.forges.hooks import ForgeHooks
 from services.api.http import build
 from services.api.live import Wakeups
@@ -57,7 +58,8 @@ async def open_api(process: Process, settings: Settings) -> Opened:
     process.spawn("forgetting", background.forget_old(parts.pool, settings.log_days))
     await gate_answers.listen(process.bus, parts.pool, parts.outbox)
     process.spawn("previews", previews.expire(parts.pool, parts.outbox))
-    servicer = Servicer(parts.pool, parts.outbox, parts.safe, settings, clone_credentials.read_key(settings.home / "keys" / "clone.key"))
+    clone_key = clone_credentials.read_key(settings.home / "keys" / "clone.key")
+    servicer = Servicer(parts.pool, parts.outbox, parts.safe, settings, clone_key, parts.apps)
     grpc_port = await process.enter(server(settings.grpc_address, settings.tls_dir, "api", servicer.register))
     host, _, port = settings.http_address.rpartition(":")
     http_port = await process.enter(serve(build(parts, process.checks), host, int(port)))
@@ -70,9 +72,19 @@ async def parts_for(settings: Settings, process: Process) -> Parts:
     auth = Auth(await process.enter(channel(settings.auth_address, settings.tls_dir, "api")))
     process.check("auth", auth.ready)
     safe = Safe(Vault.from_file(settings.master_key_file))
-    hooks = ForgeHooks(await process.enter(guarded_client(Reach(PRIVATE_FORGES, settings.private_forges))))
+    forges = await process.enter(guarded_client(Reach(PRIVATE_FORGES, settings.private_forges)))
     return Parts(
-        settings, pool, Outbox("api"), safe, auth, Wakeups(), Targets(process.bus), Deliveries(process.bus), hooks, Consumers(process.bus)
+        settings,
+        pool,
+        Outbox("api"),
+        safe,
+        auth,
+        Wakeups(),
+        Targets(process.bus),
+        Deliveries(process.bus),
+        ForgeHooks(forges),
+        AppTokens(forges),
+        Consumers(process.bus),
     )
 
 

@@ -12,7 +12,9 @@ import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
+from services.api.forges.github_app import LEFT_S, App, AppTokens, NotNow, NoToken, Token, Use
 from services.api.previews import made_known, open_request
+from services.api.resources.credentials import opened_app, opened_token, repository_of
 from services.api.safe import Safe, organization_scope, project_scope
 from services.api.settings import Settings
 from services.api.store import channels, connections, gates, places, previews, secrets, services, variables
@@ -20,7 +22,7 @@ from services.api.store.connections import StoredConnection
 from services.api.store.gates import StoredGate
 from services.api.store.places import Environment
 from services.api.store.secrets import SealedVersion
-from shared.clone_credentials import USERNAME, mint
+from shared.clone_credentials import LIFETIME_S, USERNAME, mint
 from shared.contracts.commands import OWN_CONNECTION
 from shared.forges import CLONE_USERS
 from shared.outbox import Outbox
@@ -35,11 +37,17 @@ Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
 
 
+CLONE_LEFT_S = 2400.0
+"""A token to clone with stands in a command that may wait for half an hour for a builder, which then takes minutes."""
+
+
 class Missing(LookupError):
     """There is no such place, connection or target."""
 
 
-_Method = Callable[["Servicer", Q, Connection], Awaitable[A]]
+_Later = Callable[[], Awaitable[A]]
+"""What is left of an answer to be asked of a forge: that takes its time, and no connection to the database."""
+_Method = Callable[["Servicer", Q, Connection], Awaitable[A | _Later[A]]]
 _Call = Callable[["Servicer", Q, Context], Coroutine[None, None, A]]
 
 
@@ -55,28 +63,34 @@ def _changing(method: _Method[Q, A]) -> _Call[Q, A]:
 
 def _in_transaction(method: _Method[Q, A], *, isolation: Literal["repeatable_read", "read_committed"], readonly: bool) -> _Call[Q, A]:
     @wraps(method)
-    async def answer(servicer: "Servicer", request: Q, context: Context) -> A:
+    async def call(servicer: "Servicer", request: Q, context: Context) -> A:
         try:
             async with servicer.pool.acquire() as connection, connection.transaction(isolation=isolation, readonly=readonly):
-                return await method(servicer, request, connection)
+                answer = await method(servicer, request, connection)
+            return await answer() if callable(answer) else answer
         except Missing as missing:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(missing))
+        except NoToken as refusal:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(refusal))
+        except NotNow as not_now:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(not_now))
         except UNAVAILABLE as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"api's database is away: {type(error).__name__}")
         raise AssertionError("abort does not return")
 
-    return answer
+    return call
 
 
 class Servicer(CatalogueServicer):
     """Callers are services with a certificate of the control plane."""
 
-    def __init__(self, pool: Pool, outbox: Outbox, safe: Safe, settings: Settings, clone_key: bytes) -> None:
+    def __init__(self, pool: Pool, outbox: Outbox, safe: Safe, settings: Settings, clone_key: bytes, apps: AppTokens) -> None:
         self.pool = pool
         self._outbox = outbox
         self._safe = safe
         self._settings = settings
         self._clone_key = clone_key
+        self._apps = apps
 
     def register(self, server: aio.Server) -> None:
         """Adds the service to a server."""
@@ -105,28 +119,53 @@ class Servicer(CatalogueServicer):
         return pb.FollowersReply(environments=await _followers(connection, found, request))
 
     @_answering
-    async def SourceOf(self, request: pb.SourceRequest, connection: Connection) -> pb.SourceReply:
+    async def SourceOf(self, request: pb.SourceRequest, connection: Connection) -> "pb.SourceReply | _Later[pb.SourceReply]":
         if await places.project(connection, request.organization, request.project) is None:
             raise Missing(f"project {request.organization}/{request.project}")
         public_key = await self._public_key(connection, request.target)
         if request.connection == OWN_CONNECTION:
-            password = mint(self._clone_key, request.organization, request.project, time.time())
-            return pb.SourceReply(
-                repository=own_repository(request.organization, request.project),
-                clone_url=f"{self._settings.clone_url.rstrip('/')}/{request.organization}/{request.project}.git",
-                username=USERNAME,
-                sealed_password=seal(public_key, password.encode()),
-            )
+            return self._own_source(request, public_key)
         stored = await connections.get(connection, request.organization, request.connection)
         if stored is None or stored.project != request.project:
             raise Missing(f"connection {request.connection} of {request.organization}/{request.project}")
-        token = await self._token(connection, stored)
+        reply = pb.SourceReply(repository=stored.repository, clone_url=stored.clone_url)
+        if (app := await opened_app(self._safe, connection, stored)) is None:
+            token = await opened_token(self._safe, connection, stored)
+            return _with_token(reply, stored, public_key, Token(token, 0)) if token else reply
+        if not request.made:
+            reply.valid_until = int(time.time())
+            return reply
+
+        async def made() -> pb.SourceReply:
+            return _with_token(reply, stored, public_key, await self._made(stored, app, Use.CLONE, CLONE_LEFT_S))
+
+        return made
+
+    def _own_source(self, request: pb.SourceRequest, public_key: bytes) -> pb.SourceReply:
+        now = time.time()
+        password = mint(self._clone_key, request.organization, request.project, now)
         return pb.SourceReply(
-            repository=stored.repository,
-            clone_url=stored.clone_url,
-            username=CLONE_USERS.get(stored.forge, "") if token else "",
-            sealed_password=seal(public_key, token.encode()) if token else "",
+            repository=own_repository(request.organization, request.project),
+            clone_url=f"{self._settings.clone_url.rstrip('/')}/{request.organization}/{request.project}.git",
+            username=USERNAME,
+            sealed_password=seal(public_key, password.encode()),
+            valid_until=int(now) + LIFETIME_S,
         )
+
+    @_answering
+    async def TokenOf(self, request: pb.TokenRequest, connection: Connection) -> "pb.TokenReply | _Later[pb.TokenReply]":
+        stored = await _asked_for(connection, request)
+        if (app := await opened_app(self._safe, connection, stored)) is None:
+            return pb.TokenReply(token=await opened_token(self._safe, connection, stored), api_url=stored.api_url)
+
+        async def made() -> pb.TokenReply:
+            token = await self._made(stored, app, Use[pb.Use.Name(request.use)])
+            return pb.TokenReply(token=token.value, api_url=stored.api_url)
+
+        return made
+
+    async def _made(self, stored: StoredConnection, app: App, use: Use, left_s: float = LEFT_S) -> Token:
+        return await self._apps.token(app, repository_of(stored), use, left_s)
 
     @_answering
     async def Snapshot(self, request: pb.SnapshotRequest, connection: Connection) -> pb.SnapshotReply:
@@ -184,9 +223,10 @@ class Servicer(CatalogueServicer):
             secrets=[await self._safe.open(connection, scope, place, sealed) for sealed in stored.sealed_secrets],
             repository=stored.repository,
             clone_url=stored.clone_url,
-            token=await self._token(connection, stored),
+            token=await opened_token(self._safe, connection, stored),
             api_url=stored.api_url,
             version=stored.version,
+            has_app=bool(stored.app_id),
         )
 
     @_answering
@@ -220,17 +260,29 @@ class Servicer(CatalogueServicer):
         entries = await places.environments(connection, request.organization, request.project)
         return pb.ProjectReply(exists=True, name=found.name, refs=sorted({entry.ref for entry in entries if _follows_refs(entry)}))
 
-    async def _token(self, connection: Connection, stored: StoredConnection) -> str:
-        if stored.sealed_token is None:
-            return ""
-        scope = project_scope(stored.organization, stored.project)
-        return await self._safe.open(connection, scope, connections.token_of(stored.name), stored.sealed_token)
-
     async def _public_key(self, connection: Connection, name: str) -> bytes:
         target = await places.target(connection, name)
         if target is None:
             raise Missing(f"target {name}")
         return base64.b64decode(target.public_key)
+
+
+def _with_token(reply: pb.SourceReply, stored: StoredConnection, public_key: bytes, token: Token) -> pb.SourceReply:
+    reply.username = CLONE_USERS.get(stored.forge, "")
+    reply.sealed_password = seal(public_key, token.value.encode())
+    reply.valid_until = int(token.until)
+    return reply
+
+
+async def _asked_for(connection: Connection, request: pb.TokenRequest) -> StoredConnection:
+    if request.connection:
+        found, what = await connections.get(connection, request.organization, request.connection), request.connection
+    else:
+        found = await connections.with_app(connection, request.organization, request.forge, request.repository)
+        what = f"to {request.repository}"
+    if found is None:
+        raise Missing(f"no connection {what} of {request.organization}: give one a GitHub App, or the channel a token")
+    return found
 
 
 def _follows_refs(entry: Environment) -> bool:

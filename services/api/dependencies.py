@@ -9,6 +9,7 @@ from services.api.adapters.auth import Auth
 from services.api.adapters.consumers import Consumers
 from services.api.adapters.deliveries import Deliveries
 from services.api.adapters.targets import Targets
+from services.api.forges.github_app import AppTokens
 from services.api.forges.hooks import ForgeHooks
 from services.api.live import Wakeups
 from services.api.safe import Safe
@@ -19,8 +20,8 @@ from shared.postgres import Pool
 
 @dataclass(frozen=True)
 class Parts:
-    """The pool, the outbox, the safe, auth, who waits for news, the targets, the deliveries of webhooks, the hooks at forges, and
-    the consumers of subscribers."""
+    """The pool, the outbox, the safe, auth, who waits for news, the targets, the deliveries of webhooks, the hooks at forges, the
+    tokens of GitHub Apps, and the consumers of subscribers."""
 
     settings: Settings
     pool: Pool
@@ -31,6 +32,7 @@ class Parts:
     targets: Targets
     deliveries: Deliveries
     hooks: ForgeHooks
+    apps: AppTokens
     consumers: Consumers
 
 

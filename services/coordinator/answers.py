@@ -28,7 +28,9 @@ def answered(move: Move, answer: Answer) -> None:
         case Outcome.FAILED | Outcome.REFUSED:
             move.follow(answer)
             failure = answer.failure or Failure(code="unknown", message="the participant gave no reason")
-            _failed_attempt(move, step, failure, answer.seconds)
+            if failure.code == "clone_denied" and not saga.may_clone_until(move.now):
+                failure = failure.model_copy(update={"may_pass": True})  # the credential ended on its way: the next one is good
+            failed_attempt(move, step, failure, answer.seconds)
 
 
 def _awaited(saga: Saga, step: Step, answer: Answer) -> bool:
@@ -99,7 +101,8 @@ def _apply(move: Move, step: Step, fact: f.Fact) -> None:
             pass
 
 
-def _failed_attempt(move: Move, step: Step, failure: Failure, seconds: float | None) -> None:
+def failed_attempt(move: Move, step: Step, failure: Failure, seconds: float | None = None) -> None:
+    """An attempt failed: another follows where that may pass, else the step has failed."""
     compensating = move.saga.state in {DeploymentState.COMPENSATING, DeploymentState.STUCK}
     attempts = PATIENCE.get(failure.code, step.row.attempts)
     if failure.may_pass and step.attempt < attempts and not compensating:

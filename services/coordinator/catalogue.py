@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from grpc import StatusCode, aio
 
@@ -14,7 +15,7 @@ from shared.contracts.places import ChangeRequest, EnvironmentKind, Place
 from shared.contracts.releases import SecretRef
 from shared.proto import catalogue_pb2 as pb
 from shared.proto.catalogue_pb2_grpc import CatalogueStub
-from shared.rpc import CALL_S
+from shared.rpc import CALL_S, FORGE_CALL_S
 
 
 class CatalogueAway(OSError):
@@ -25,6 +26,10 @@ class Unknown(LookupError):
     """The catalogue has no such thing (any more), or cannot make sense of what is asked."""
 
 
+class ForgeAway(Exception):
+    """A forge that makes credentials gives none now; another time it may."""
+
+
 @contextmanager
 def _said() -> Iterator[None]:
     try:
@@ -32,6 +37,8 @@ def _said() -> Iterator[None]:
     except aio.AioRpcError as error:
         if error.code() in {StatusCode.NOT_FOUND, StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION}:
             raise Unknown(error.details()) from error
+        if error.code() is StatusCode.RESOURCE_EXHAUSTED:
+            raise ForgeAway(error.details()) from error
         raise CatalogueAway(f"catalogue: {error.code().name}: {error.details()}") from error
 
 
@@ -93,11 +100,16 @@ class Catalogue:
             reply = await self._stub.ClosePreviews(_request(change), timeout=CALL_S)
         return Previews(_followers(reply.environments))
 
-    async def source(self, organization: str, project: str, connection: str, target: str, ref: str, commit: str) -> Source:
-        """Where the builder clones from, with a credential sealed to the target."""
-        request = pb.SourceRequest(organization=organization, project=project, connection=connection, target=target)
+    async def source(
+        self, organization: str, project: str, connection: str, target: str, ref: str, commit: str, *, made: bool = False
+    ) -> Source:
+        """Where the builder clones from, with a credential sealed to the target.
+
+        One that a forge has to be asked for is there only if it shall be `made`; then `ForgeAway` is raised where that cannot be now.
+        """
+        request = pb.SourceRequest(organization=organization, project=project, connection=connection, target=target, made=made)
         with _said():
-            reply = await self._stub.SourceOf(request, timeout=CALL_S)
+            reply = await self._stub.SourceOf(request, timeout=FORGE_CALL_S if made else CALL_S)
         return Source(
             connection=connection,
             repository=reply.repository,
@@ -106,6 +118,7 @@ class Catalogue:
             commit=commit,
             username=reply.username or None,
             password=reply.sealed_password or None,
+            valid_until=datetime.fromtimestamp(reply.valid_until, UTC) if reply.valid_until else None,
         )
 
     async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = ()) -> Snapshot:

@@ -73,13 +73,13 @@ def _authorise(saga: Saga, _step: Step) -> Fields:
 
 
 def _inspect(saga: Saga, _step: Step) -> Fields:
-    return c.InspectSource, {"source": saga.origin.source, "newest": saga.newest}
+    return c.InspectSource, {"source": saga.cloned_from, "newest": saga.newest}
 
 
 def _build(saga: Saga, step: Step) -> Fields:
     built = saga.builds[str(step.item)]
     return c.BuildImage, {
-        "source": saga.origin.source,
+        "source": saga.cloned_from,
         "service": step.item,
         "build": built.build,
         "key": built.key,

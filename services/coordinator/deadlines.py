@@ -56,6 +56,9 @@ def _queued_too_long(move: Move, step: Step, tick: Tick) -> None:
         step.give_up_at = end
         return
     move.cancel(step, "no worker took it in time")
+    if step.wants_source:
+        answers.fail(move, step, Failure(code="clone_denied", message="no credential to clone with could be had in time"))
+        return
     message = f"no {step.row.participant} took the step within {move.limits.queue.total_seconds():g} s; is one running for this target?"
     answers.fail(move, step, Failure(code="not_accepted", message=message))
 

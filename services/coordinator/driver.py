@@ -14,6 +14,7 @@ from services.coordinator.inputs import EnvironmentTaken, Input, Refused, Supers
 from services.coordinator.plan import plan_builds, plan_deployment
 from services.coordinator.saga import Saga, Want
 from services.coordinator.snapshot import Record
+from services.coordinator.sources import Sources
 from services.coordinator.turns import turn
 from shared.consumer import UNAVAILABLE, is_outage
 from shared.contracts.answers import Failure
@@ -24,23 +25,26 @@ POLL_S = 1.0
 
 async def drive(coordinator: Coordinator) -> None:
     """Serves wants for ever; what cannot be had now (api or database away) is tried again at the next look."""
-    while True:
-        coordinator.wanted.clear()
-        try:
-            await _look(coordinator)
-        except UNAVAILABLE as error:
-            log.warning("driver paused", error=str(error) or type(error).__name__)
-            await asyncio.sleep(POLL_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
-                await coordinator.wanted.wait()
+    async with asyncio.TaskGroup() as tasks:
+        sources = Sources(coordinator, tasks)
+        while True:
+            coordinator.wanted.clear()
+            try:
+                await _look(coordinator, sources)
+            except UNAVAILABLE as error:
+                log.warning("driver paused", error=str(error) or type(error).__name__)
+                await asyncio.sleep(POLL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await coordinator.wanted.wait()
 
 
-async def _look(coordinator: Coordinator) -> None:
+async def _look(coordinator: Coordinator, sources: Sources) -> None:
     while coordinator.newer:
         await _older_give_way(coordinator, coordinator.newer.pop())
     async with coordinator.pool.acquire() as connection:
         wanted = {want: await store.waiting_for(connection, want) for want in Want}
+    sources.get(wanted.pop(Want.SOURCE))
     results = await asyncio.gather(
         *(_serve(coordinator, want, deployment) for want, ids in wanted.items() for deployment in ids), return_exceptions=True
     )

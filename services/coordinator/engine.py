@@ -6,7 +6,7 @@ people and the driver bring, `gates` what outside tools say, `deadlines` what ti
 
 from datetime import datetime
 
-from services.coordinator import answers, compensation, course, deadlines, gates
+from services.coordinator import answers, compensation, course, credentials, deadlines, gates
 from services.coordinator import inputs as i
 from services.coordinator.move import Move, Output, working_copy
 from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState, Want, is_after_pivot
@@ -55,6 +55,10 @@ def _take(move: Move, message: i.Input) -> None:  # noqa: C901, PLR0912 -- one l
             course.planned(move, message)
         case i.Refused():
             course.refused(move, message)
+        case i.SourceGiven():
+            credentials.given(move, message)
+        case i.SourceDenied():
+            credentials.denied(move, message)
         case i.Tick():
             deadlines.tick(move, message)
 

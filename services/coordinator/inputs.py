@@ -8,6 +8,7 @@ from datetime import datetime
 
 from services.coordinator.saga import BuildInput, Plan, Step
 from shared.contracts.answers import Answer, Failure
+from shared.contracts.commands import Source
 from shared.contracts.gates import Verdict
 
 
@@ -108,6 +109,20 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class SourceGiven:
+    """A credential to clone with was made."""
+
+    source: Source
+
+
+@dataclass(frozen=True)
+class SourceDenied:
+    """The forge gives no credential: as if a builder had tried to clone."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True)
 class Tick:
     """A timer fired. Silence and queueing count only while the coordinator's own connection was up."""
 
@@ -129,6 +144,8 @@ Input = (
     | EnvironmentTaken
     | Planned
     | Refused
+    | SourceGiven
+    | SourceDenied
     | Tick
 )
 

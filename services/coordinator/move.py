@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from services.coordinator.commands import command, epoch_of
 from services.coordinator.inputs import CancelWork, CloseCommands
-from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState
+from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState, Want
 from shared.contracts.answers import Answer, Failure
 from shared.contracts.commands import Command, Direction
 from shared.contracts.events import (
@@ -87,7 +87,7 @@ class Move:
             self.saga.steps.setdefault(step.name, _copy(step))
 
     def send(self, step: Step, direction: Direction) -> None:
-        """Sends the next attempt of a step, forward or back."""
+        """Sends the next attempt of a step, forward or back. One that clones waits until the credential is good for its time in the queue."""
         if step.state not in {StepState.SENT, StepState.ACCEPTED, StepState.UNDOING}:
             step.began_at = self.now
         if direction is Direction.UNDO:
@@ -100,7 +100,11 @@ class Move:
         step.epoch = epoch_of(self.saga, step)
         step.beat_at = step.retry_at = None
         step.give_up_at = self.now + self.limits.queue
-        self.outputs.append(command(self.saga, step, direction, self.now))
+        if step.clones and not self.saga.may_clone_until(step.give_up_at):
+            step.wants_source = True
+            self.saga.wants = Want.SOURCE
+        else:
+            self.outputs.append(command(self.saga, step, direction, self.now))
 
     def send_again(self, step: Step, direction: Direction, reason: str) -> None:
         """Another attempt, and an event that says why."""
@@ -121,7 +125,7 @@ class Move:
 
     def close(self, step: Step, direction: Direction) -> None:
         """The step has been answered: its commands need not be sent again. A gate has none."""
-        step.accepted = False
+        step.accepted = step.wants_source = False
         step.give_up_at = step.beat_at = step.retry_at = None
         if step.gate is not None:
             return

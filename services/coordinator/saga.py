@@ -90,6 +90,8 @@ class Want(StrEnum):
     """The lock, and an epoch."""
     PLAN = "plan"
     """The plan of the deploy stage, from a snapshot of the catalogue."""
+    SOURCE = "source"
+    """A credential to clone with, that is good for as long as a builder may take."""
 
 
 @dataclass
@@ -124,6 +126,8 @@ class Step:
     failure: Failure | None = None
     gate: Gate | None = None
     """Of a gate: what is asked of whom. No command is sent for it; it is at work while its answer is awaited."""
+    wants_source: bool = False
+    """Its attempt begins once the deployment has a credential for it."""
 
     @property
     def stage(self) -> Stage:
@@ -134,6 +138,11 @@ class Step:
     def row(self) -> StepKind:
         """Its row in the table of steps."""
         return STEP_KINDS[self.kind]
+
+    @property
+    def clones(self) -> bool:
+        """Its command carries the source, with the credential."""
+        return self.kind in {"inspect", "build"}
 
     @property
     def at_work(self) -> bool:
@@ -268,11 +277,23 @@ class Saga:
     accepted_as_is: tuple[str, ...] = ()
     event: str | None = None
     """The newest event of the deployment itself: the cause of what has no nearer one."""
+    source: Source | None = None
+    """The origin's, with a newer credential."""
     inspected: SourceInspected | None = None
     builds: dict[str, BuildInput] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     """Service → image by digest, once pushed."""
     plan: Plan | None = None
+
+    @property
+    def cloned_from(self) -> Source | None:
+        """The source with its newest credential."""
+        return self.source or self.origin.source
+
+    def may_clone_until(self, until: datetime) -> bool:
+        """The credential is good until then."""
+        source = self.cloned_from
+        return source is None or source.valid_until is None or source.valid_until >= until
 
     @property
     def holds(self) -> bool:

@@ -16,6 +16,7 @@ from services.notifier.providers.forge import ForgeProvider
 from services.notifier.providers.forges import forges
 from services.notifier.providers.forges.api import ForgeApi
 from services.notifier.providers.forges.comments import Comments
+from services.notifier.providers.forges.tokens import Tokens
 from services.notifier.providers.webhook import WebhookProvider
 from services.notifier.sender import Sender
 from services.notifier.settings import Settings
@@ -42,14 +43,14 @@ class Clients:
     forges: GuardedClient
 
 
-def providers(clients: Clients, pool: Pool, vault: Vault, public_url: str) -> Mapping[str, Provider]:
+def providers(clients: Clients, tokens: Tokens, pool: Pool, vault: Vault, public_url: str) -> Mapping[str, Provider]:
     """Every way to tell somebody, by a channel's kind; and what forges' channels tell besides."""
     ledger, forge_api = ForgeLedger(pool), ForgeApi(clients.forges)
     return {
         "webhook": WebhookProvider(clients.channels),
         "chat": ChatProvider(clients.channels, public_url),
-        "forge": ForgeProvider(forges(forge_api, ledger), ledger, public_url),
-        COMMENT: CommentProvider(Comments(forge_api), CommentLedger(pool), vault, public_url),
+        "forge": ForgeProvider(forges(forge_api, ledger), ledger, tokens, public_url),
+        COMMENT: CommentProvider(Comments(forge_api), CommentLedger(pool), tokens, vault, public_url),
     }
 
 
@@ -67,7 +68,7 @@ async def assemble(process: Process, settings: Settings) -> None:
         pool,
         vault,
         outbox,
-        providers(clients, pool, vault, settings.public_url),
+        providers(clients, Tokens(catalogue), pool, vault, settings.public_url),
         retry_first_s=settings.retry_first_s,
         dead_after=dead_after,
     )

@@ -78,7 +78,7 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     reach = Reach(PRIVATE_FORGES, settings.private_forges)
     client = await process.enter(guarded_client(reach))
     sweep = ForgeSweep(store, connections, catalogue, repositories, reach, Pushers(client), settings.sweep_s)
-    process.spawn("request-sweep", RequestSweep(store, connections, client).run())
+    process.spawn("request-sweep", RequestSweep(store, connections, catalogue, client).run())
     process.spawn("forge-sweep", sweep.run())
     return port
 

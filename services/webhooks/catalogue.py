@@ -1,13 +1,13 @@
 """What webhooks asks of api and auth, by gRPC."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 from grpc import aio
 
 from shared.proto import auth_pb2, auth_pb2_grpc, catalogue_pb2, catalogue_pb2_grpc
-from shared.rpc import CALL_S
+from shared.rpc import CALL_S, FORGE_CALL_S
 
 
 class Away(Exception):
@@ -16,6 +16,10 @@ class Away(Exception):
 
 class NoSuchToken(Exception):
     """The token is unknown, expired or revoked."""
+
+
+class NotLetIn(Exception):
+    """The forge makes no token for the connection; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Connection:
     version: int
     secrets: tuple[str, ...]
     token: str
+    has_app: bool = False
+    """A GitHub App, in the place of a token."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,19 @@ class Catalogue:
         except aio.AioRpcError as error:
             raise Away(f"api: {error.details()}") from error
         return [_connection(found) for found in reply.connections]
+
+    async def let_in(self, connection: Connection, use: "catalogue_pb2.Use.ValueType") -> Connection:
+        """The connection with a token for this use, which is made where it has an app. Raises `NotLetIn` or `Away`."""
+        if not connection.has_app:
+            return connection
+        request = catalogue_pb2.TokenRequest(organization=connection.organization, connection=connection.name, use=use)
+        try:
+            reply = await self._stub.TokenOf(request, timeout=FORGE_CALL_S)
+        except aio.AioRpcError as error:
+            if error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND):
+                raise NotLetIn(error.details()) from error
+            raise Away(f"api: {error.details()}") from error
+        return replace(connection, token=reply.token)
 
     async def project(self, organization: str, name: str) -> Project | None:
         """The project, if it exists; raises `Away`."""
@@ -115,4 +134,5 @@ def _connection(found: catalogue_pb2.Connection) -> Connection:
         version=found.version,
         secrets=tuple(found.secrets),
         token=found.token,
+        has_app=found.has_app,
     )

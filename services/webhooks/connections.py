@@ -35,6 +35,10 @@ _DROP = "DELETE FROM connections WHERE NOT name = ANY($1::text[])"
 _DROP_ONE = "DELETE FROM connections WHERE name = $1"
 
 
+_HIDDEN = ("secrets", "token", "has_app")
+"""What stands sealed in the database: of an older version the first ones."""
+
+
 class Connections:
     """Connections by name."""
 
@@ -135,10 +139,10 @@ class Connections:
         return [*([row[name] for row in rows] for name in names), [self._seal(row) for row in rows]]
 
     def _seal(self, row: dict[str, object]) -> bytes:
-        hidden = json.dumps({"secrets": row["secrets"], "token": row["token"]}).encode()
+        hidden = json.dumps({name: row[name] for name in _HIDDEN}).encode()
         return self._vault.encrypt(hidden, f"connection/{row['name']}")
 
     def _open(self, row: asyncpg.Record) -> Connection:
         hidden = json.loads(self._vault.decrypt(row["sealed"], f"connection/{row['name']}"))
         shown = {name: row[name] for name in row.keys() if name != "sealed"}  # noqa: SIM118 -- a Record iterates over its values
-        return Connection(**shown, secrets=tuple(hidden["secrets"]), token=hidden["token"])
+        return Connection(**shown | hidden | {"secrets": tuple(hidden["secrets"])})

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.webhooks.catalogue import Connection
+from services.webhooks.catalogue import Away, Catalogue, Connection, NotLetIn
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, ChangeRequest, RequestAction
 from services.webhooks.intake import origin_of
@@ -20,6 +20,7 @@ from shared.contracts.changes import Change, ChangeRequestClosed, FoundBy, Pushe
 from shared.forge_api import ForgeRepository
 from shared.guarded_http import Failed, GuardedClient
 from shared.outbound import Refused
+from shared.proto.catalogue_pb2 import REQUESTS
 from shared.rate_limits import pause
 
 log = structlog.get_logger()
@@ -61,6 +62,7 @@ class RequestSweep:
 
     store: Store
     connections: Connections
+    catalogue: Catalogue
     client: GuardedClient
 
     async def run(self) -> None:
@@ -72,7 +74,7 @@ class RequestSweep:
 
         Raises `Paused` where the forge wants a pause; what was found until then is recorded.
         """
-        if not connection.token or connection.forge not in _PATHS:
+        if not (connection.token or connection.has_app) or connection.forge not in _PATHS:
             return []
         rows = await self.store.pool.fetch(_OPEN, connection.name, ChangeRequestClosed.type_name())
         found: list[Change] = []
@@ -80,8 +82,8 @@ class RequestSweep:
             known = decode_change(row["type"], row["message"])
             assert isinstance(known, RequestChange)
             try:
-                action = await self._end_of(connection, known)
-            except (Failed, Refused, _NotSaid) as error:
+                action = await self._end_of(await self.catalogue.let_in(connection, REQUESTS), known)
+            except (Failed, Refused, NotLetIn, Away, _NotSaid) as error:
                 log.warning("change requests not swept", connection=connection.name, reason=str(error))
                 return found
             if action is not None:

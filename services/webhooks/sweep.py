@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from services.webhooks.catalogue import Away, Catalogue, Connection, Project
+from services.webhooks.catalogue import Away, Catalogue, Connection, NotLetIn, Project
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Origin, Push
 from services.webhooks.git.pushes import own_origin, own_push
@@ -25,6 +25,7 @@ from shared.forges import CLONE_USERS, credential_config
 from shared.outbound import Reach
 from shared.outbound_gate import outbound_gate
 from shared.postgres import UNAVAILABLE
+from shared.proto.catalogue_pb2 import CLONE
 from shared.rate_limits import pause
 
 log = structlog.get_logger()
@@ -125,8 +126,9 @@ class ForgeSweep:
         with TemporaryDirectory(prefix="slipway-sweep-") as folder:
             answers = Path(folder) / "answers"
             try:
-                changes = await self._compare(connection, Path(folder), answers)
-            except (GitError, TimeoutError) as error:
+                let_in = await self._catalogue.let_in(connection, CLONE)
+                changes = await self._compare(let_in, Path(folder), answers)
+            except (GitError, TimeoutError, NotLetIn, Away) as error:
                 failed = self._failed[connection.name] = self._failed.get(connection.name, 0) + 1
                 longer = min(timedelta(seconds=self._turns.every_s * 2 ** min(failed, 10)), _LONGEST)
                 raise Paused(max(longer, _asked(answers) or longer), str(error) or "no answer in time") from error

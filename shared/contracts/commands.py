@@ -5,6 +5,7 @@ parts are the message id. Effects are idempotent by step key. An undo carries th
 record and means "make it so again".
 """
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -57,6 +58,7 @@ class Source(Frozen):
     commit: str
     username: str | None = Field(default=None, description="Without one the password is a token that goes as Bearer")
     password: str | None = Field(default=None, description="Sealed to the target's key")
+    valid_until: datetime | None = Field(default=None, description="When the credential ends; without it, it does not")
 
     @property
     def is_own(self) -> bool:

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,25 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Use:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Use.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLONE: _Use.ValueType  # 0
+    REQUESTS: _Use.ValueType  # 1
+    STATUSES: _Use.ValueType  # 2
+    COMMENTS: _Use.ValueType  # 3
+
+class Use(_Use, metaclass=_UseEnumTypeWrapper): ...
+
+CLONE: Use.ValueType  # 0
+REQUESTS: Use.ValueType  # 1
+STATUSES: Use.ValueType  # 2
+COMMENTS: Use.ValueType  # 3
+Global___Use: _TypeAlias = Use  # noqa: Y015
 
 @_typing.final
 class Place(_message.Message):
@@ -281,16 +301,20 @@ Global___PreviewsReply: _TypeAlias = PreviewsReply  # noqa: Y015
 
 @_typing.final
 class SourceRequest(_message.Message):
+    """`made`: a credential that has to be asked of the forge first is asked for; else it is only said that there will be one."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
     CONNECTION_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
+    MADE_FIELD_NUMBER: _builtins.int
     organization: _builtins.str
     project: _builtins.str
     connection: _builtins.str
     target: _builtins.str
+    made: _builtins.bool
     def __init__(
         self,
         *,
@@ -298,10 +322,11 @@ class SourceRequest(_message.Message):
         project: _builtins.str = ...,
         connection: _builtins.str = ...,
         target: _builtins.str = ...,
+        made: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "organization", b"organization", "project", b"project", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "made", b"made", "organization", b"organization", "project", b"project", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -309,16 +334,20 @@ Global___SourceRequest: _TypeAlias = SourceRequest  # noqa: Y015
 
 @_typing.final
 class SourceReply(_message.Message):
+    """`valid_until`: when the credential ends, in seconds since 1970; 0: it does not. One that was not made yet has ended."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REPOSITORY_FIELD_NUMBER: _builtins.int
     CLONE_URL_FIELD_NUMBER: _builtins.int
     USERNAME_FIELD_NUMBER: _builtins.int
     SEALED_PASSWORD_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     clone_url: _builtins.str
     username: _builtins.str
     sealed_password: _builtins.str
+    valid_until: _builtins.int
     def __init__(
         self,
         *,
@@ -326,14 +355,72 @@ class SourceReply(_message.Message):
         clone_url: _builtins.str = ...,
         username: _builtins.str = ...,
         sealed_password: _builtins.str = ...,
+        valid_until: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clone_url", b"clone_url", "repository", b"repository", "sealed_password", b"sealed_password", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clone_url", b"clone_url", "repository", b"repository", "sealed_password", b"sealed_password", "username", b"username", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SourceReply: _TypeAlias = SourceReply  # noqa: Y015
+
+@_typing.final
+class TokenRequest(_message.Message):
+    """Of the connection of that name, else of one to that repository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_FIELD_NUMBER: _builtins.int
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    FORGE_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    organization: _builtins.str
+    connection: _builtins.str
+    forge: _builtins.str
+    repository: _builtins.str
+    use: Global___Use.ValueType
+    def __init__(
+        self,
+        *,
+        organization: _builtins.str = ...,
+        connection: _builtins.str = ...,
+        forge: _builtins.str = ...,
+        repository: _builtins.str = ...,
+        use: Global___Use.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "forge", b"forge", "organization", b"organization", "repository", b"repository", "use", b"use"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenRequest: _TypeAlias = TokenRequest  # noqa: Y015
+
+@_typing.final
+class TokenReply(_message.Message):
+    """It is for the API at `api_url`, and shown nowhere else."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    API_URL_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    api_url: _builtins.str
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        api_url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_url", b"api_url", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenReply: _TypeAlias = TokenReply  # noqa: Y015
 
 @_typing.final
 class SecretRef(_message.Message):
@@ -667,6 +754,7 @@ class Connection(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     API_URL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    HAS_APP_FIELD_NUMBER: _builtins.int
     organization: _builtins.str
     project: _builtins.str
     name: _builtins.str
@@ -680,6 +768,8 @@ class Connection(_message.Message):
     """for statuses and the sweep"""
     api_url: _builtins.str
     version: _builtins.int
+    has_app: _builtins.bool
+    """no token of its own: TokenOf gives one"""
     @_builtins.property
     def secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """of deliveries; the newest first, older ones during a rotation"""
@@ -697,10 +787,11 @@ class Connection(_message.Message):
         token: _builtins.str = ...,
         api_url: _builtins.str = ...,
         version: _builtins.int = ...,
+        has_app: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_url", b"api_url", "clone_url", b"clone_url", "forge", b"forge", "name", b"name", "organization", b"organization", "project", b"project", "repository", b"repository", "secrets", b"secrets", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_url", b"api_url", "clone_url", b"clone_url", "forge", b"forge", "has_app", b"has_app", "name", b"name", "organization", b"organization", "project", b"project", "repository", b"repository", "secrets", b"secrets", "token", b"token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -771,7 +862,7 @@ class Channel(_message.Message):
     url: _builtins.str
     """webhook: where to; chat: an apprise URL"""
     secret: _builtins.str
-    """webhook: signing secret (whsec_…); forge: token"""
+    """webhook: signing secret (whsec_…); forge: token, empty: TokenOf gives one"""
     api_url: _builtins.str
     """forge"""
     repository: _builtins.str

@@ -54,6 +54,11 @@ class CatalogueStub:
                 request_serializer=shared_dot_proto_dot_catalogue__pb2.SourceRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_catalogue__pb2.SourceReply.FromString,
                 _registered_method=True)
+        self.TokenOf = channel.unary_unary(
+                '/slipway.catalogue.v1.Catalogue/TokenOf',
+                request_serializer=shared_dot_proto_dot_catalogue__pb2.TokenRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_catalogue__pb2.TokenReply.FromString,
+                _registered_method=True)
         self.Snapshot = channel.unary_unary(
                 '/slipway.catalogue.v1.Catalogue/Snapshot',
                 request_serializer=shared_dot_proto_dot_catalogue__pb2.SnapshotRequest.SerializeToString,
@@ -102,6 +107,14 @@ class CatalogueServicer:
 
     def SourceOf(self, request, context):
         """Where the builder clones from, with a credential sealed to the target's key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TokenOf(self, request, context):
+        """A token for a forge's API or for git, made for one use where the connection has a GitHub App.
+        FAILED_PRECONDITION: there is none, and why; UNAVAILABLE: another time there may be.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,6 +170,11 @@ def add_CatalogueServicer_to_server(servicer, server):
                     servicer.SourceOf,
                     request_deserializer=shared_dot_proto_dot_catalogue__pb2.SourceRequest.FromString,
                     response_serializer=shared_dot_proto_dot_catalogue__pb2.SourceReply.SerializeToString,
+            ),
+            'TokenOf': grpc.unary_unary_rpc_method_handler(
+                    servicer.TokenOf,
+                    request_deserializer=shared_dot_proto_dot_catalogue__pb2.TokenRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_catalogue__pb2.TokenReply.SerializeToString,
             ),
             'Snapshot': grpc.unary_unary_rpc_method_handler(
                     servicer.Snapshot,
@@ -287,6 +305,33 @@ class Catalogue:
             '/slipway.catalogue.v1.Catalogue/SourceOf',
             shared_dot_proto_dot_catalogue__pb2.SourceRequest.SerializeToString,
             shared_dot_proto_dot_catalogue__pb2.SourceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TokenOf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.catalogue.v1.Catalogue/TokenOf',
+            shared_dot_proto_dot_catalogue__pb2.TokenRequest.SerializeToString,
+            shared_dot_proto_dot_catalogue__pb2.TokenReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class CatalogueStub:
     """The environments of a change request that is over: they are to be removed."""
     SourceOf: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.SourceRequest, _catalogue_pb2.SourceReply]
     """Where the builder clones from, with a credential sealed to the target's key."""
+    TokenOf: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.TokenRequest, _catalogue_pb2.TokenReply]
+    """A token for a forge's API or for git, made for one use where the connection has a GitHub App.
+    FAILED_PRECONDITION: there is none, and why; UNAVAILABLE: another time there may be.
+    """
     Snapshot: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.SnapshotRequest, _catalogue_pb2.SnapshotReply]
     """Everything that the plan needs to know of an environment, with the secrets sealed to the target's key."""
     Connections: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.ConnectionsRequest, _catalogue_pb2.ConnectionsReply]
@@ -59,6 +63,10 @@ class CatalogueAsyncStub(CatalogueStub):
     """The environments of a change request that is over: they are to be removed."""
     SourceOf: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.SourceRequest, _catalogue_pb2.SourceReply]  # type: ignore[assignment]
     """Where the builder clones from, with a credential sealed to the target's key."""
+    TokenOf: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.TokenRequest, _catalogue_pb2.TokenReply]  # type: ignore[assignment]
+    """A token for a forge's API or for git, made for one use where the connection has a GitHub App.
+    FAILED_PRECONDITION: there is none, and why; UNAVAILABLE: another time there may be.
+    """
     Snapshot: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.SnapshotRequest, _catalogue_pb2.SnapshotReply]  # type: ignore[assignment]
     """Everything that the plan needs to know of an environment, with the secrets sealed to the target's key."""
     Connections: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.ConnectionsRequest, _catalogue_pb2.ConnectionsReply]  # type: ignore[assignment]
@@ -100,6 +108,16 @@ class CatalogueServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalogue_pb2.SourceReply, _abc.Awaitable[_catalogue_pb2.SourceReply]]:
         """Where the builder clones from, with a credential sealed to the target's key."""
+
+    @_abc_1.abstractmethod
+    def TokenOf(
+        self,
+        request: _catalogue_pb2.TokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalogue_pb2.TokenReply, _abc.Awaitable[_catalogue_pb2.TokenReply]]:
+        """A token for a forge's API or for git, made for one use where the connection has a GitHub App.
+        FAILED_PRECONDITION: there is none, and why; UNAVAILABLE: another time there may be.
+        """
 
     @_abc_1.abstractmethod
     def Snapshot(

@@ -41,9 +41,10 @@ def commit(number: int) -> str:
 
 
 @cache
-def source(number: int) -> Source:
-    """A commit, and where it is."""
-    return Source(connection=CONNECTION, repository=REPOSITORY, clone_url="http://slipway", ref=REF, commit=commit(number))
+def source(number: int, *, ending: bool = False) -> Source:
+    """A commit, and where it is; with `ending` a credential is made when it is wanted."""
+    fields = {"connection": CONNECTION, "repository": REPOSITORY, "clone_url": "http://slipway", "ref": REF, "commit": commit(number)}
+    return Source.model_validate(fields | ({"valid_until": START} if ending else {}))
 
 
 @cache

@@ -265,9 +265,18 @@ class Coordinator(Party):
 
     def _planned(self, saga: Saga) -> i.Input:
         database = self.world.database
+        if saga.wants is Want.SOURCE:
+            return self._credential(saga)
         if self.world.happens(self.world.profile.refusals):
             return i.Refused(Failure(code="catalogue", message="the catalogue says no"))
         if saga.wants is Want.BUILDS:
             return plan_builds(saga, Snapshot(), database.environment.record)
         goal = saga.origin.rollback_to
         return plan_deployment(saga, Snapshot(), database.environment.record, database.records[goal] if goal else None)
+
+    def _credential(self, saga: Saga) -> i.Input:
+        world = self.world
+        if world.happens(world.profile.refusals):
+            return i.SourceDenied(Failure(code="clone_unreachable", message="the forge is away", may_pass=True))
+        assert saga.cloned_from is not None
+        return i.SourceGiven(saga.cloned_from.model_copy(update={"valid_until": world.clock() + timedelta(hours=1)}))

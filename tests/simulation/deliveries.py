@@ -35,7 +35,7 @@ def take(work: "Work", message: object) -> None:
         number = int(message.commit, 16)
         origin = applications.origin(
             database.arrivals,
-            source=applications.source(number),
+            source=applications.source(number, ending=world.profile.ending),
             change=message.id,
             pusher=message.pusher,
             needs_approval=False,

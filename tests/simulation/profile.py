@@ -42,6 +42,8 @@ class Profile:
     refusals: float
     approvals: float
     sync_s: float
+    ending: bool
+    """Credentials to clone with end: one is asked for before each clone."""
 
 
 _SICK = (
@@ -80,4 +82,5 @@ def draw(decisions: Decisions) -> Profile:
         refusals=some(0.05),
         approvals=some(0.2),
         sync_s=(120.0, 5.0)[decisions.pick(2)],
+        ending=decisions.happens(0.2),
     )

@@ -82,7 +82,7 @@ def _create(work: "Work", request: r.Request) -> None:
     elif database.taken is None:
         raise Impossible("nothing was pushed")
     else:
-        more |= {"source": applications.source(int(database.taken.commit, 16))}
+        more |= {"source": applications.source(int(database.taken.commit, 16), ending=world.profile.ending)}
     name = f"d{database.arrival()}"
     world.tell(f"coordinator: {name} is of {request.id} ({request.verb})")
     origin = applications.origin(database.arrivals, **more)

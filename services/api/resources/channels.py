@@ -17,7 +17,7 @@ from services.api.dependencies import Using
 from services.api.paging import Page, Paged
 from services.api.refusals import not_found, referring, taken
 from services.api.safe import organization_scope
-from services.api.store import channels
+from services.api.store import channels, connections
 from services.api.store.channels import StoredChannel
 from services.api.transaction import TransactionalRoute, Unit, Within
 from shared.contracts.cdevents import KINDS
@@ -39,7 +39,11 @@ class NewChannel(BaseModel):
     project: Slug | None = Field(default=None, description="All projects where it is missing")
     kind: Literal["webhook", "chat", "forge"]
     url: str = Field(default="", max_length=2000)
-    secret: str | None = Field(default=None, max_length=4000, description="webhook: whsec_…; forge: token")
+    secret: str | None = Field(
+        default=None,
+        max_length=4000,
+        description="webhook: whsec_…; forge: token, or none where a connection to the repository has a GitHub App",
+    )
     events: list[Pattern] = Field(default=[], max_length=50, description="Empty: the end of each deployment")
     format: Format = Field(
         default="events", description="webhook: cdevents are told as such, and `events` names them: pipelinerun.finished"
@@ -117,8 +121,8 @@ def _check(wanted: NewChannel) -> None:
         raise Problem(422, "bad-url", "A webhook needs the address that it is sent to: url https://…")
     if wanted.kind == "chat" and not scheme:
         raise Problem(422, "bad-url", "A chat needs an apprise address as url, e.g. slack://… or mailto://…")
-    if wanted.kind == "forge" and not (wanted.forge and wanted.repository and wanted.secret):
-        raise Problem(422, "incomplete", "A forge channel needs forge, repository and a token as secret.")
+    if wanted.kind == "forge" and not (wanted.forge and wanted.repository):
+        raise Problem(422, "incomplete", "A forge channel needs forge and repository.")
     if wanted.kind == "forge" and wanted.forge not in NAMES:
         raise Problem(422, "bad-forge", f"There is no forge of the kind {wanted.forge!r}: take one of {', '.join(NAMES)}.")
     if wanted.kind == "forge" and not _api_url(wanted):
@@ -142,6 +146,12 @@ def _api_url(wanted: NewChannel) -> str:
     return wanted.api_url or (api_url_of(wanted.forge, f"https://{_repository(wanted)}") if wanted.kind == "forge" else "")
 
 
+async def _needs_app(unit: Unit, organization: str, wanted: NewChannel) -> None:
+    if await connections.with_app(unit.connection, organization, wanted.forge, _repository(wanted)) is None:
+        detail = "A forge channel needs a token as secret, or a connection to the repository with a GitHub App that makes tokens."
+        raise Problem(422, "incomplete", detail)
+
+
 def signing_secret() -> str:
     """A new one, as Standard Webhooks has them."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
@@ -162,6 +172,8 @@ async def create_channel(organization: Slug, wanted: NewChannel, caller: Asking,
     _check(wanted)
     _check_format(wanted.kind, wanted.format, wanted.events)
     await unit.begin()
+    if wanted.kind == "forge" and not wanted.secret:
+        await _needs_app(unit, organization, wanted)
     secret = wanted.secret or (signing_secret() if wanted.kind == "webhook" else "")
     entry = StoredChannel(
         organization=organization,

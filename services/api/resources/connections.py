@@ -13,6 +13,8 @@ from services.api.access import Asking, of_organization, of_project
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
 from services.api.refusals import not_found, referring, taken
+from services.api.resources import credentials
+from services.api.resources.credentials import AccessToken, NewApp, ShownApp
 from services.api.safe import project_scope
 from services.api.store import connections
 from services.api.store.connections import StoredConnection
@@ -38,7 +40,6 @@ def _without_credential(url: str) -> str:
 
 Url = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_without_credential)]
 HookSecret = Annotated[str, StringConstraints(min_length=16, max_length=500)]
-Token = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 
 
 class NewConnection(BaseModel):
@@ -51,16 +52,21 @@ class NewConnection(BaseModel):
     repository: str | None = Field(default=None, max_length=500)
     api_url: Url | None = None
     secret: HookSecret | None = Field(default=None, description="Of deliveries; made where it is missing")
-    token: Token | None = Field(default=None, description="To clone, to set statuses, and for the sweep")
+    token: AccessToken | None = Field(default=None, description="To clone, to set statuses, and for the sweep")
+    app: NewApp | None = Field(default=None, description="A GitHub App in its place")
 
 
 class ConnectionChange(BaseModel):
-    """What shall change; `token: null` forgets the token. An address on another host needs the token anew (or forgotten)."""
+    """What shall change; null forgets the token or the app, and one takes the place of the other.
+
+    An address on another host needs it anew (or forgotten).
+    """
 
     clone_url: Url | None = None
     repository: str | None = Field(default=None, max_length=500)
     api_url: Url | None = None
-    token: Token | None = None
+    token: AccessToken | None = None
+    app: NewApp | None = None
 
 
 class Connection(BaseModel):
@@ -75,6 +81,7 @@ class Connection(BaseModel):
     api_url: str
     hook_url: str
     has_token: bool
+    app: ShownApp | None = Field(description="The GitHub App that makes tokens")
     rotating: bool = Field(description="The former secret is accepted too")
     version: int
     created_at: datetime
@@ -103,6 +110,7 @@ def _shown(stored: StoredConnection, unit_url: str) -> Connection:
         api_url=stored.api_url,
         hook_url=stored.hook_url or f"{unit_url}/hooks/{stored.name}",
         has_token=stored.sealed_token is not None,
+        app=credentials.shown_app(stored),
         rotating=len(stored.sealed_secrets) > 1,
         version=stored.version,
         created_at=stored.created_at,
@@ -128,6 +136,7 @@ async def create_connection(organization: Slug, wanted: NewConnection, caller: A
     await caller.may("connection.write", of_project(organization, wanted.project))
     if wanted.name == OWN_CONNECTION:
         raise taken("connection", OWN_CONNECTION, "It is the own git remote's.")
+    credentials.only_one(wanted.token, wanted.app)
     await unit.begin()
     secret = wanted.secret or secrets.token_hex(32)
     entry = StoredConnection(
@@ -139,12 +148,14 @@ async def create_connection(organization: Slug, wanted: NewConnection, caller: A
         clone_url=wanted.clone_url,
         api_url=wanted.api_url or api_url_of(wanted.forge, wanted.clone_url),
         sealed_secrets=(await _seal(unit, organization, wanted.project, connections.secret_of(wanted.name), secret),),
-        sealed_token=None
-        if wanted.token is None
-        else await _seal(unit, organization, wanted.project, connections.token_of(wanted.name), wanted.token),
+        sealed_token=None,
         version=1,
         created_at=utc_now(),
     )
+    if wanted.app is not None:
+        entry = await credentials.with_app(unit, entry, wanted.app)
+    elif wanted.token is not None:
+        entry = await credentials.with_token(unit, entry, wanted.token)
     with referring(not_found("project", f"{organization}/{wanted.project}")):
         made = await connections.new(unit.connection, entry)
     if made is None:
@@ -165,21 +176,23 @@ async def get_connection(organization: Slug, name: Slug, caller: Asking, using: 
 
 @router.patch("/{name}")
 async def change_connection(organization: Slug, name: Slug, wanted: ConnectionChange, caller: Asking, unit: Within) -> Connection:
-    """Changes what is named. The stored token goes to no other host than it was given for: a change of host needs it again."""
+    """Changes what is named. A stored token or app goes to no other host than it was given for: a change of host needs it again."""
+    credentials.only_one(wanted.token, wanted.app)
     former = await _permitted(organization, name, caller, unit)
-    said = wanted.model_dump(exclude_unset=True)
-    token = said.pop("token", None)
+    said = wanted.model_dump(exclude_unset=True, exclude={"token", "app"})
     changes = {key: value for key, value in said.items() if value is not None}
-    sealed = former.sealed_token
-    if sealed is not None and "token" not in wanted.model_fields_set:
+    given = wanted.model_fields_set & {"token", "app"}
+    if credentials.has_any(former) and not given:
         for field, url in changes.items():
             if field.endswith("_url") and _origin(url) != _origin(getattr(former, field)):
                 raise _token_needed(field, former)
-    if "token" in wanted.model_fields_set:
-        place = connections.token_of(name)
-        sealed = None if token is None else await _seal(unit, organization, former.project, place, token)
     hook_id = "" if changes else former.hook_id  # another repository has other hooks
-    return await _update(replace(former, **changes, sealed_token=sealed, hook_id=hook_id), caller, unit)
+    changed = replace(former, **changes, hook_id=hook_id)
+    if wanted.app is not None or given == {"app"}:
+        changed = await credentials.with_app(unit, changed, wanted.app)
+    elif given:
+        changed = await credentials.with_token(unit, changed, wanted.token)
+    return await _update(changed, caller, unit)
 
 
 @router.post("/{name}/rotate")
@@ -235,8 +248,8 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 def _token_needed(field: str, former: StoredConnection) -> Problem:
     detail = (
-        f"{field} leads to another host than {getattr(former, field) or 'the one before'}, and the stored token is not sent there: "
-        "give the token anew with the address, or null to forget it."
+        f"{field} leads to another host than {getattr(former, field) or 'the one before'}, and the stored token or app is not shown there: "
+        "give it anew with the address, or null to forget it."
     )
     return Problem(422, "token-needed", detail)
 

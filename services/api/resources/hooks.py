@@ -8,8 +8,10 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from services.api.access import Asking, Caller, of_organization, of_project
 from services.api.dependencies import Parts
+from services.api.forges.github_app import Use
 from services.api.forges.reach import unreachable
 from services.api.refusals import not_found
+from services.api.resources import credentials
 from services.api.safe import project_scope
 from services.api.store import connections
 from services.api.store.connections import StoredConnection
@@ -91,20 +93,16 @@ async def _permitted(organization: str, name: str, caller: Caller, parts: Parts)
 
 
 async def _repository(stored: StoredConnection, parts: Parts) -> ForgeRepository:
-    if stored.sealed_token is None:
+    if not credentials.has_any(stored):
         raise Problem(422, "token-missing", f"The connection {stored.name} has no token, without which no hook is made or removed.")
     if not stored.api_url:
         raise Problem(
             422, "api-unknown", f"Where the forge's API is cannot be told from {stored.clone_url}: give the connection its api_url."
         )
-    token = await _opened(stored, connections.token_of(stored.name), stored.sealed_token, parts)
-    return ForgeRepository(stored.forge, stored.repository, stored.api_url, token)
+    return credentials.repository_of(stored, await credentials.token_for(parts, stored, Use.HOOKS))
 
 
 async def _secret(stored: StoredConnection, parts: Parts) -> str:
-    return await _opened(stored, connections.secret_of(stored.name), stored.sealed_secrets[0], parts)
-
-
-async def _opened(stored: StoredConnection, place: str, sealed: bytes, parts: Parts) -> str:
     async with parts.pool.acquire() as connection:
-        return await parts.safe.open(connection, project_scope(stored.organization, stored.project), place, sealed)
+        scope = project_scope(stored.organization, stored.project)
+        return await parts.safe.open(connection, scope, connections.secret_of(stored.name), stored.sealed_secrets[0])

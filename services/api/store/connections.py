@@ -26,11 +26,16 @@ class StoredConnection:
     hook_id: str = ""
     """The hook that was made at the forge; empty where none was, or it may be another repository's."""
     hook_url: str = ""
+    app_id: str = ""
+    """A GitHub App, in the place of a token; empty where there is none."""
+    installation: str = ""
+    sealed_app_key: bytes | None = None
 
 
 _NEW = """
-INSERT INTO connections (name, organization, project, forge, repository, clone_url, api_url, sealed_secrets, sealed_token)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING *
+INSERT INTO connections (name, organization, project, forge, repository, clone_url, api_url, sealed_secrets, sealed_token,
+    app_id, installation, sealed_app_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING *
 """
 _GET = "SELECT * FROM connections WHERE organization = $1 AND name = $2"
 _LOCK = f"{_GET} FOR UPDATE"
@@ -39,8 +44,12 @@ _ALL = "SELECT * FROM connections WHERE ($1 = '' OR organization = $1) AND ($2 =
 _OF_PROJECT = "SELECT * FROM connections WHERE organization = $1 AND project = $2 ORDER BY name"
 _UPDATE = """
 UPDATE connections SET repository = $3, clone_url = $4, api_url = $5, sealed_secrets = $6, sealed_token = $7,
-    hook_id = $8, version = version + 1
+    hook_id = $8, app_id = $9, installation = $10, sealed_app_key = $11, version = version + 1
 WHERE organization = $1 AND name = $2 RETURNING *
+"""
+_WITH_APP = """
+SELECT * FROM connections WHERE organization = $1 AND forge = $2 AND lower(repository) = lower($3) AND app_id <> ''
+ORDER BY name LIMIT 1
 """
 _HOOKED = "UPDATE connections SET hook_id = $3, hook_url = $4 WHERE organization = $1 AND name = $2"
 _DELETE = "DELETE FROM connections WHERE organization = $1 AND name = $2 RETURNING project"
@@ -54,6 +63,11 @@ def secret_of(name: str) -> str:
 def token_of(name: str) -> str:
     """What a connection's token is bound to."""
     return f"connection/{name}/token"
+
+
+def app_key_of(name: str) -> str:
+    """What the private key of a connection's GitHub App is bound to."""
+    return f"connection/{name}/app-key"
 
 
 def _stored(row: object) -> StoredConnection:
@@ -74,6 +88,9 @@ async def new(connection: Connection, wanted: StoredConnection) -> StoredConnect
         wanted.api_url,
         list(wanted.sealed_secrets),
         wanted.sealed_token,
+        wanted.app_id,
+        wanted.installation,
+        wanted.sealed_app_key,
     )
     return None if row is None else _stored(row)
 
@@ -105,6 +122,12 @@ async def of_project(reads: Reads, organization: str, project: str) -> Sequence[
     return [_stored(row) for row in await reads.fetch(_OF_PROJECT, organization, project)]
 
 
+async def with_app(reads: Reads, organization: str, forge: str, repository: str) -> StoredConnection | None:
+    """A connection to the repository that has a GitHub App."""
+    row = await reads.fetchrow(_WITH_APP, organization, forge, repository)
+    return None if row is None else _stored(row)
+
+
 async def update(connection: Connection, wanted: StoredConnection) -> StoredConnection | None:
     """Everything but names and the forge may change. None where there is none."""
     row = await connection.fetchrow(
@@ -117,6 +140,9 @@ async def update(connection: Connection, wanted: StoredConnection) -> StoredConn
         list(wanted.sealed_secrets),
         wanted.sealed_token,
         wanted.hook_id,
+        wanted.app_id,
+        wanted.installation,
+        wanted.sealed_app_key,
     )
     return None if row is None else _stored(row)
 

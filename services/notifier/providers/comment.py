@@ -12,8 +12,9 @@ from services.notifier.providers.contract import Notification, Outcome, Verdict
 from services.notifier.providers.forges.api import judged
 from services.notifier.providers.forges.comment_forms import FORMS
 from services.notifier.providers.forges.comments import Comments
+from services.notifier.providers.forges.tokens import Tokens
 from shared.contracts.events import Event
-from shared.forge_api import ForgeRepository
+from shared.proto.catalogue_pb2 import COMMENTS
 from shared.sealing import Vault
 
 LIMIT_S = 45.0
@@ -39,9 +40,10 @@ class Ledger(Protocol):
 class CommentProvider:
     """Writes it anew from what is known now. Called for one change request by one caller at a time (the lane sees to it)."""
 
-    def __init__(self, comments: Comments, ledger: Ledger, vault: Vault, public_url: str = "") -> None:
+    def __init__(self, comments: Comments, ledger: Ledger, tokens: Tokens, vault: Vault, public_url: str = "") -> None:
         self._comments = comments
         self._ledger = ledger
+        self._tokens = tokens
         self._vault = vault
         self._public_url = public_url.rstrip("/")
 
@@ -60,7 +62,7 @@ class CommentProvider:
         previews = previews_of(await self._ledger.events(deployment))
         if not previews:
             return None
-        repository = ForgeRepository(channel.forge, channel.repository, channel.api_url, channel.secret)
+        repository = await self._tokens.repository(channel, COMMENTS)
         thread = self._comments.of(repository, deployment.change_request, self._mark(deployment))
         known = await self._ledger.forge_id(deployment)
         written = await thread.put(text_of(previews, self._public_url), known)

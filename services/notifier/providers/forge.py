@@ -9,7 +9,8 @@ from services.notifier.providers.contract import Notification, Outcome, Verdict
 from services.notifier.providers.forges.api import judged
 from services.notifier.providers.forges.port import Forge, Report
 from services.notifier.providers.forges.states import FORGE_STATES, ForgeState, description_of, environment_url
-from shared.forge_api import ForgeRepository
+from services.notifier.providers.forges.tokens import Tokens
+from shared.proto.catalogue_pb2 import STATUSES
 
 
 class Siblings(Protocol):
@@ -23,8 +24,9 @@ class Siblings(Protocol):
 class ForgeProvider:
     """Tells the forge that a channel is for."""
 
-    def __init__(self, forges: Mapping[str, Forge], siblings: Siblings, public_url: str = "") -> None:
+    def __init__(self, forges: Mapping[str, Forge], siblings: Siblings, tokens: Tokens, public_url: str = "") -> None:
         self._forges = forges
+        self._tokens = tokens
         self._siblings = siblings
         self._public_url = public_url.rstrip("/")
 
@@ -47,7 +49,7 @@ class ForgeProvider:
     async def _report(self, notification: Notification, channel: Channel, deployment: Deployment, state: ForgeState) -> Report:
         return Report(
             channel=channel,
-            repository=ForgeRepository(channel.forge, channel.repository, channel.api_url, channel.secret),
+            repository=await self._tokens.repository(channel, STATUSES),
             deployment=deployment,
             stage=state.stage,
             description=description_of(state, notification.event),

@@ -6,6 +6,7 @@ import nats
 import pytest
 
 from shared.contracts.events import CatalogueChanged, Event
+from tests.component.api.github_apps import APP, pem
 from tests.component.api.running import RunningApi
 from tests.polling import eventually
 
@@ -159,6 +160,8 @@ async def test_no_secret_is_readable_at_rest(api: RunningApi) -> None:
         "secret": "canary-three-of-sixteen",
     }
     await api.client.post("/connections/main", json=body, headers={"Idempotency-Key": "k"})
+    app = {"id": APP, "private_key": pem()}
+    await api.made("/connections/main", **{**body, "name": "app", "token": None, "app": app})
     chat = {"name": "chat", "kind": "chat", "url": "slack://canary-four"}
     await api.client.post("/channels/main", json=chat)
     rows: list[str] = []
@@ -169,7 +172,7 @@ async def test_no_secret_is_readable_at_rest(api: RunningApi) -> None:
             rows += [row[0] for row in found]
     everything = "\n".join(rows)
     assert "hub" in everything
-    for canary in ("canary-one", "canary-two", "canary-three", "canary-four"):
+    for canary in ("canary-one", "canary-two", "canary-three", "canary-four", pem().splitlines()[1]):
         assert canary not in everything
         assert canary.encode().hex() not in everything
 

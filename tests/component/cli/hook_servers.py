@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from shared.authorities import nobody
 from shared.health import serve
+from tests.component.api.github_apps import GitHubApps
 from tests.component.webhooks.forge_deliveries import send
 
 Json = dict[str, Any]
@@ -30,6 +31,8 @@ class HookServer:
     url: str = ""
     token: str = "forge-token"
     refusal: Response | None = None
+    apps: GitHubApps | None = None
+    """Whose tokens it takes, besides."""
     older: bool = False
     silent: bool = False
     hooks: dict[str, Json] = field(default_factory=dict)
@@ -58,6 +61,8 @@ class HookServer:
             Route(f"{base}/{{id}}", self._guarded(self._change), methods=[changes]),
             Route(f"{base}/{{id}}", self._guarded(self._remove), methods=["DELETE"]),
         ]
+        if self.apps is not None:
+            routes += self.apps.routes()
         if self.kind in tests:
             routes.insert(0, Route(f"{base}/{tests[self.kind]}", self._guarded(self._test), methods=["POST"]))
         return Starlette(routes=routes)
@@ -66,7 +71,9 @@ class HookServer:
         async def respond(request: Request) -> Response:
             self.calls.append(f"{request.method} {request.url.path.removeprefix(_BASES[self.kind])}")
             scheme = "token" if self.kind == "gitea" else "Bearer"
-            if request.headers.get("authorization") != f"{scheme} {self.token}":
+            given = request.headers.get("authorization", "")
+            made = self.apps is not None and self.apps.allows(given.removeprefix("Bearer "), "repository_hooks", "write")
+            if given != f"{scheme} {self.token}" and not made:
                 return JSONResponse({"message": "Bad credentials"}, 401)
             return self.refusal or await answer(request)
 
@@ -157,9 +164,9 @@ def _secret(hook: Json) -> str:
 
 
 @asynccontextmanager
-async def hook_server(kind: str) -> AsyncIterator[HookServer]:
+async def hook_server(kind: str, apps: GitHubApps | None = None) -> AsyncIterator[HookServer]:
     """On a free port of 127.0.0.1."""
-    server = HookServer(kind)
+    server = HookServer(kind, apps=apps)
     async with serve(server.app(), "127.0.0.1", 0) as port:
         server.url = f"http://127.0.0.1:{port}"
         yield server

@@ -1,10 +1,13 @@
 """`slipway connect`: one command from a repository's address and a token to a hook whose test has arrived."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 from starlette.responses import JSONResponse
 
 from services.api.forges import HOOKS
+from tests.component.api.github_apps import APP, GitHubApps, pem
 from tests.component.api.running import RunningApi
 from tests.component.cli.conftest import Slipway, answer
 from tests.component.cli.hook_servers import HookServer, hook_server
@@ -39,6 +42,25 @@ async def test_a_repository_is_connected_in_one_go(slipway: Slipway, hooks: http
 
 def _identity(server: HookServer) -> str:
     return f"127.0.0.1/{'scm/' if server.kind == 'bitbucket-data-center' else ''}acme/todo"
+
+
+async def test_a_repository_is_connected_with_a_github_app(slipway: Slipway, hooks: httpx.AsyncClient, tmp_path: Path) -> None:
+    """Its key comes from a file or from standard input; hooks are made with its tokens, and so will statuses be."""
+    key, apps = tmp_path / "app.pem", GitHubApps()
+    key.write_text(pem())
+    async with hook_server("github", apps) as server:
+        words = _words(server, hooks, "--app", APP, "--json")
+        done = answer(await slipway(*words, "--app-key", str(key)))
+        assert (done["statuses"], done["hook"]["created"], done["delivery"]["event"]) == (True, True, "ping")
+        assert [rights for rights, _ in apps.tokens.values()] == [{"repository_hooks": "write"}]
+        assert answer(await slipway(*words, given=pem()))["hook"]["created"] is False
+        again = await slipway(*_words(server, hooks), given="\n")
+        assert (again.exit_code, "PRIVATE" in again.output) == (0, False)
+        assert f"app {APP}" in (await slipway("connections")).stdout
+        exchanged = answer(await slipway("connections", "app", "todo-github", APP, "--installation", "1", "--json", given=pem()))
+        assert exchanged["app"] == {"id": APP, "installation": "1"}
+        refused = await slipway(*_words(server, hooks), given="\n")
+        assert (refused.exit_code, "GitHub knows no installation 1 of the app 4711" in refused.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("kind", HOOKS)

@@ -1,13 +1,15 @@
 """Deployments through the real coordinator: changes and requests in, commands and events out."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
+from services.coordinator.catalogue import ForgeAway, Unknown
 from services.coordinator.saga import DeploymentState
 from shared.contracts.answers import Failure
 from shared.contracts.changes import FoundBy
-from shared.contracts.commands import Command
+from shared.contracts.commands import BuildImage, Command, InspectSource
 from shared.contracts.events import DeploymentCreated
 from shared.contracts.requests import ApproveRequested, CancelRequested, DeployRequested, RollbackRequested
 from shared.messages import new_id
@@ -33,6 +35,23 @@ async def test_a_push_becomes_a_deployment_that_succeeds(nats_url: str, postgres
         assert not await held(made)
         assert await made.coordinator.pool.fetchval("SELECT count(*) FROM outbox WHERE open") == 0
         assert await made.coordinator.pool.fetchval("SELECT epoch FROM environments") == 1
+
+
+async def test_a_credential_to_clone_is_made_when_it_is_needed(nats_url: str, postgres_dsn: str) -> None:
+    """A forge that is away is asked again; what it gives is used as long as it is good, and its refusal ends the deployment."""
+    async with world(nats_url, postgres_dsn) as made:
+        made.catalogue.lives = [ForgeAway("GitHub is away"), timedelta(hours=1)]
+        await made.push("a")
+        await made.event("DeploymentSucceeded")
+        clones = [command for command in made.commands if isinstance(command, InspectSource | BuildImage)]
+        assert [(command.step, command.attempt, command.source.password) for command in clones] == [
+            ("inspect", 2, "made"),
+            ("build-web", 1, "made"),
+        ]
+        made.catalogue.lives = [Unknown("the app 4711 is not installed on github.com/acme/todo")]
+        await made.push("b")
+        failed = await made.event("DeploymentFailed")
+        assert failed.data["reason"] == "inspect source failed: the app 4711 is not installed on github.com/acme/todo"
 
 
 async def test_a_failed_candidate_is_rolled_back_with_a_new_epoch(nats_url: str, postgres_dsn: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from pydantic import SecretStr
 
@@ -23,6 +24,7 @@ from shared.contracts.places import ChangeRequest, EnvironmentKind, Place
 from shared.contracts.releases import SecretRef
 from shared.contracts.requests import Request
 from shared.contracts.steps import KIND_OF
+from shared.messages import utc_now
 from shared.participant import Participant
 from shared.process import Process, started
 from shared.settings import ServiceSettings
@@ -42,6 +44,8 @@ class CatalogueInMemory:
         self.previews_into = ""
         self.most = 2
         self.previews: dict[str, Follower] = {}
+        self.lives: list[timedelta | Exception] = []
+        """How long credentials to clone with live, one after the other, or why there is none; without any, they do not end."""
 
     async def followers(
         self, organization: str, project: str, connection: str = "", ref: str = "", environment: str = ""
@@ -72,9 +76,16 @@ class CatalogueInMemory:
         """The one that there is."""
         return Previews((self.previews[change.number],) if change.number in self.previews else ())
 
-    async def source(self, organization: str, project: str, connection: str, target: str, ref: str, commit: str) -> Source:
+    async def source(
+        self, organization: str, project: str, connection: str, target: str, ref: str, commit: str, *, made: bool = False
+    ) -> Source:
         """A repository that nobody clones."""
-        return Source(connection=connection, repository="slipway/main/todo", clone_url="http://x", ref=ref, commit=commit)
+        lives = (self.lives.pop(0) if made else timedelta(0)) if self.lives else None
+        if isinstance(lives, Exception):
+            raise lives
+        until = None if lives is None else utc_now() + lives
+        fields = {"connection": connection, "repository": "slipway/main/todo", "clone_url": "http://x", "ref": ref, "commit": commit}
+        return Source.model_validate(fields | {"valid_until": until, "password": "made" if made else None})
 
     async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = ()) -> Snapshot:
         """What was set."""

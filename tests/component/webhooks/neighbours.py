@@ -18,6 +18,8 @@ from shared.settings import ServiceSettings
 
 TOKEN = "slw_good"
 READER = "slw_reader"
+MADE = "ghs_canary"
+"""The token that an app makes."""
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Api(catalogue_pb2_grpc.CatalogueServicer):
     connections: dict[str, catalogue_pb2.Connection] = field(default_factory=dict)
     refs: tuple[str, ...] = ("refs/heads/main",)
     asked: int = 0
+    made: list[int] = field(default_factory=list)
+    """The uses of the tokens that it has made."""
 
     def connect(self, name: str = "gh", *, secrets: tuple[str, ...] = ("geheim",), **more: object) -> catalogue_pb2.Connection:
         """Adds or changes a connection of main/todo."""
@@ -42,6 +46,13 @@ class Api(catalogue_pb2_grpc.CatalogueServicer):
             await cast("aio.ServicerContext[Any, Any]", context).abort(grpc.StatusCode.UNAVAILABLE, "away")
         found = [one for one in self.connections.values() if request.name in ("", one.name)]
         return catalogue_pb2.ConnectionsReply(connections=found)
+
+    async def TokenOf(self, request: catalogue_pb2.TokenRequest, context: object) -> catalogue_pb2.TokenReply:  # noqa: N802 -- the name in the .proto
+        """One for each use, of connections with an app; none where the app's name says so."""
+        self.made.append(request.use)
+        if request.connection == "refused":
+            await cast("aio.ServicerContext[Any, Any]", context).abort(grpc.StatusCode.FAILED_PRECONDITION, "the app is not installed")
+        return catalogue_pb2.TokenReply(token=MADE)
 
     async def Project(self, request: catalogue_pb2.ProjectRequest, _context: object) -> catalogue_pb2.ProjectReply:  # noqa: N802 -- the name in the .proto
         """There is one: main/todo."""

@@ -38,8 +38,9 @@ async def sweep(webhooks: Webhooks) -> AsyncIterator[RequestSweep]:
         channel(settings.api_address, settings.tls_dir, "webhooks") as opened,
         guarded_client(Reach(PRIVATE_FORGES, ("127.0.0.1",))) as client,
     ):
-        connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), Catalogue(opened))
-        yield RequestSweep(Store(webhooks.pool, Outbox("webhooks")), connections, client)
+        catalogue = Catalogue(opened)
+        connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), catalogue)
+        yield RequestSweep(Store(webhooks.pool, Outbox("webhooks")), connections, catalogue, client)
 
 
 async def _opened(webhooks: Webhooks, sweep: RequestSweep, kind: str, url: str, *, token: str = TOKEN) -> Connection:

@@ -19,12 +19,13 @@ from shared.contracts.events import CatalogueChanged
 from shared.guarded_http import guarded_client
 from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox
+from shared.proto.catalogue_pb2 import CLONE
 from shared.rpc import channel
 from shared.sealing import Vault
 from tests.component.builder.forge import running_forge
 from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.deliveries import A, deliver, push
-from tests.component.webhooks.neighbours import TOKEN, Api, Coordinator
+from tests.component.webhooks.neighbours import MADE, TOKEN, Api, Coordinator
 from tests.component.webhooks.workingcopy import WorkingCopy
 from tests.polling import eventually
 
@@ -142,6 +143,23 @@ async def test_each_forge_is_shown_the_token_as_it_takes_it(webhooks: Webhooks, 
             (found,) = await sweep.sweep(connection)
     assert (found.ref, found.commit) == ("refs/heads/main", commit)
     assert forge.shown == []
+
+
+async def test_a_connection_with_an_app_is_swept_with_a_token_that_is_made_for_it(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """No list of processes shows it. Where none is made, the reason is in the log, and the forge is asked less and less."""
+    with running_forge(copy.path.parent, ("x-access-token", MADE)) as forge:
+        for name in ("hub", "refused"):
+            webhooks.api.connect(name, repository="forge/todo", clone_url=forge.url("copy/.git"), has_app=True)
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            await connections.refresh()
+            await connections.load()  # as after a restart
+            hub, refused = await connections.find("hub"), await connections.find("refused")
+            assert hub is not None
+            assert refused is not None
+            assert len(await sweep.sweep(hub)) == 1
+            with pytest.raises(Paused, match="the app is not installed"):
+                await sweep.sweep(refused)
+    assert (webhooks.api.made, forge.shown) == ([CLONE, CLONE], [])
 
 
 async def test_a_forge_at_a_private_address_is_not_asked_without_leave(webhooks: Webhooks, copy: WorkingCopy) -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from grpc import aio
+from grpc import StatusCode, aio
 
 from shared.proto import catalogue_pb2 as pb
 from shared.proto.catalogue_pb2_grpc import CatalogueServicer, add_CatalogueServicer_to_server
@@ -19,6 +19,9 @@ class Catalogue(CatalogueServicer):
 
     def __init__(self) -> None:
         self.channels: list[pb.Channel] = []
+        self.app: pb.TokenReply | None = None
+        """What the app of a connection makes."""
+        self.asked: list[pb.TokenRequest] = []
 
     async def Channels(self, request: pb.ChannelsRequest, context: Context) -> pb.ChannelsReply:  # noqa: N802
         """All of them."""
@@ -39,6 +42,14 @@ class Catalogue(CatalogueServicer):
     async def SourceOf(self, request: pb.SourceRequest, context: Context) -> pb.SourceReply:  # noqa: N802
         """Not asked by notifier."""
         raise AssertionError(request)
+
+    async def TokenOf(self, request: pb.TokenRequest, context: Context) -> pb.TokenReply:  # noqa: N802
+        """The app's token, if it is installed."""
+        self.asked.append(request)
+        if self.app is None:
+            await context.abort(StatusCode.FAILED_PRECONDITION, "the app is not installed")
+        assert self.app is not None
+        return self.app
 
     async def Snapshot(self, request: pb.SnapshotRequest, context: Context) -> pb.SnapshotReply:  # noqa: N802
         """Not asked by notifier."""

@@ -38,6 +38,28 @@ async def _shows(server: GitHub, *states: str) -> None:
     await eventually(so, within=15)
 
 
+async def test_a_channel_without_a_token_uses_those_of_its_connection_s_app(world: World) -> None:
+    """Asked for when there is something to tell, sent where the connection's API is; where none is made, it is said and tried later."""
+    async with github() as server, world.start():
+        server.commits.add(COMMIT)
+        channel = _channel(server)
+        channel.secret = channel.api_url = ""
+        await world.channels(channel)
+        await world.deployment()
+
+        async def said() -> bool:
+            return "the app is not installed" in [row["error"] for row in await world.database.fetch("SELECT error FROM attempts")]
+
+        assert await eventually(said)
+        assert server.states == []
+        world.catalogue.app = pb.TokenReply(token=server.token, api_url=server.url)
+        channel.version = 2
+        await world.channels(channel)
+        await _shows(server, "queued")
+    asked = world.catalogue.asked[-1]
+    assert (asked.organization, asked.forge, asked.repository, asked.use) == ("main", "github", "github.com/acme/todo", pb.STATUSES)
+
+
 async def test_a_deployment_is_shown_from_its_beginning_to_its_end(world: World) -> None:
     """One deployment there, its states in order, and the commit's status with a context of its own."""
     async with github() as server, world.start(public_url="https://slipway.example"):

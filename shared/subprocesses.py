@@ -9,7 +9,7 @@ import os
 import subprocess
 import threading
 from asyncio import StreamReader, StreamReaderProtocol, StreamWriter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -53,8 +53,8 @@ class Program:
         """Waits for its end; the exit code."""
         return int(await asyncio.shield(self._ended))
 
-    async def communicate(self, given: bytes | None = None) -> tuple[bytes, bytes]:
-        """Gives it its input, reads all output, waits for its end."""
+    async def communicate(self, *given: bytes) -> tuple[bytes, bytes]:
+        """Gives it its input, part by part, reads all output, waits for its end."""
         out, err, _ = await asyncio.gather(_all_of(self.stdout), _all_of(self.stderr), self._feed(given))
         await self.wait()
         return out, err
@@ -97,12 +97,14 @@ class Program:
         self._transports.append(transport)
         return reader
 
-    async def _feed(self, given: bytes | None) -> None:
+    async def _feed(self, given: Sequence[bytes]) -> None:
         if self.stdin is None:
             return
         with suppress(BrokenPipeError, ConnectionResetError):  # it has read enough
-            if given and not self.stdin.is_closing():
-                self.stdin.write(given)
+            for part in given:
+                if self.stdin.is_closing():
+                    break
+                self.stdin.write(part)
                 await self.stdin.drain()
         self.stdin.close()
 

@@ -57,7 +57,7 @@ async def run(
     """Runs a program to its end."""
     stdin = DEVNULL if given is None else PIPE
     async with started(*arguments, env=env, cwd=cwd, stdin=stdin, largest_file=largest_file) as process:
-        out, err = await process.communicate(given)
+        out, err = await process.communicate(given or b"")
     return Finished(process.returncode or 0, out, err.decode(errors="replace"))
 
 

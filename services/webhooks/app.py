@@ -16,6 +16,7 @@ from services.webhooks.handlers import Settled, decode
 from services.webhooks.intake import Intake
 from services.webhooks.pushers import Pushers
 from services.webhooks.questions import Questions
+from services.webhooks.reading import Reader
 from services.webhooks.request_sweep import RequestSweep
 from services.webhooks.requests import Room
 from services.webhooks.server import Application
@@ -56,7 +57,8 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     catalogue = Catalogue(api)
     connections = Connections(pool, Vault.from_file(settings.master_key_file), catalogue)
     await connections.load()
-    intake = Intake(connections, store, Room())
+    reader = Reader()
+    intake = Intake(connections, store, reader, Room())
 
     hooks = Hooks(settings.home / "run")
     repositories = Repositories(settings.repositories, hooks.folder, settings.push_limit_bytes)
@@ -69,7 +71,7 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
 
     process.spawn("intake", intake.run())
     process.spawn("connections", connections.run())
-    process.spawn("questions", Questions(process.bus, store, connections).run())
+    process.spawn("questions", Questions(process.bus, store, connections, reader).run())
     process.spawn("relay", Relay(process.bus, settings.postgres_dsn.get_secret_value(), "webhooks", outbox).run())
     process.spawn("settled", consume(process.bus, "EVENTS", "webhooks-settled", decode, Settled(store, connections)))
     process.spawn("resend", _repeat(store.send_again, RESEND_EVERY_S))

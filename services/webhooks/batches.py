@@ -11,6 +11,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AT_ONCE = 128
+SIZE = 16 * 1024 * 1024
+"""What a batch may have, in bytes: a larger item is written alone, since each is in memory several times while it is written."""
 
 
 class CannotStore(Exception):
@@ -23,35 +25,46 @@ class BatchWriter(Generic[T, R]):
     What waits is bounded by who calls `put`: an item whose caller gave up is dropped at once.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], Awaitable[Sequence[R]]], patience_s: float) -> None:
+    def __init__(self, write: Callable[[Sequence[T]], Awaitable[Sequence[R]]], size_of: Callable[[T], int], patience_s: float) -> None:
         self._write = write
+        self._size_of = size_of
         self._patience_s = patience_s
         self._waiting: dict[asyncio.Future[R], T] = {}
         self._arrived = asyncio.Event()
 
     async def put(self, item: T) -> R:
         """The item's result once it is committed; raises `CannotStore` after `patience_s` at the latest, or what `write` raised for it."""
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
         self._waiting[future] = item
         self._arrived.set()
+        giving_up = loop.call_later(self._patience_s, _fail, [(item, future)], CannotStore("it could not be stored in time"))
         try:
-            async with asyncio.timeout(self._patience_s):
-                return await future
-        except TimeoutError:
-            raise CannotStore("it could not be stored in time") from None
+            return await future
         finally:
+            giving_up.cancel()
             self._waiting.pop(future, None)
 
     async def run(self) -> None:
         """Writes for ever."""
         while True:
             await self._arrived.wait()
-            batch = [(self._waiting.pop(future), future) for future in list(islice(self._waiting, AT_ONCE))]
+            batch = [(self._waiting.pop(future), future) for future in self._next()]
             if not self._waiting:
                 self._arrived.clear()
             wanted = [(item, future) for item, future in batch if not future.done()]
             if wanted:
                 await self._write_together(wanted)
+
+    def _next(self) -> list[asyncio.Future[R]]:
+        """Those that came first, as many as one batch takes."""
+        taken, left = list[asyncio.Future[R]](), SIZE
+        for future, item in islice(self._waiting.items(), AT_ONCE):
+            left -= self._size_of(item)
+            if taken and left < 0:
+                break
+            taken.append(future)
+        return taken
 
     async def _write_together(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         try:

@@ -2,11 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha256
-from multiprocessing import get_context
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -18,7 +15,8 @@ from services.webhooks.catalogue import Away, Connection
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Delivery, Origin
 from services.webhooks.forges import FORGES
-from services.webhooks.forges.port import Forge, Headers, Reading, Unreadable
+from services.webhooks.forges.port import Forge, Headers, Identity, Reading, Unreadable
+from services.webhooks.reading import LARGE, Reader
 from services.webhooks.request_rules import why_ignored
 from services.webhooks.requests import ClientLeft, Room, answer, busy, headers_of, read_body, size_of
 from services.webhooks.store import Recorded, Store
@@ -34,8 +32,6 @@ log = structlog.get_logger()
 
 PATIENCE_S = 8.0
 """GitHub waits ten seconds for an answer."""
-LARGE = 256 * 1024
-"""From this size on a body is read elsewhere: the JSON reader holds the interpreter until it is done."""
 DELIVERIES = Counter("slipway_deliveries_total", "Webhook deliveries by what became of them", ["forge", "outcome"])
 """Forge `_`: refused before it was known whose delivery it is."""
 DELIVERY_SECONDS = Histogram("slipway_delivery_seconds", "From a delivery's headers to its answer", ["forge"])
@@ -44,18 +40,15 @@ DELIVERY_SECONDS = Histogram("slipway_delivery_seconds", "From a delivery's head
 class Intake:
     """Takes deliveries. `run` writes what has arrived; it is a background task of the process."""
 
-    def __init__(self, connections: Connections, store: Store, room: Room) -> None:
+    def __init__(self, connections: Connections, store: Store, reader: Reader, room: Room) -> None:
         self._connections = connections
-        self._writer: BatchWriter[Arrival, Recorded] = BatchWriter(store.record, PATIENCE_S)
+        self._writer: BatchWriter[Arrival, Recorded] = BatchWriter(store.record, _size_of, PATIENCE_S)
         self._room = room
-        self._reader = LargeReader()
+        self._reader = reader
 
     async def run(self) -> None:
         """Stores what arrives, for ever."""
-        try:
-            await self._writer.run()
-        finally:
-            self._reader.close()
+        await self._writer.run()
 
     async def __call__(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; raises `Problem`, and before it has read anything where there is no room for it."""
@@ -73,7 +66,7 @@ class Intake:
                     connection = await self._verified(connection, forge, headers, body)
                     status, content = await self._take(connection, forge, headers, body)
                     outcome = str(content["status"])
-                    await answer(scope, receive, send, status, content)
+                    await answer(send, status, content)
         except ClientLeft:
             outcome = "left"
         except Problem as problem:
@@ -101,33 +94,26 @@ class Intake:
         raise Problem(401, "bad-signature", "The signature does not fit the body and this connection's secret. Compare the secrets.")
 
     async def _take(self, connection: Connection, forge: Forge, headers: Headers, body: bytes) -> tuple[int, dict[str, object]]:
-        try:
-            reading = await self._reader.read(connection.forge, forge, headers, body)
-        except Unreadable as error:
-            await self._record(connection, _unreadable(connection, forge, headers, body, error))
-            raise Problem(400, "unreadable-delivery", clean(f"{error}.")) from None
-        arrival = _arrival(connection, forge, headers, body, reading)
-        recorded = await self._record(connection, arrival)
-        return _say(recorded, arrival.ignored)
-
-    async def _record(self, connection: Connection, arrival: Arrival) -> Recorded:
         with span("take delivery", kind=SpanKind.SERVER) as taking:
             taking.set_attributes({"slipway.connection": connection.name, "vcs.provider.name": connection.forge})
             try:
-                recorded = await self._writer.put(replace(arrival, trace=traceparent()))
-            except CannotStore as error:
-                log.warning("delivery not stored", connection=connection.name, reason=str(error))
-                raise busy("The delivery could not be stored.") from error
-            changes = [change.id for change in recorded.changes]
-            log.info(
-                "delivery taken",
-                connection=connection.name,
-                delivery=recorded.delivery,
-                known=recorded.redelivered,
-                changes=changes,
-                ignored=clean(arrival.ignored),
-            )
-            return recorded
+                reading = await self._reader.read(connection.forge, headers, body)
+            except Unreadable as error:
+                await self._record(_unreadable(connection, forge, headers, body, error))
+                raise Problem(400, "unreadable-delivery", clean(f"{error}.")) from None
+            arrival = _arrival(connection, forge, headers, body, reading)
+            return _say(await self._record(arrival), arrival.ignored)
+
+    async def _record(self, arrival: Arrival) -> Recorded:
+        try:
+            return await self._writer.put(arrival)
+        except CannotStore as error:
+            log.warning("delivery not stored", connection=arrival.origin.connection, reason=str(error))
+            raise busy("The delivery could not be stored.") from error
+
+
+def _size_of(arrival: Arrival) -> int:
+    return len(arrival.delivery.body) if arrival.delivery else 0
 
 
 async def _verify(forge: Forge, headers: Headers, body: bytes, secrets: Sequence[str]) -> bool:
@@ -137,31 +123,33 @@ async def _verify(forge: Forge, headers: Headers, body: bytes, secrets: Sequence
 
 
 def _arrival(connection: Connection, forge: Forge, headers: Headers, body: bytes, reading: Reading) -> Arrival:
-    identity = forge.identify(headers)
-    key = identity.key or f"sha256:{sha256(body).hexdigest()}"
-    delivery = Delivery(new_id(), identity.hook, key, identity.event, _kept(headers), body)
-    origin = origin_of(connection)
+    identity, origin = forge.identify(headers), origin_of(connection)
+    delivery = _delivery(new_id(), identity, identity.key or f"sha256:{sha256(body).hexdigest()}", headers, body)
     ignored = reading.ignored or (why_ignored(reading.request, origin) if reading.request else "")
-    return Arrival(origin, FoundBy.DELIVERY, reading.pushes, delivery, ignored=ignored, request=None if ignored else reading.request)
+    request = None if ignored else reading.request
+    return Arrival(origin, FoundBy.DELIVERY, reading.pushes, delivery, trace=traceparent(), ignored=ignored, request=request)
 
 
 def _unreadable(connection: Connection, forge: Forge, headers: Headers, body: bytes, error: Unreadable) -> Arrival:
     """With a key of its own: the same delivery may come again once it can be read."""
-    identity, id_ = forge.identify(headers), new_id()
-    delivery = Delivery(id_, identity.hook, f"unreadable:{id_}", identity.event, _kept(headers), body)
-    return Arrival(origin_of(connection), FoundBy.DELIVERY, (), delivery, ignored=f"it could not be read: {error}")
+    id_ = new_id()
+    delivery = _delivery(id_, forge.identify(headers), f"unreadable:{id_}", headers, body)
+    return Arrival(origin_of(connection), FoundBy.DELIVERY, (), delivery, trace=traceparent(), ignored=f"it could not be read: {error}")
 
 
-def _kept(headers: Headers) -> dict[str, str]:
-    """What is needed to read the delivery again; signatures and tokens are not kept."""
-    named = ("content-type", "idempotency-key")
-    return {
-        name: value
-        for name, value in headers.items()
-        if name in named or (name.startswith("x-") and "signature" not in name and "token" not in name)
-    }
+def _delivery(id_: str, identity: Identity, key: str, headers: Headers, body: bytes) -> Delivery:
+    """With texts that are fit for storage; of headers, those that are needed to read it again: no signatures, no tokens."""
+    kept = {name: clean(value)[:1000] for name, value in headers.items() if _is_kept(name)}
+    return Delivery(id_, clean(identity.hook)[:200], clean(key)[:200], clean(identity.event)[:200], kept, body)
 
 
+def _is_kept(name: str) -> bool:
+    if name.startswith("x-"):
+        return "signature" not in name and "token" not in name
+    return name in {"content-type", "idempotency-key"}
+
+
+@lru_cache(maxsize=1024)
 def origin_of(connection: Connection) -> Origin:
     """Where a connection's deliveries come from."""
     return Origin(
@@ -184,31 +172,3 @@ def _say(recorded: Recorded, ignored: str) -> tuple[int, dict[str, object]]:
     if recorded.known:
         content["reason"] = "; ".join(known.reason for known in recorded.known)
     return 202, content
-
-
-class LargeReader:
-    """Reads large bodies in a process of its own, made when the first one comes: this one goes on serving."""
-
-    def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
-
-    async def read(self, name: str, forge: Forge, headers: Headers, body: bytes) -> Reading:
-        """As the forge's `read`; raises `Unreadable`, and a 503 problem where the process died."""
-        if len(body) < LARGE:
-            return forge.read(headers, body)
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=50)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, _read, name, dict(headers), body)
-        except BrokenProcessPool:
-            self._pool = None
-            raise busy("The delivery could not be read.") from None
-
-    def close(self) -> None:
-        """Ends the process."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _read(name: str, headers: dict[str, str], body: bytes) -> Reading:
-    return FORGES[name]().read(headers, body)

@@ -14,7 +14,8 @@ from services.webhooks.deliveries import Deliveries, Stored
 from services.webhooks.domain import Arrival, Push
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Unreadable
-from services.webhooks.intake import LargeReader, origin_of
+from services.webhooks.intake import origin_of
+from services.webhooks.reading import Reader
 from services.webhooks.request_rules import why_ignored
 from services.webhooks.store import Store
 from shared.bus import Bus
@@ -35,12 +36,12 @@ _GROUP = "webhooks"
 class Questions:
     """Hears questions of api and answers them."""
 
-    def __init__(self, bus: Bus, store: Store, connections: Connections) -> None:
+    def __init__(self, bus: Bus, store: Store, connections: Connections, reader: Reader) -> None:
         self._bus = bus
         self._store = store
         self._connections = connections
         self._deliveries = Deliveries(store.pool)
-        self._reader = LargeReader()
+        self._reader = reader
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -52,7 +53,6 @@ class Questions:
             await asked.unsubscribe()
             for task in self._answering:
                 task.cancel()
-            self._reader.close()
 
     async def _hear(self, raw: Msg) -> None:
         try:
@@ -96,7 +96,7 @@ class Questions:
         if stored.body is None:
             return Told(error="its body is forgotten: bodies are kept for two weeks")
         try:
-            reading = await self._reader.read(connection.forge, FORGES[connection.forge](), stored.headers, stored.body)
+            reading = await self._reader.read(connection.forge, stored.headers, stored.body)
         except Unreadable as error:
             return Told(error=f"it cannot be read: {error}")
         origin, request = origin_of(connection), reading.request

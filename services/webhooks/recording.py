@@ -14,48 +14,53 @@ from services.webhooks.request_rules import cleaned_request, request_change_of
 from services.webhooks.texts import clean
 from shared.contracts.changes import Change, ChangePushed
 from shared.forges import kind_of
-from shared.outbox import Outbox
+from shared.outbox import Columns, Outbox, Outgoing, Row, outgoing
 from shared.postgres import Connection
-from shared.telemetry import span
+from shared.telemetry import span, traceparent
 
 FIRST_RESEND_S = 30.0
 
-_DELIVERIES = """
+_ARRIVE = """
+WITH placed AS (
+    INSERT INTO heads (connection, repository, ref)
+    SELECT * FROM unnest($9::text[], $10::text[], $11::text[]) ON CONFLICT DO NOTHING
+)
 INSERT INTO deliveries (id, connection, hook, key, event, headers, body, reason)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[])
 ON CONFLICT (connection, event, key) DO NOTHING RETURNING id
 """
 _FORMER = "SELECT id FROM deliveries WHERE connection = $1 AND event = $2 AND key = $3"
-_PLACES = """
-INSERT INTO heads (connection, repository, ref)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING
-"""
 _LOCK = """
-SELECT h.connection, h.repository, h.ref, h.commit, h.arrival, h.change, c.state
-FROM heads h
-JOIN unnest($1::text[], $2::text[], $3::text[]) AS wanted (connection, repository, ref) USING (connection, repository, ref)
-LEFT JOIN changes c ON c.id = h.change
-ORDER BY h.connection COLLATE "C", h.repository COLLATE "C", h.ref COLLATE "C"
-FOR UPDATE OF h
+SELECT locked.*, nextval('arrivals') AS number FROM (
+    SELECT h.connection, h.repository, h.ref, h.commit, h.arrival, h.change, c.state
+    FROM heads h
+    JOIN unnest($1::text[], $2::text[], $3::text[]) AS wanted (connection, repository, ref) USING (connection, repository, ref)
+    LEFT JOIN changes c ON c.id = h.change
+    ORDER BY h.connection COLLATE "C", h.repository COLLATE "C", h.ref COLLATE "C"
+    FOR UPDATE OF h
+) AS locked
 """
+"""The number of what comes next is taken when the head is locked: a larger one is newer, whichever replica takes it."""
 _NUMBERS = "SELECT nextval('arrivals') AS number FROM generate_series(1, $1)"
-_CHANGES = """
-INSERT INTO changes (id, arrival, connection, repository, ref, commit, message, delivery, type, state, reason, settled_at, send_next_at)
-SELECT id, arrival, connection, repository, ref, commit, message, delivery, type,
-       CASE WHEN reason IS NULL THEN 'pending' ELSE 'ignored' END,
-       reason, CASE WHEN reason IS NOT NULL THEN now() END, now() + make_interval(secs => $11)
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
-     AS new (id, arrival, connection, repository, ref, commit, message, delivery, type, reason)
-"""
-_HEADS = """
-UPDATE heads SET commit = new.commit, arrival = new.arrival, change = new.change
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
-     AS new (connection, repository, ref, commit, arrival, change)
-WHERE heads.connection = new.connection AND heads.repository = new.repository AND heads.ref = new.ref
-"""
-_OUTBOX = """
+_WRITE = """
+WITH new AS (
+    SELECT * FROM unnest(
+        $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+        $11::bool[], $12::text[], $13::text[], $14::jsonb[]
+    ) AS new (id, arrival, connection, repository, ref, commit, message, delivery, type, reason, moves, stream, subject, headers)
+), moved AS (
+    UPDATE heads SET commit = new.commit, arrival = new.arrival, change = new.id FROM new
+    WHERE new.moves AND heads.connection = new.connection AND heads.repository = new.repository AND heads.ref = new.ref
+), written AS (
+    INSERT INTO changes (id, arrival, connection, repository, ref, commit, message, delivery, type, state, reason, settled_at, send_next_at)
+    SELECT id, arrival, connection, repository, ref, commit, message, delivery, type,
+           CASE WHEN reason IS NULL THEN 'pending' ELSE 'ignored' END,
+           reason, CASE WHEN reason IS NOT NULL THEN now() END, now() + make_interval(secs => $15)
+    FROM new
+)
 INSERT INTO outbox (id, stream, subject, headers, body, open)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::bool[])
+SELECT id, stream, subject, headers, message, true FROM new WHERE reason IS NULL
+RETURNING position, id
 """
 _REASONS = """
 UPDATE deliveries SET reason = said.reason FROM unnest($1::text[], $2::text[]) AS said (id, reason) WHERE deliveries.id = said.id
@@ -93,15 +98,16 @@ class Recording:
     def __init__(self, connection: Connection, outbox: Outbox) -> None:
         self._connection = connection
         self._outbox = outbox
+        self.sent: list[Row] = []
+        """What was written to the outbox."""
 
     async def run(self, arrivals: Sequence[Arrival]) -> list[Recorded]:
         """Records them in their order; answers what became of each."""
         arrivals = [_cleaned(arrival) for arrival in arrivals]
-        new = await self._deliveries(arrivals)
+        new = await self._arrive(arrivals)
         arrived = [arrival for arrival in arrivals if arrival.delivery is None or arrival.delivery.id in new]
         fresh = [await self._prepared(arrival) for arrival in arrived]
-        heads = await self._heads(fresh)
-        numbers = iter(await self._numbers(sum(len(arrival.pushes) + (arrival.request is not None) for arrival in fresh)))
+        heads, numbers = await self._heads(fresh)
         recorded = {id(arrival): _judge(arrival, heads, numbers) for arrival in fresh}
         traces = {
             change.id: arrival.trace if len(arrival.pushes) <= 1 else None for arrival in fresh for change in recorded[id(arrival)].changes
@@ -110,13 +116,12 @@ class Recording:
         told = {id(former): recorded[id(arrival)] for former, arrival in zip(arrived, fresh, strict=True)}
         return [told.get(id(arrival)) or await self._redelivered(arrival) for arrival in arrivals]
 
-    async def _deliveries(self, arrivals: Sequence[Arrival]) -> set[str]:
+    async def _arrive(self, arrivals: Sequence[Arrival]) -> set[str]:
+        """Stores the deliveries, and makes the heads that there are none of yet; answers which deliveries are new."""
         found = [(arrival.origin.connection, arrival.delivery, arrival.ignored) for arrival in arrivals if arrival.delivery]
-        if not found:
-            return set()
         found.sort(key=lambda item: (item[0], item[1].event, item[1].key))
         rows = await self._connection.fetch(
-            _DELIVERIES,
+            _ARRIVE,
             [delivery.id for _, delivery, _ in found],
             [connection for connection, _, _ in found],
             [delivery.hook for _, delivery, _ in found],
@@ -125,6 +130,7 @@ class Recording:
             [json.dumps(delivery.headers) for _, delivery, _ in found],
             [delivery.body for _, delivery, _ in found],
             [ignored or None for _, _, ignored in found],
+            *_columns(_places(arrivals)),
         )
         return {row["id"] for row in rows}
 
@@ -149,67 +155,69 @@ class Recording:
         newest: int | None = await self._connection.fetchval(_NEWEST_OF_REQUEST, *place)
         return newest != arrival.expected
 
-    async def _heads(self, arrivals: Sequence[Arrival]) -> dict[_Place, Head | None]:
-        places = sorted({_place(arrival, push.repository, push.ref) for arrival in arrivals for push in arrival.pushes})
-        if not places:
-            return {}
-        columns = [list(column) for column in zip(*places, strict=True)]
-        await self._connection.execute(_PLACES, *columns)
-        rows = await self._connection.fetch(_LOCK, *columns)
-        return {(row["connection"], row["repository"], row["ref"]): _head(row) for row in rows}
-
-    async def _numbers(self, count: int) -> list[int]:
-        return [row["number"] for row in await self._connection.fetch(_NUMBERS, count)] if count else []
+    async def _heads(self, arrivals: Sequence[Arrival]) -> tuple[dict[_Place, Head | None], "_Numbers"]:
+        """The heads, locked, and the arrival numbers of what comes now."""
+        places = _places(arrivals)
+        rows = await self._connection.fetch(_LOCK, *_columns(places)) if places else []
+        heads = {(row["connection"], row["repository"], row["ref"]): row for row in rows}
+        more = sum(len(arrival.pushes) + (arrival.request is not None) for arrival in arrivals) - len(heads)
+        others = await self._connection.fetch(_NUMBERS, more) if more else []
+        numbers = _Numbers({place: row["number"] for place, row in heads.items()}, iter([row["number"] for row in others]))
+        return {place: _head(row) for place, row in heads.items()}, numbers
 
     async def _write(self, recorded: Sequence[Recorded], heads: Mapping[_Place, Head | None], traces: Mapping[str, str | None]) -> None:
         sent = [change for one in recorded for change in one.changes]
         ignored = [pair for one in recorded for pair in one.ignored]
         changes = [*sent, *(change for change, _ in ignored)]
         if changes:
-            await self._connection.execute(
-                _CHANGES,
-                [change.id for change in changes],
-                [change.arrival for change in changes],
-                [change.connection for change in changes],
-                [change.repository for change in changes],
-                [change.ref for change in changes],
-                [change.commit for change in changes],
-                [change.encode().decode() for change in changes],
-                [change.delivery for change in changes],
-                [change.type_name() for change in changes],
-                [*([None] * len(sent)), *(reason for _, reason in ignored)],
-                FIRST_RESEND_S,
-            )
-            new = {change.id for change in changes}
-            moved = [(place, head) for place, head in heads.items() if head and head.change in new]
-            await self._connection.execute(
-                _HEADS,
-                *([place[column] for place, _ in moved] for column in range(3)),
-                [head.commit for _, head in moved],
-                [head.arrival for _, head in moved],
-                [head.change for _, head in moved],
-            )
-            if sent:
-                await self._send(sent, traces)
+            await self._changes(changes, [reason for _, reason in ignored], {head.change for head in heads.values() if head}, traces)
         reasons = [(one.delivery, "; ".join(known.reason for known in one.known)) for one in recorded if one.delivery and one.known]
         if reasons:
             await self._connection.execute(_REASONS, [delivery for delivery, _ in reasons], [reason for _, reason in reasons])
 
-    async def _send(self, changes: Sequence[Change], traces: Mapping[str, str | None]) -> None:
-        """Each change goes on with the trace of what brought it, and its deployments with the change's."""
-        rows: list[tuple[object, ...]] = []
-        for change in changes:
-            trace = traces[change.id]
-            name = "push received" if isinstance(change, ChangePushed) else "change request received"
-            with span(name, {"traceparent": trace} if trace else {}, SpanKind.PRODUCER) as received:
-                received.set_attributes(_about(change))
-                rows += zip(*self._outbox.columns([change]), strict=True)
-        await self._connection.execute(_OUTBOX, *(list(column) for column in zip(*rows, strict=True)))
+    async def _changes(self, changes: Sequence[Change], reasons: Sequence[str], heads: set[str], traces: Mapping[str, str | None]) -> None:
+        """Writes changes, moves the heads that stand at them, and sends all but the last ones, which there are reasons to ignore."""
+        ids, streams, subjects, headers, bodies, _ = self._outgoing(changes, traces)
+        sent = len(changes) - len(reasons)
+        rows = await self._connection.fetch(
+            _WRITE,
+            ids,
+            [change.arrival for change in changes],
+            [change.connection for change in changes],
+            [change.repository for change in changes],
+            [change.ref for change in changes],
+            [change.commit for change in changes],
+            bodies,
+            [change.delivery for change in changes],
+            [change.type_name() for change in changes],
+            [*([None] * sent), *reasons],
+            [change.id in heads for change in changes],
+            streams,
+            subjects,
+            headers,
+            FIRST_RESEND_S,
+        )
+        positions = {row["id"]: row["position"] for row in rows}
+        self.sent = [
+            Row(positions[id_], stream, subject, json.loads(header), body.encode())
+            for id_, stream, subject, header, body in zip(ids[:sent], streams, subjects, headers, bodies, strict=False)
+        ]
+
+    def _outgoing(self, changes: Sequence[Change], traces: Mapping[str, str | None]) -> Columns:
+        """Each change that is sent goes on with the trace of what brought it, and its deployments with the change's."""
+        return self._outbox.columns([_sent(change, traces[change.id]) if change.id in traces else change for change in changes])
 
     async def _redelivered(self, arrival: Arrival) -> Recorded:
         assert arrival.delivery is not None, "only deliveries come again"
         identity = (arrival.origin.connection, arrival.delivery.event, arrival.delivery.key)
         return Recorded(await self._connection.fetchval(_FORMER, *identity), redelivered=True)
+
+
+def _sent(change: Change, trace: str | None) -> Outgoing:
+    name = "push received" if isinstance(change, ChangePushed) else "change request received"
+    with span(name, {"traceparent": trace} if trace else {}, SpanKind.PRODUCER) as received:
+        received.set_attributes(_about(change))
+        return outgoing(change, traceparent())
 
 
 def _about(change: Change) -> dict[str, str]:
@@ -223,7 +231,20 @@ def _about(change: Change) -> dict[str, str]:
     }
 
 
-def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: Iterator[int]) -> Recorded:
+@dataclass(frozen=True)
+class _Numbers:
+    """Arrival numbers: each head has one, taken when it was locked; what comes besides has those that were taken afterwards."""
+
+    of_heads: dict[_Place, int]
+    others: Iterator[int]
+
+    def next(self, place: _Place | None = None) -> int:
+        """The next one at that head."""
+        found = self.of_heads.pop(place, None) if place else None
+        return next(self.others) if found is None else found
+
+
+def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: _Numbers) -> Recorded:
     changes: list[Change] = []
     known: list[Known] = []
     ignored: list[tuple[ChangePushed, str]] = []
@@ -234,7 +255,7 @@ def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: Iterator
             known.append(reason)
             if not reason.moved:
                 continue
-        change = change_of(push, arrival, next(numbers))
+        change = change_of(push, arrival, numbers.next(place))
         heads[place] = Head(change.commit, change.arrival, change.id, State.IGNORED if reason else State.PENDING)
         if reason:
             ignored.append((change, reason.reason))
@@ -244,7 +265,7 @@ def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: Iterator
     if request is not None and not is_commit(request.commit):
         known.append(Known(f"{request}: {_NOT_WHOLE}", request.ref(arrival.origin)))
     elif request is not None:
-        changes.append(request_change_of(request, arrival, next(numbers)))
+        changes.append(request_change_of(request, arrival, numbers.next()))
     return Recorded(arrival.delivery.id if arrival.delivery else None, changes=tuple(changes), known=tuple(known), ignored=tuple(ignored))
 
 
@@ -255,6 +276,14 @@ def _place(arrival: Arrival, repository: str, ref: str) -> _Place:
     return arrival.origin.connection, arrival.origin.repository or repository, ref[:2000]
 
 
+def _places(arrivals: Sequence[Arrival]) -> list[_Place]:
+    return sorted({_place(arrival, push.repository, push.ref) for arrival in arrivals for push in arrival.pushes})
+
+
+def _columns(places: Sequence[_Place]) -> list[list[str]]:
+    return [[place[column] for place in places] for column in range(3)]
+
+
 def _head(row: asyncpg.Record) -> Head | None:
     if row["change"] is None:
         return None
@@ -262,16 +291,8 @@ def _head(row: asyncpg.Record) -> Head | None:
 
 
 def _cleaned(arrival: Arrival) -> Arrival:
-    delivery = arrival.delivery
-    if delivery is not None:
-        texts = {name: clean(value)[:1000] for name, value in delivery.headers.items()}
-        delivery = replace(
-            delivery, hook=clean(delivery.hook)[:200], key=clean(delivery.key)[:200],
-            event=clean(delivery.event)[:200], headers=texts,
-        )  # fmt: skip
     return replace(
         arrival,
-        delivery=delivery,
         pushes=tuple(cleaned(push) for push in arrival.pushes),
         request=cleaned_request(arrival.request) if arrival.request else None,
         ignored=clean(arrival.ignored)[:2000],

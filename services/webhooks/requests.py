@@ -1,10 +1,10 @@
 """HTTP requests as raw ASGI gives them: bodies within limits, headers in lower case, answers."""
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from shared.problems import Problem
@@ -112,6 +112,9 @@ def _too_large() -> Problem:
     return Problem(413, "body-too-large", f"The body is larger than {BODY_LIMIT // 1024**2} MB, which is what GitHub sends at most.")
 
 
-async def answer(scope: Scope, receive: Receive, send: Send, status: int, content: Mapping[str, object]) -> None:
+async def answer(send: Send, status: int, content: Mapping[str, object]) -> None:
     """Answers with JSON."""
-    await JSONResponse(dict(content), status_code=status)(scope, receive, send)
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -57,8 +57,9 @@ class Store:
     async def record(self, arrivals: Sequence[Arrival]) -> list[Recorded]:
         """Stores deliveries, judges their pushes against the heads, and writes changes and outbox rows: all in one commit."""
         async with self.pool.acquire() as connection, connection.transaction():
-            recorded = await Recording(connection, self._outbox).run(arrivals)
-        self._outbox.wake()
+            recording = Recording(connection, self._outbox)
+            recorded = await recording.run(arrivals)
+        self._outbox.wake(recording.sent)
         return recorded
 
     async def settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:

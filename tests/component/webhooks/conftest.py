@@ -70,27 +70,16 @@ async def running(api: Api, nats_url: str, postgres_dsn: str, certificates: Home
 
     @asynccontextmanager
     async def run(**more: object) -> AsyncIterator[Webhooks]:
-        async with _serving(certificates, "api", api.register) as api_at, _serving(certificates, "auth", auth.register) as auth_at:
-            settings = service_settings(
-                Settings,
-                "webhooks",
-                nats_url,
-                postgres_dsn=SecretStr(postgres_dsn),
-                home=tmp_path / "home",
-                tls_dir=certificates.tls,
-                api_address=api_at,
-                auth_address=auth_at,
-                master_key_file=certificates.keys / "master.key",
-                clone_key_file=certificates.keys / "clone.key",
-                **more,
-            )
-            async with started("webhooks", settings) as process:
-                pool = await process.database(settings, "webhooks")
-                url = f"http://127.0.0.1:{await assemble(process, settings, pool)}"
-                async with httpx.AsyncClient(base_url=url, timeout=60, verify=nobody()) as http:
-                    yield Webhooks(url, http, api, coordinator, builder, pool, settings)
-                process.stop()
-                await process.until_stopped()
+        async with (
+            settings_beside(api, auth, certificates, nats_url, postgres_dsn, tmp_path / "home", **more) as settings,
+            started("webhooks", settings) as process,
+        ):
+            pool = await process.database(settings, "webhooks")
+            url = f"http://127.0.0.1:{await assemble(process, settings, pool)}"
+            async with httpx.AsyncClient(base_url=url, timeout=60, verify=nobody()) as http:
+                yield Webhooks(url, http, api, coordinator, builder, pool, settings)
+            process.stop()
+            await process.until_stopped()
 
     yield run
     await coordinator.bus.close()
@@ -102,6 +91,27 @@ async def webhooks(running: Running) -> AsyncIterator[Webhooks]:
     """Webhooks, started once."""
     async with running() as one:
         yield one
+
+
+@asynccontextmanager
+async def settings_beside(
+    api: Api, auth: Auth, certificates: Home, nats_url: str, postgres_dsn: str, home: Path, **more: object
+) -> AsyncIterator[Settings]:
+    """Settings of a webhooks that has these neighbours, which serve meanwhile."""
+    async with _serving(certificates, "api", api.register) as api_at, _serving(certificates, "auth", auth.register) as auth_at:
+        yield service_settings(
+            Settings,
+            "webhooks",
+            nats_url,
+            postgres_dsn=SecretStr(postgres_dsn),
+            home=home,
+            tls_dir=certificates.tls,
+            api_address=api_at,
+            auth_address=auth_at,
+            master_key_file=certificates.keys / "master.key",
+            clone_key_file=certificates.keys / "clone.key",
+            **more,
+        )
 
 
 def _user(name: str, nats_url: str) -> ServiceSettings:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.webhooks.batches import BatchWriter, CannotStore
+from services.webhooks.batches import SIZE, BatchWriter, CannotStore
 
 
 class Book:
@@ -33,7 +33,7 @@ async def test_what_arrives_during_a_write_is_written_in_the_next() -> None:
     """The first waits for nobody; the others share a commit."""
     book = Book()
     book.open.clear()
-    writer = BatchWriter(book.write, 5)
+    writer = BatchWriter(book.write, abs, 5)
     running = asyncio.create_task(writer.run())
     first = asyncio.create_task(writer.put(0))
     await asyncio.sleep(0)
@@ -46,10 +46,23 @@ async def test_what_arrives_during_a_write_is_written_in_the_next() -> None:
     running.cancel()
 
 
+async def test_a_batch_has_a_size_too() -> None:
+    """What is too large is written alone, and nothing overtakes it."""
+    book = Book()
+    writer = BatchWriter(book.write, abs, 5)
+    half, more = SIZE // 2, SIZE + 1
+    puts = [asyncio.create_task(writer.put(item)) for item in (half, half, half, more, 1, 2)]
+    await asyncio.sleep(0)
+    running = asyncio.create_task(writer.run())
+    await asyncio.gather(*puts)
+    assert book.batches == [[half, half], [half], [more], [1, 2]]
+    running.cancel()
+
+
 async def test_a_bad_item_fails_alone() -> None:
     """The others of its batch are written without it."""
     book = Book()
-    writer = BatchWriter(book.write, 5)
+    writer = BatchWriter(book.write, abs, 5)
     puts = [asyncio.create_task(writer.put(item)) for item in (1, -1, 2)]
     await asyncio.sleep(0)
     running = asyncio.create_task(writer.run())
@@ -63,7 +76,7 @@ async def test_a_bad_item_fails_alone() -> None:
 async def test_a_database_that_is_away_is_said_so() -> None:
     """Every item of the batch gets the same word, and nothing is tried twice."""
     book = Book()
-    writer = BatchWriter(book.write, 5)
+    writer = BatchWriter(book.write, abs, 5)
     puts = [asyncio.create_task(writer.put(item)) for item in (1, -2)]
     await asyncio.sleep(0)
     running = asyncio.create_task(writer.run())
@@ -77,7 +90,7 @@ async def test_patience_ends() -> None:
     """A write that takes too long is answered before the forge gives up."""
     book = Book()
     book.open.clear()
-    writer = BatchWriter(book.write, 0.05)
+    writer = BatchWriter(book.write, abs, 0.05)
     running = asyncio.create_task(writer.run())
     with pytest.raises(CannotStore):
         await writer.put(1)
@@ -97,7 +110,7 @@ async def test_nothing_is_kept_of_what_its_caller_gave_up() -> None:
         await asyncio.Event().wait()
         return list(items)
 
-    writer = BatchWriter(write, 0.05)
+    writer = BatchWriter(write, lambda _: 0, 0.05)
     running = asyncio.create_task(writer.run())
     first = asyncio.create_task(writer.put(Large()))
     await writes.wait()

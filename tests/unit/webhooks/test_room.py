@@ -13,6 +13,7 @@ from services.webhooks.catalogue import Connection
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival
 from services.webhooks.intake import Intake
+from services.webhooks.reading import Reader
 from services.webhooks.requests import BODY_LIMIT, Room
 from services.webhooks.store import Recorded, Store
 from shared.problems import Problem
@@ -97,7 +98,7 @@ def store() -> Slow:
 
 async def test_what_finds_no_place_is_refused_before_it_is_read(store: Slow) -> None:
     """It does not wait for those that do; what they have comes free once they are answered."""
-    intake = Intake(Known(), store, Room(most=2))
+    intake = Intake(Known(), store, Reader(), Room(most=2))
     writing = asyncio.create_task(intake.run())
     waiting = await taken(intake, Sender(), Sender())
     third = Sender()
@@ -112,7 +113,7 @@ async def test_what_finds_no_place_is_refused_before_it_is_read(store: Slow) -> 
 
 async def test_a_body_counts_until_it_is_stored(store: Slow) -> None:
     """Not only while it arrives: it is in memory all the time."""
-    intake = Intake(Known(), store, Room(size=250))
+    intake = Intake(Known(), store, Reader(), Room(size=250))
     writing = asyncio.create_task(intake.run())
     body = b'{"zen": "' + b"x" * 90 + b'"}'
     waiting = await taken(intake, Sender(body), Sender(body))
@@ -127,7 +128,7 @@ async def test_a_body_counts_until_it_is_stored(store: Slow) -> None:
 
 async def test_a_body_of_unknown_size_counts_as_the_largest_until_it_is_there(store: Slow) -> None:
     """Then as what it is."""
-    intake = Intake(Known(), store, Room(size=BODY_LIMIT + 100))
+    intake = Intake(Known(), store, Reader(), Room(size=BODY_LIMIT + 100))
     writing = asyncio.create_task(intake.run())
     waiting = await taken(intake, Sender(declared=False), Sender(declared=False))
     store.open.set()

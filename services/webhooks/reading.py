@@ -1,0 +1,59 @@
+"""Reading deliveries: small bodies here, large ones in a program of their own, one at a time.
+
+The JSON reader holds the interpreter until it is done, and makes many times as much of a body as it has bytes.
+"""
+
+import asyncio
+import json
+import pickle
+import sys
+from pathlib import Path
+from subprocess import PIPE
+
+import structlog
+
+from services.webhooks.forges import FORGES
+from services.webhooks.forges.port import Headers, Reading, Unreadable
+from services.webhooks.requests import busy
+from shared.subprocesses import spawn
+
+log = structlog.get_logger()
+
+LARGE = 1024 * 1024
+"""From this size on, in bytes, a body is read elsewhere. What forges send below it is read here within ten milliseconds."""
+PATIENCE_S = 6.0
+"""How long a large one may take, waiting for its turn included: forges wait ten seconds for their answer."""
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class Reader:
+    """Reads deliveries; nothing is left of the program that read a large one."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(1)
+
+    async def read(self, forge: str, headers: Headers, body: bytes) -> Reading:
+        """As the forge's `read`; raises `Unreadable`, and a 503 problem where it cannot be read in time."""
+        if len(body) < LARGE:
+            return FORGES[forge]().read(headers, body)
+        try:
+            async with asyncio.timeout(PATIENCE_S), self._free:
+                return await _read_apart(forge, headers, body)
+        except (TimeoutError, OSError) as error:
+            log.warning("delivery not read", size=len(body), reason=str(error) or type(error).__name__)
+            raise busy("The delivery could not be read.") from None
+
+
+async def _read_apart(forge: str, headers: Headers, body: bytes) -> Reading:
+    program = await spawn(sys.executable, "-P", "-m", "services.webhooks.forges.apart", forge, env={"PYTHONPATH": str(_ROOT)}, stdin=PIPE)
+    try:
+        out, said = await program.communicate(json.dumps(dict(headers)).encode() + b"\n", body)
+    finally:
+        program.kill()
+        program.close()
+    if program.returncode:
+        raise OSError(f"the program that reads ended with {program.returncode}: {said[-500:].decode('utf-8', 'replace')}")
+    found = pickle.loads(out)  # noqa: S301 -- our own program wrote it
+    if isinstance(found, Reading):
+        return found
+    raise Unreadable(str(found))

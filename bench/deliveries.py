@@ -1,20 +1,23 @@
 """Signed deliveries from a process of its own: first as many as are taken, then twice as many.
 
-It says a line when it has found the capacity, one when all is sent and answered, and its report on the last one.
+It says a line when it has found the capacity, one when all is sent and answered, and its report on the last one. With `--capacity`
+the capacity is all: it says that it is ready, begins at a line on its standard input, and reports.
 """
 
 import argparse
 import asyncio
-import hashlib
-import hmac
 import json
 import resource
-import secrets
 import statistics
+import sys
 import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
+
+import uvloop
+
+from bench.hook import Hook, Line
 
 SENDERS = 64
 MEASURED_S = 6.0
@@ -28,74 +31,52 @@ class Sender:
     """One hook's deliveries, on connections kept alive."""
 
     port: int
-    connection: str
-    secret: str
+    hook: Hook
     answers: Counter[str] = field(default_factory=Counter)
     keys: list[str] = field(default_factory=list)
     """Deliveries that were answered 202."""
     seconds: list[float] = field(default_factory=list)
     """What each answer took."""
-    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
+    idle: list[Line] = field(default_factory=list)
 
     async def one(self) -> None:
         """One delivery."""
-        key, since = str(uuid.uuid4()), time.monotonic()
+        key = str(uuid.uuid4())
+        request, since = self.hook.push(key), time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):
-                answer = await self._post(key)
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+                answer = await self._post(request)
+        except (OSError, EOFError) as error:
             answer = type(error).__name__
         self.answers[answer] += 1
         self.seconds.append(time.monotonic() - since)
         if answer == "202":
             self.keys.append(key)
 
-    async def _post(self, key: str) -> str:
+    async def _post(self, request: bytes) -> str:
         """The status; of a 503 also whether it says when to come again."""
-        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
+        line = self.idle.pop() if self.idle else await Line.open(self.port)
         try:
-            writer.write(self._request(key))
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-            length = next(int(line.partition(":")[2]) for line in head.split("\r\n") if line.startswith("content-length:"))
-            await reader.readexactly(length)
+            head = await line.post(request)
         except BaseException:
-            writer.close()
+            line.close()
             raise
-        self.idle.append((reader, writer))
+        self.idle.append(line)
         status = head.split(" ", 2)[1]
-        return f"503 {'with' if 'retry-after:' in head else 'without'} Retry-After" if status == "503" else status
-
-    def _request(self, key: str) -> bytes:
-        commit = secrets.token_hex(20)
-        payload = {
-            "ref": f"refs/heads/b{commit[:2]}",
-            "before": "0" * 40,
-            "after": commit,
-            "repository": {"full_name": "acme/intake", "html_url": "https://github.com/acme/intake", "clone_url": ""},
-            "head_commit": {"id": commit, "message": "Work", "author": {"name": "Ada"}},
-            "pusher": {"name": "ada"},
-            "sender": {"login": "ada", "id": 1},
-            "padding": "x" * 8700,  # GitHub says more than we read: about 9 KB in all
-        }
-        body = json.dumps(payload).encode()
-        signature = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
-        head = (
-            f"POST /hooks/{self.connection} HTTP/1.1\r\nHost: slipway\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"X-GitHub-Event: push\r\nX-GitHub-Delivery: {key}\r\nX-GitHub-Hook-ID: 1\r\nX-Hub-Signature-256: sha256={signature}\r\n\r\n"
-        )
-        return head.encode() + body
+        return f"503 {'with' if 'retry-after:' in head.lower() else 'without'} Retry-After" if status == "503" else status
 
 
-async def capacity(sender: Sender) -> float:
+async def capacity(sender: Sender, seconds: float) -> float:
     """Deliveries taken a second while each of the senders waits for its answer."""
-    until = time.monotonic() + MEASURED_S
+    began = time.monotonic()
+    until = began + seconds
 
     async def send() -> None:
         while time.monotonic() < until:
             await sender.one()
 
     await asyncio.gather(*(send() for _ in range(SENDERS)))
-    return sender.answers["202"] / MEASURED_S
+    return sender.answers["202"] / (time.monotonic() - began)
 
 
 async def overload(sender: Sender, rate: float, seconds: float) -> float:
@@ -120,7 +101,7 @@ async def overload(sender: Sender, rate: float, seconds: float) -> float:
 
 async def run(sender: Sender, seconds: float) -> dict[str, object]:
     """Both, and the report."""
-    found = await capacity(sender)
+    found = await capacity(sender, MEASURED_S)
     print(json.dumps({"capacity_per_s": round(found, 1)}), flush=True)
     first = Counter(sender.answers)
     sender.seconds.clear()
@@ -143,6 +124,22 @@ async def run(sender: Sender, seconds: float) -> dict[str, object]:
     }
 
 
+async def only_capacity(sender: Sender, seconds: float) -> dict[str, object]:
+    """That, and what the answers took. The connections are open before it begins."""
+    sender.idle += [await Line.open(sender.port) for _ in range(SENDERS)]
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    found = await capacity(sender, seconds)
+    ordered = sorted(sender.seconds)
+    return {
+        "per_s": found,
+        "p50_ms": statistics.median(ordered) * 1000,
+        "p99_ms": ordered[int(len(ordered) * 0.99)] * 1000,
+        "answers": dict(sender.answers),
+        "keys": sender.keys,
+    }
+
+
 def main() -> None:
     """Runs as the second process."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -150,10 +147,12 @@ def main() -> None:
     parser.add_argument("connection")
     parser.add_argument("secret")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--capacity", action="store_true", help="for so many seconds, and no overload")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    print(json.dumps(asyncio.run(run(Sender(options.port, options.connection, options.secret), options.seconds))))
+    sender = Sender(options.port, Hook(options.connection, options.secret))
+    print(json.dumps(uvloop.run((only_capacity if options.capacity else run)(sender, options.seconds))))
 
 
 if __name__ == "__main__":

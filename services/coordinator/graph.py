@@ -9,18 +9,18 @@ from shared.contracts.steps import GATE
 
 
 def deploy_steps(plan: Plan, gates: Sequence[Gate] = ()) -> tuple[Step, ...]:
-    """Databases, jobs, candidates side by side; nothing switches until every candidate is healthy and
-    every gate there has let it; then one after the other.
+    """Databases, jobs, candidates side by side, but each after those that it depends on; nothing switches until every
+    candidate is healthy and every gate there has let it; then one after the other.
 
-    Raises `CycleError` for jobs that wait for each other: the deployment would hold its environment for ever. The
-    builder refuses such a manifest, and is not believed.
+    Raises `CycleError` for jobs or services that wait for each other: the deployment would hold its environment for ever.
+    The builder refuses such a manifest, and is not believed.
     """
     steps: list[Step] = []
     databases = _databases(plan, steps)
     changed = [name for name in plan.releases if name not in plan.unchanged]
     jobs = _jobs(plan, steps, databases)
     images = _images(plan, steps, changed)
-    ready = [_candidate(plan, steps, name, [*databases, *jobs], images) for name in changed]
+    ready = [_candidate(plan, steps, name, [*databases, *jobs, *_healthy(plan, name, changed)], images) for name in changed]
     if changed:
         asked = gates_before(gates, Before.SWITCH, ready)
         steps += asked
@@ -61,6 +61,11 @@ def _jobs(plan: Plan, steps: list[Step], databases: list[str]) -> list[str]:
 def _images(plan: Plan, steps: list[Step], changed: list[str]) -> dict[str, str]:
     """Images of former deployments have to be there still; new ones were pushed before the lock."""
     return {name: _add(steps, "push", name, []) for name in changed if name in plan.reused}
+
+
+def _healthy(plan: Plan, name: str, changed: Sequence[str]) -> list[str]:
+    """The checks of the candidates that a service waits for; what keeps its release runs already."""
+    return [f"check-container-{other}" for other in plan.releases[name].depends_on if other in changed]
 
 
 def _candidate(plan: Plan, steps: list[Step], name: str, before: list[str], images: dict[str, str]) -> str:

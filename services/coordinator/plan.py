@@ -214,6 +214,7 @@ def _release(saga: Saga, snapshot: Snapshot, record: Record, manifest: Manifest,
         hosts=hosts,
         strategy=service.strategy,
         stop_grace_s=service.stop_grace_s,
+        depends_on=service.depends_on,
     )
 
 

@@ -52,6 +52,7 @@ class Release(Frozen):
     hosts: tuple[str, ...] = Field(default=(), description="Every name that it answers to; empty for a worker")
     strategy: Strategy = Strategy.ROLLING
     stop_grace_s: float = 10.0
+    depends_on: tuple[Slug, ...] = Field(default=(), description="Services whose new releases must be healthy before this one starts")
 
 
 class DatabaseSpec(Frozen):

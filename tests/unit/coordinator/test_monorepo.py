@@ -80,6 +80,22 @@ def test_only_the_service_that_changed_has_steps(running: Record) -> None:
     assert (now["site"].number, now["site"].commit) == (2, "b" * 40)
 
 
+def test_a_service_starts_when_those_it_depends_on_are_healthy(running: Record) -> None:
+    """Also on the way back to it by hand; one that keeps its release is healthy, and not waited for."""
+    site = ServiceManifest(port=3001, depends_on=("api", "cache"))
+    waiting = SHOP.model_copy(update={"services": {"site": site} | {name: SHOP.services[name] for name in ("api", "cache")}})
+    first = Scenario(manifest=waiting, trees=TREES).run()
+    needed = set(first.saga.steps["deploy-container-site"].depends_on)
+    assert {"check-container-api", "check-container-cache"} <= needed
+    assert first.names().index("check-container-api") < first.names().index("deploy-container-site")
+    again = later(running, manifest=waiting, trees=TREES | {"api": "2"})
+    needed = set(again.saga.steps["deploy-container-site"].depends_on)
+    assert {"check-container-api", "check-container-cache"} & needed == {"check-container-api"}
+    other = record_of(later(running, trees=TREES | {"api": "3", "site": "3"}))
+    back = Scenario(record=other, goal=record_of(first), origin=origin(kind=ReleaseKind.ROLLBACK, rollback_to="d0", source=None)).run()
+    assert "check-container-api" in back.saga.steps["deploy-container-site"].depends_on
+
+
 def test_the_plan_says_what_stays(running: Record) -> None:
     """With the number and the commit of the release; and before, of which images are built."""
     scenario = later(running, trees=TREES | {"site": "2"})

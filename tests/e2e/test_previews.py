@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from examples.demo.forge import Forge
 from examples.demo.payload import ACCOUNT, LOGIN, headers_of
@@ -14,6 +15,7 @@ from shared.contracts.places import Place
 from tests import apps
 from tests.apps import Repository
 from tests.e2e.platform import Environment, Platform
+from tests.integration.notifier.receivers import GitHub, github
 from tests.polling import until
 
 
@@ -25,10 +27,13 @@ class Reviewed:
     forge: Forge
     copy: Repository
     secret: str
+    hub: GitHub
+    """Its API, of change request 7."""
 
     def commit(self, branch: str, version: str, ref: str = "") -> str:
         """Commits a version of the application and pushes it to the forge; the commit."""
         commit = self.copy.commit(apps.with_database(self.platform.bases.postgres, version=version))
+        self.hub.commits.add(commit)
         self.copy.git("push", "--quiet", "--force", self.forge.clone_url, f"HEAD:{ref or f'refs/heads/{branch}'}")
         return commit
 
@@ -67,6 +72,13 @@ class Reviewed:
 
         return until(look, within=120, every=0.2, what=f"a deployment of pr-{number}")
 
+    def comment_says(self, *parts: str) -> None:
+        """Change request 7 has one comment of Slipway's, which says all this in the end."""
+        comments = self.hub.comments
+        until(
+            lambda: len(comments.ours) == 1 and all(part in comments.ours[0] for part in parts), within=20, what=f"the comment says {parts}"
+        )
+
     def is_gone(self, number: int) -> bool:
         """No entry in the catalogue."""
         environments = self.platform.api.items("/environments/main/reviewed")
@@ -79,7 +91,7 @@ def reviewed(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("forge")
     api = platform.api
     mine = api.get("/me")["id"]
-    with Forge(folder).serving() as forge:
+    with Forge(folder).serving() as forge, start_blocking_portal() as portal, portal.wrap_async_context_manager(github()) as hub:
         api.post("/projects/main", {"slug": "reviewed"})
         api.post(
             "/environments/main/reviewed", {"slug": "previews", "kind": "preview", "follows": "change_requests", "ref": "refs/heads/main"}
@@ -87,9 +99,11 @@ def reviewed(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> It
         api.put("/environments/main/reviewed/previews/variables/VARIABLE", {"value": "for all previews"})
         api.put("/environments/main/reviewed/previews/secrets/API_KEY", {"value": "geheim"})
         connection = {"name": "todo-reviewed", "project": "reviewed", "forge": "github", "clone_url": forge.clone_url}
-        secret = api.post("/connections/main", connection)["secret"]
+        connected = api.post("/connections/main", connection)
+        channel = {"name": "reviewed", "kind": "forge", "forge": "github", "api_url": hub.url, "secret": hub.token}
+        api.post("/channels/main", channel | {"repository": connected["repository"]})
         api.put(f"/people/{mine}/identities", {"forge": f"github:{forge.host}", "login": LOGIN, "account_id": str(ACCOUNT)})
-        yield Reviewed(platform, forge, Repository.create(folder / "copy"), secret)
+        yield Reviewed(platform, forge, Repository.create(folder / "copy"), connected["secret"], hub)
 
 
 def _is(commit: str, state: str) -> Callable[[dict[str, Any]], bool]:
@@ -105,18 +119,21 @@ def test_a_preview_comes_with_its_change_request_and_goes_with_it(reviewed: Revi
     assert deployed["urls"][0].startswith("https://web.pr-7.reviewed.main.localhost")
     said = preview.get().json()
     assert (said["version"], said["visits"]) == ("due-1", 1)
+    reviewed.comment_says("`reviewed/pr-7`: **Live**", f"`{first[:10]}`: `Version of due`", "Built: `web`", f"<{deployed['urls'][0]}>")
 
     second = reviewed.commit("due", "due-2")
     reviewed.tell("synchronize", 7, "due", second)
     reviewed.newest(7, _is(second, "succeeded"))
     said = preview.get().json()
     assert (said["version"], said["visits"]) == ("due-2", 2)
+    reviewed.comment_says("**Live**", f"`{second[:10]}`")
 
     reviewed.copy.git("push", "--quiet", reviewed.forge.clone_url, ":refs/heads/due")
     reviewed.tell("closed", 7, "due", second, merged=True)
     removal = reviewed.newest(7, lambda found: found["kind"] == "remove" and found["state"] == "succeeded")
     assert removal["title"] == "remove the preview: change request 7 was merged"
     until(lambda: reviewed.is_gone(7), within=20, what="the catalogue's entry is gone")
+    reviewed.comment_says("**Gone**", "change request 7 was merged")
     assert not any(preview.describe().comparable().values())
 
 

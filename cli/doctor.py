@@ -13,6 +13,7 @@ from cli.answers import Json
 from cli.failures import Failed
 from cli.patience import patience
 from cli.session import command, session
+from cli.stack import settings_of_platform
 
 
 def register(app: typer.Typer) -> None:
@@ -147,10 +148,9 @@ def _git() -> Finding:
 def _platform() -> list[Finding]:
     """The platform where it runs; else what stands in the way of its start."""
     from embedded.preflight import examine
-    from embedded.settings import Settings
     from embedded.status import status as look
 
-    settings = Settings()
+    settings = settings_of_platform()
     found = look(settings)
     if found.supervisor is None:
         obstacles = [Finding("start", good=False, detail=f"{f.problem} ({f.where})", remedy=f.remedy) for f in examine(settings)]

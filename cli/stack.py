@@ -14,8 +14,9 @@ from cli.session import command, session
 
 if TYPE_CHECKING:
     from embedded.display import LiveProgress
-    from embedded.preflight import Finding as Obstacle
+    from embedded.preflight import PreflightFailed
     from embedded.progress import Progress, Report
+    from embedded.settings import Settings
     from embedded.status import Status
 
 
@@ -32,9 +33,8 @@ def up(
     from embedded import supervisor
     from embedded.display import LiveProgress
     from embedded.preflight import PreflightFailed
-    from embedded.settings import Settings
 
-    current, settings = session(), Settings()
+    current, settings = session(), settings_of_platform()
     try:
         if current.as_json:
             started = supervisor.up(settings, detach=detach, report=_print_progress)
@@ -42,7 +42,7 @@ def up(
             with LiveProgress(current.err) as live:
                 started = supervisor.up(settings, detach=detach, report=_telling(live, detach=detach))
     except PreflightFailed as error:
-        raise Failed("Slipway was not started.\n" + "\n".join(_finding(f) for f in error.findings), code="preflight") from error
+        raise Failed(f"Slipway was not started.\n{_findings(error)}", code="preflight") from error
     except supervisor.StartFailed as error:
         raise Failed(f"Slipway did not come up: {error}", "See what is wrong: slipway doctor", code="start") from error
     if detach:
@@ -50,8 +50,18 @@ def up(
         current.show({"url": started.url, "seconds": started.seconds, "pid": started.pid, "token_file": started.token_file}, text)
 
 
-def _finding(finding: "Obstacle") -> str:
-    return f"  {finding.problem} ({finding.where})\n    → {finding.remedy}"
+def settings_of_platform() -> "Settings":
+    """What the user has set of the embedded stack. Raises `Failed` with every variable that cannot be read."""
+    from embedded.preflight import PreflightFailed, read_settings
+
+    try:
+        return read_settings()
+    except PreflightFailed as error:
+        raise Failed(f"The settings are wrong.\n{_findings(error)}", code="settings") from error
+
+
+def _findings(failed: "PreflightFailed") -> str:
+    return "\n".join(f"  {finding.problem} ({finding.where})\n    → {finding.remedy}" for finding in failed.findings)
 
 
 def _print_progress(progress: "Progress") -> None:
@@ -78,13 +88,12 @@ def down(
 ) -> None:
     """Stop the platform. Applications go on unless --all is given."""
     from embedded import supervisor
-    from embedded.settings import Settings
 
     if volumes and not everything:
         raise typer.BadParameter("--volumes goes with --all")
     with patience("ending"):
         try:
-            ended = supervisor.down(Settings(), everything=everything, volumes=volumes)
+            ended = supervisor.down(settings_of_platform(), everything=everything, volumes=volumes)
         except supervisor.EndFailed as error:
             raise Failed(str(error), "Look at it: slipway status", code="end") from error
     first = "Slipway is stopped." if ended.was_running else "Slipway was not running."
@@ -94,10 +103,9 @@ def down(
 
 def status() -> None:
     """Say what runs. Status 1 where the platform is not ready."""
-    from embedded.settings import Settings
     from embedded.status import status as look
 
-    found = look(Settings())
+    found = look(settings_of_platform())
     if session().as_json:
         session().show(asdict(found))
     else:

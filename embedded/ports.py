@@ -28,13 +28,18 @@ def choose(file: Path, names: Iterable[str], held: Collection[str] = ()) -> Mapp
 
 def is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now; connections that a former one left waiting do not count."""
+    return obstacle(host, port) is None
+
+
+def obstacle(host: str, port: int) -> OSError | None:
+    """What would keep a server from listening there now: EADDRINUSE where somebody else does."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def holder(port: int) -> str | None:

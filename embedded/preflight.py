@@ -1,10 +1,13 @@
 """What would keep `slipway up` from working, all of it at once, before anything is started."""
 
+import errno
 import os
 import platform
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +16,9 @@ from rich.text import Text
 from embedded import engine, nats, ports, traefik
 from embedded.home import Home
 from embedded.lock import running_supervisor
-from embedded.settings import Settings
+from embedded.services import SERVICES
+from embedded.settings import EngineSettings, Settings
+from embedded.variables import Misread, misread
 
 _LEAST_SPACE = 2 * 1024**3
 _LEAST_GLIBC = (2, 28)
@@ -37,6 +42,14 @@ class PreflightFailed(Exception):
         self.findings = findings
 
 
+def read_settings() -> Settings:
+    """What the user has set. Raises `PreflightFailed` with every variable that cannot be read."""
+    wrong = misread(EngineSettings) or misread(Settings)
+    if wrong:
+        raise PreflightFailed(tuple(_wrong(each) for each in wrong))
+    return Settings()
+
+
 def examine(settings: Settings) -> tuple[Finding, ...]:
     """All findings; an empty answer means that a start may be tried. Changes nothing on the machine."""
     home = Home.at(settings.home)
@@ -44,7 +57,15 @@ def examine(settings: Settings) -> tuple[Finding, ...]:
     if running is not None:
         problem = f"Slipway runs already on this home (process {running})"
         return (Finding(problem, str(home.path), "See `slipway status`; end it with `slipway down`."),)
-    return (*_runtime(), *_programs(settings), *_folder(home), *_engine(settings), *_ports(settings, home))
+    return (
+        *_runtime(),
+        *_programs(settings),
+        *_variables(),
+        *_folder(home),
+        *_engine(settings),
+        *_one_port_each(settings),
+        *_ports(settings, home),
+    )
 
 
 def print_findings(findings: tuple[Finding, ...], console: Console) -> None:
@@ -95,6 +116,21 @@ def _programs(settings: Settings) -> list[Finding]:
     return findings
 
 
+def _variables() -> list[Finding]:
+    """A service that cannot read its settings would end again and again. Looked at where any of theirs is set."""
+    known = {f"SLIPWAY_{name.upper()}" for name in (*Settings.model_fields, "token", "url")}
+    if not any(name.startswith("SLIPWAY_") and name not in known for name in os.environ):
+        return []
+    kinds = (import_module(f"{service.module.rpartition('.')[0]}.settings").Settings for service in SERVICES)
+    found = {each.variable: each for kind in kinds for each in misread(kind)}
+    return [_wrong(each) for each in found.values()]
+
+
+def _wrong(each: Misread) -> Finding:
+    remedy = f"Unset it, or set it to something like its default: {each.default}" if each.default else "Unset it, or set it otherwise."
+    return Finding(f"{each.variable} cannot be read: {each.problem}", f"{each.variable}={each.value}", remedy)
+
+
 def _folder(home: Home) -> list[Finding]:
     place = _nearest(home.path)
     findings = []
@@ -142,8 +178,8 @@ def _engine(settings: Settings) -> list[Finding]:
     return []
 
 
-def _ports(settings: Settings, home: Home) -> list[Finding]:
-    """Ports that a user chose; the inner ones are chosen anew where they are taken."""
+def _chosen(settings: Settings) -> list[tuple[str, int, str]]:
+    """Host, port and variable of what a user chose; the inner ones are chosen anew where they are taken."""
     platform_host, _, platform_port = settings.http.rpartition(":")
     wanted = [
         (platform_host, int(platform_port), "SLIPWAY_HTTP"),
@@ -152,10 +188,28 @@ def _ports(settings: Settings, home: Home) -> list[Finding]:
     ]
     if settings.nats_url is None:
         wanted.append(("127.0.0.1", settings.nats_port, "SLIPWAY_NATS_PORT"))
+    return wanted
+
+
+def _one_port_each(settings: Settings) -> list[Finding]:
+    chosen = sorted((port, variable) for _, port, variable in _chosen(settings))
+    return [
+        Finding(f"{' and '.join(named)} name the same port", str(port), "Set each of them to a port of its own.")
+        for port, group in groupby(chosen, key=lambda each: each[0])
+        if len(named := [variable for _, variable in group]) > 1
+    ]
+
+
+def _ports(settings: Settings, home: Home) -> list[Finding]:
     ours = _held_by_our_load_balancer(settings, home)
     findings = []
-    for host, port, setting in wanted:
-        if port in ours or ports.is_free(host, port):
+    for host, port, setting in _chosen(settings):
+        error = None if port in ours else ports.obstacle(host, port)
+        if error is None:
+            continue
+        if error.errno != errno.EADDRINUSE:
+            problem = f"Nothing of yours can listen there: {error.strerror}"
+            findings.append(Finding(problem, f"{host}:{port}", f"Set {setting} to an address of this machine and a port that you may use."))
             continue
         holder = ports.holder(port)
         if holder is not None and _is_our_nats(home, holder):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True, populate_by_name=True)
 
     home: Path = Path("~/.slipway")
-    http: str = Field(default="127.0.0.1:8080", pattern=r"^[^\s:]+:[0-9]{1,5}$")
+    http: str = "127.0.0.1:8080"
     """The front door (Traefik's entry point `platform`)."""
     web_port: int = Field(default=8081, ge=1, le=65535)
     https_port: int = Field(default=8443, ge=1, le=65535)
@@ -52,6 +52,14 @@ class Settings(BaseSettings):
     organization: str = "main"
     target: str = "local"
     engine: EngineSettings = Field(default_factory=EngineSettings)
+
+    @field_validator("http")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or any(each in ": \t" for each in host) or not (port.isdecimal() and 0 < int(port) < 2**16):
+            raise ValueError("it is no address with a port from 1 to 65535")
+        return value
 
     def environment(self) -> dict[str, str]:
         """The variables from which the same settings are read again."""

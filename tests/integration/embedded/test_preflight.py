@@ -15,6 +15,7 @@ from embedded.home import Home
 from embedded.preflight import PreflightFailed, examine, print_findings
 from embedded.settings import EngineSettings, Settings
 from embedded.supervisor import up
+from tests.stack import free_port
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_machine_that_has_all_gets_no_findings(settings: Settings) -> None:
 
 
 def test_all_findings_come_at_once_and_nothing_is_started(settings: Settings, taken: int, folder: Path) -> None:
-    """No engine and two ports taken are three findings of one refused start."""
+    """No engine, and one port named twice that is taken besides, are four findings of one refused start."""
     wrong = settings.model_copy(
         update={
             "http": f"127.0.0.1:{taken}",
@@ -44,9 +45,10 @@ def test_all_findings_come_at_once_and_nothing_is_started(settings: Settings, ta
     with pytest.raises(PreflightFailed) as refused:
         up(wrong, detach=True)
     findings = refused.value.findings
-    assert [finding.where for finding in findings] == [f"unix://{folder}/none.sock", f"127.0.0.1:{taken}", f"127.0.0.1:{taken}"]
-    assert "SLIPWAY_HTTP" in findings[1].remedy
-    assert "SLIPWAY_NATS_PORT" in findings[2].remedy
+    assert [finding.where for finding in findings] == [f"unix://{folder}/none.sock", str(taken), f"127.0.0.1:{taken}", f"127.0.0.1:{taken}"]
+    assert findings[1].problem == "SLIPWAY_HTTP and SLIPWAY_NATS_PORT name the same port"
+    assert "SLIPWAY_HTTP" in findings[2].remedy
+    assert "SLIPWAY_NATS_PORT" in findings[3].remedy
     assert not settings.home.exists()
 
 
@@ -55,6 +57,22 @@ def test_a_taken_port_names_the_process(settings: Settings, taken: int) -> None:
     (finding,) = examine(settings.model_copy(update={"https_port": taken}))
     assert f"(process {os.getpid()})" in finding.problem
     assert str(taken) in finding.problem
+
+
+def test_an_address_of_another_machine_is_not_called_taken(settings: Settings) -> None:
+    """What the machine says of it is told."""
+    (finding,) = examine(settings.model_copy(update={"http": f"192.0.2.1:{free_port()}"}))
+    assert "assign requested address" in finding.problem
+    assert "SLIPWAY_HTTP" in finding.remedy
+
+
+def test_a_setting_that_a_service_could_not_read_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, though several services read it; else these would end again and again."""
+    monkeypatch.setenv("SLIPWAY_SWEEP_S", "a minute")
+    monkeypatch.setenv("SLIPWAY_PRIVATE_FORGES", "http://[")
+    found = {finding.where: finding for finding in examine(settings)}
+    assert sorted(found) == ["SLIPWAY_PRIVATE_FORGES=http://[", "SLIPWAY_SWEEP_S=a minute"]
+    assert found["SLIPWAY_SWEEP_S=a minute"].remedy.endswith("its default: 60.0")
 
 
 def test_a_state_folder_that_cannot_be_made_is_told(settings: Settings, folder: Path) -> None:

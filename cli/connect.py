@@ -76,7 +76,7 @@ def connect(
     result = {"connection": name, "secret": connection.get("secret"), "hook": hook, "statuses": shown, "delivery": delivery}
     current.show(result, _summary(result))
     if not hook["test"]:
-        current.note("This forge sends no test: push something, and see it arrive: slipway deliveries")
+        current.note("The forge sends no test now: push something, and see it arrive: slipway deliveries")
 
 
 def _token(forge: Forge, former: Json | None) -> Json:

@@ -23,7 +23,7 @@ class Test:
     path: str
     body: Body
     maybe: bool = False
-    """Older versions of the forge do not have it."""
+    """It may be refused though the hook is good: older versions do not have it, or it takes a repository with a commit."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @dataclass
 class HookServer:
-    """A forge with hooks. `older`: it has no tests of hooks yet; `silent`: its deliveries never leave it."""
+    """A forge with hooks. `older`: it has no tests of hooks yet, or no commit to test with; `silent`: its deliveries never leave it."""
 
     kind: str
     url: str = ""
@@ -102,7 +102,8 @@ class HookServer:
 
     async def _test(self, request: Request) -> Response:
         if self.older:
-            return JSONResponse({"error": "trigger does not have a valid value"}, 400)
+            gitea = self.kind == "gitea"
+            return JSONResponse({"message": "repository is empty" if gitea else "trigger does not have a valid value"}, 404 if gitea else 400)
         number = request.path_params.get("id") or request.query_params["webhookId"]
         file = {"github": "ping-repository", "gitlab": "other-event", "bitbucket-data-center": "ping", "gitea": "test"}[self.kind]
         self._send(number, file)

@@ -146,12 +146,13 @@ async def test_a_test_that_does_not_arrive_is_said(slipway: Slipway, hooks: http
         assert len(server.hooks) == 1
 
 
-async def test_a_gitlab_without_harmless_tests_is_not_waited_for(slipway: Slipway, hooks: httpx.AsyncClient) -> None:
-    """Before 17: its other tests would be deployed."""
-    async with hook_server("gitlab") as server:
+@pytest.mark.parametrize("kind", ["gitlab", "gitea"])
+async def test_what_cannot_be_tested_yet_is_not_waited_for(slipway: Slipway, hooks: httpx.AsyncClient, kind: str) -> None:
+    """GitLab before 17, whose other tests would be deployed; Gitea's repository without a commit."""
+    async with hook_server(kind) as server:
         server.older = True
         done = await slipway(*_words(server, hooks), given=TOKEN)
-        assert (done.exit_code, "sends no test" in done.stderr) == (0, True)
+        assert (done.exit_code, "sends no test now" in done.stderr) == (0, True)
 
 
 async def test_names_and_tokens_are_minded(slipway: Slipway, hooks: httpx.AsyncClient) -> None:

@@ -3,7 +3,8 @@
 `Narrator` gives structured lines, for whoever draws them (the git remote as plain text, the CLI with colours).
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -62,12 +63,17 @@ class Line:
     seconds: float | None = None
 
 
+_REMEMBERED = 200
+"""More than the last lines that a failure brings."""
+
+
 @dataclass
 class _Step:
     title: str
     stage: Stage
     started: datetime | None = None
-    logged: bool = False
+    logged: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    """The newest lines of its log that were told."""
 
 
 @dataclass
@@ -118,8 +124,9 @@ class Narrator:
 
     def log(self, step: str, text: str) -> Line:
         """One line of a step's log, made safe for a terminal."""
-        self._step(step).logged = True
-        return Line(LineKind.LOG, printable(text), step)
+        shown = printable(text)
+        self._step(step).logged.append(shown)
+        return Line(LineKind.LOG, shown, step)
 
     def log_lines(self, message: LogLines) -> tuple[Line, ...]:
         """As `log`, for a message of LOGS: a line that came before, by attempt and number, is told once."""
@@ -207,7 +214,7 @@ class Narrator:
         step = self._step(event.step or "")
         yield from self._in_stage(event.stage or step.stage)
         yield Line(LineKind.FAILED, step.title, event.step, _took(step, event))
-        yield from _why(fact.failure, tail=not step.logged)
+        yield from _why(fact.failure, told=step.logged)
 
     @_lines_of.register
     def _asked(self, fact: e.GateRequested, event: Event) -> Iterator[Line]:
@@ -254,7 +261,7 @@ class Narrator:
     def _undo_failed(self, fact: e.CompensationFailed, event: Event) -> Iterator[Line]:
         step = self._step(event.step or "")
         yield Line(LineKind.UNDO_FAILED, step.title, event.step, _took(step, event))
-        yield from _why(fact.failure, tail=True)
+        yield from _why(fact.failure)
 
     @_lines_of.register
     def _succeeded(self, fact: e.DeploymentSucceeded, _: Event) -> Iterator[Line]:
@@ -309,7 +316,7 @@ class Narrator:
         self.outcome = "stuck"
         title = self._step(fact.step).title
         yield Line(LineKind.ENDED, f"Stuck: undoing “{title}” keeps failing; the environment stays locked")
-        yield from _why(fact.failure, tail=True)
+        yield from _why(fact.failure)
         yield Line(LineKind.HINT, f"slipway explain {self.deployment}, then retry or accept it")
 
     @_lines_of.register
@@ -330,10 +337,11 @@ def _because(reason: str, failure: Failure | None) -> Iterator[Line]:
     yield from (Line(LineKind.DETAIL, printable(line)) for line in said.splitlines() if line.strip())
 
 
-def _why(failure: Failure, *, tail: bool) -> Iterator[Line]:
+def _why(failure: Failure, told: Collection[str] = ()) -> Iterator[Line]:
+    """The failure, and the last lines of what ran without those that were told."""
     yield from (Line(LineKind.DETAIL, printable(line)) for line in failure.message.splitlines() if line.strip())
-    if tail:
-        yield from (Line(LineKind.LOG, printable(line)) for line in failure.log_tail)
+    lines = (printable(line) for line in failure.log_tail if line not in failure.message.splitlines())
+    yield from (Line(LineKind.LOG, line) for line in lines if line not in told)
 
 
 def _first_line(text: str) -> str:

@@ -306,3 +306,15 @@ def test_what_terminals_would_act_on_is_taken_out(text: str, shown: str) -> None
 def test_durations_as_people_write_them(seconds: float, text: str) -> None:
     """Short."""
     assert duration(seconds) == text
+
+
+def test_last_lines_are_told_unless_they_were_told_live() -> None:
+    """A check prints what it tries, and the program that it checked has said why: both are to be read, each once."""
+    story = Story()
+    failed = CandidateFailed(failure=FAILURE.model_copy(update={"log_tail": ("told live", "Error: no module 'pg'")}))
+    step = "check-container-web"
+    story.tell(_created(story), story.event(e.StepStarted(attempt=1, title="check container web"), step))
+    live = LogLines(deployment="01k", step=step, direction=Direction.DO, attempt=1, first=1, lines=("told live", "GET /: nobody listens"))
+    told = story.tell(live, story.event(failed, step, "failed"))
+    assert sum("told live" in line for line in told) == 1
+    assert any("no module 'pg'" in line for line in told)

@@ -35,9 +35,7 @@ async def explain_exit(engine: Engine, container: Container | None, what: str) -
         )
     if container.exit_code in {0, _KILLED, _ASKED} and (await engine.seen(container)).signal:
         return StepFailure("stopped_from_outside", f"the container of {what} was stopped by somebody: deploy again", log_tail=tail)
-    return StepFailure(
-        "crashed_at_start", f"{what} ended with {_code(container.exit_code)} instead of running; its last lines follow", log_tail=tail
-    )
+    return StepFailure("crashed_at_start", f"{what} ended with {_code(container.exit_code)} instead of running", log_tail=tail)
 
 
 def _code(code: int) -> str:

@@ -181,7 +181,7 @@ class Jobs:
         if ended.exit_code != 0:
             raise StepFailure(
                 "job_failed",
-                f"the job {job.name} (`{' '.join(command)}`) ended with exit code {ended.exit_code}; its last lines follow",
+                f"the job {job.name} (`{' '.join(command)}`) ended with exit code {ended.exit_code}",
                 log_tail=tail,
             )
 

@@ -13,11 +13,12 @@ from services.coordinator.graph import deploy_steps
 from services.coordinator.inputs import BuildsPlanned, Planned, Refused
 from services.coordinator.saga import BuildInput, Plan, Saga
 from services.coordinator.snapshot import Record, ServiceSettings, Snapshot
+from services.coordinator.variables import variables_of
 from shared.contracts.answers import Failure
 from shared.contracts.gates import Gate
 from shared.contracts.manifest import MIB, DatabaseManifest, HealthCheck, Manifest, Resources, ServiceManifest, is_root
 from shared.contracts.places import Place
-from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, JobSpec, Release, ReleaseKind
+from shared.contracts.releases import ContainerSpec, DatabaseSpec, JobSpec, Release, ReleaseKind
 from shared.messages import new_id
 
 _LABELS_OF_AN_ADDRESS = 5
@@ -167,12 +168,8 @@ def _database(name: str, asked: DatabaseManifest, former: DatabaseSpec | None) -
 
 def _release(saga: Saga, snapshot: Snapshot, record: Record, manifest: Manifest, name: str, notes: list[str]) -> Release:
     service, settings = manifest.services[name], _settings(snapshot, name)
-    variables = snapshot.variables | settings.variables
-    notes += [
-        f"service {name}: variable {variable} is set in the catalogue and in the manifest; the manifest stands"
-        for variable in sorted(variables.keys() & service.variables.keys())
-        if variables[variable] != service.variables[variable]
-    ]
+    variables = variables_of(service, snapshot, settings)
+    notes += [f"service {name}: {what} is set in the catalogue and in the manifest; the manifest stands" for what in variables.doubled]
     if service.user is not None and is_root(service.user):
         notes.append(f"service {name} runs as root, as its manifest says")
     asked, own = service.domains or settings.domains, (saga.origin.place.host(name),) if service.port else ()
@@ -181,9 +178,9 @@ def _release(saga: Saga, snapshot: Snapshot, record: Record, manifest: Manifest,
         notes.append(f"service {name} answers at {own[0]}: a preview does not get {', '.join(asked)}")
     container = ContainerSpec(
         image=saga.images[name],
-        variables=variables | service.variables,
-        secrets=tuple(sorted(snapshot.secrets, key=lambda ref: ref.name)),
-        databases=_links(service),
+        variables=variables.values,
+        secrets=variables.secrets,
+        databases=variables.links,
         resources=_resources(service, settings),
         user=service.user,
         read_only=service.read_only,
@@ -224,13 +221,6 @@ def _resources(service: ServiceManifest, settings: ServiceSettings) -> Resources
         return service.resources
     usual = service.resources
     return Resources(memory_bytes=settings.memory_bytes or usual.memory_bytes, cpu=settings.cpu or usual.cpu)
-
-
-def _links(service: ServiceManifest) -> tuple[DatabaseLink, ...]:
-    return tuple(
-        DatabaseLink(database=name, variable="DATABASE_URL" if place == 0 else f"{name.upper().replace('-', '_')}_DATABASE_URL")
-        for place, name in enumerate(service.databases)
-    )
 
 
 def _job(manifest: Manifest, name: str, releases: dict[str, Release], here: Sequence[str]) -> JobSpec:

@@ -20,6 +20,8 @@ _REMEDIES = {
     403: "Ask an admin for a role: slipway people grant",
     503: "Look at it: slipway status",
 }
+_LISTS = {"deployments": "deployments", "projects": "project", "environments": "environment"}
+"""Collections of the API, and the commands that list them."""
 _TRIES = 3
 
 
@@ -126,10 +128,18 @@ def check(response: httpx.Response) -> None:
         detail, code = str(problem["detail"]), str(problem["type"]).rpartition("/")[2]
     except (ValueError, KeyError, TypeError):
         if response.status_code == httpx.codes.BAD_GATEWAY:
-            raise NotRunning(str(response.request.url.copy_with(path="/"))) from None
+            raise NotRunning(str(response.request.url.copy_with(path="/", query=None)).rstrip("/")) from None
         where = f"{response.request.method} {response.request.url}"
         raise Failed(f"{where} answered {response.status_code}.", "Look at it: slipway status") from None
-    raise Failed(detail, _REMEDIES.get(response.status_code, ""), code=code)
+    raise Failed(detail, _REMEDIES.get(response.status_code) or _where_to_look(response), code=code)
+
+
+def _where_to_look(response: httpx.Response) -> str:
+    """Of what is not there: the command that lists what is."""
+    if response.status_code != httpx.codes.NOT_FOUND:
+        return ""
+    collection = response.request.url.path.removeprefix("/api/v1/").partition("/")[0]
+    return f"See which there are: slipway {_LISTS[collection]}" if collection in _LISTS else ""
 
 
 def token_of(settings: Settings) -> str:

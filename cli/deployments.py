@@ -181,7 +181,10 @@ def logs(
     follow_it: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the deployment ends.")] = False,
     tail: Annotated[int, typer.Option("--tail", "-n", min=1, max=5000, help="The last lines.")] = 500,
 ) -> None:
-    """Print what a deployment's steps printed; with -f, the whole pipeline live, of the newest deployment where none is named."""
+    """Print what a deployment's steps printed; with -f, the whole pipeline live, of the newest deployment where none is named.
+
+    What a service prints while it runs has the container engine: docker logs NAME, with a name from slipway status.
+    """
     from cli.live import follow, sent
 
     current = session()

@@ -39,9 +39,9 @@ def set_secret(name: Name, project: Project = None, environment: Environment = "
 
 
 def list_secrets(project: Project = None, environment: Environment = "production", whole: Whole = False) -> None:
-    """List names and versions."""
+    """List names and versions; the audit log has who set them."""
     items = session().api.items(_path(project, environment, whole=whole))
-    session().rows(items, {"Name": "name", "Version": "version", "By": "created_by", "Since": "created_at"}, "No secrets.")
+    session().rows(items, {"Name": "name", "Version": "version", "Since": "created_at"}, "No secrets.")
 
 
 def reveal(

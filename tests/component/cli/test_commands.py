@@ -327,6 +327,14 @@ async def test_exit_statuses(slipway: Slipway, words: tuple[str, ...], status: i
     assert (await slipway(*words)).exit_code == status
 
 
+async def test_what_is_not_there_says_where_to_look(slipway: Slipway) -> None:
+    """`slipway logs web` is a first guess: a name where an id belongs."""
+    result = await slipway("logs", "web")
+    assert result.exit_code == 1
+    assert "There is no deployment web." in result.stderr
+    assert "See which there are: slipway deployments" in result.stderr
+
+
 async def test_when_nothing_runs_it_says_slipway_up(slipway: Slipway) -> None:
     """What, where, what to do; JSON with --json."""
     result = await slipway("deployments", "list", SLIPWAY_URL="http://127.0.0.1:9")

@@ -14,6 +14,7 @@ from cli.failures import Failed
 from cli.patience import patience
 from cli.session import command, session
 from cli.where import Place, Project, place_of, slug_of
+from shared.forge_api import identity_of
 
 WAIT_S = 60.0
 POLL_S = 0.5
@@ -56,6 +57,7 @@ def connect(
     app: App = None,
     installation: Installation = "",
     app_key: AppKey = None,
+    deploy_key: Annotated[bool, typer.Option("--deploy-key", help="Clone over SSH with a key of its own, which the forge gets.")] = False,
 ) -> None:
     """Connect a repository: makes the hook at the forge, has it tested, and shows deployments there.
 
@@ -68,6 +70,8 @@ def connect(
     former = _former(path, forge, address)
     credential: Json = {"app": read_app(app, installation, app_key)} if app else _token(forge, former)
     connection = _connection(place, path, former, {"name": name, "forge": forge, "clone_url": address, "api_url": api_url}, credential)
+    if deploy_key:
+        _give_key(path)
     shown = _shows_statuses(place, connection, credential) if statuses else False
     known = _newest(place, name)
     hook = _hook(path, url, name)
@@ -92,12 +96,17 @@ def _token(forge: Forge, former: Json | None) -> Json:
 def _former(path: str, forge: Forge, address: str) -> Json | None:
     """The connection that is there already; raises where it is to another repository."""
     former = session().api.find(path)
-    if former and (former["forge"], _same(former["clone_url"])) != (forge, _same(address)):
+    if former and not (former["forge"] == forge and _leads_to(former, address)):
         name = former["name"]
         raise Failed(
             f"The connection {name} leads to {former['clone_url']} ({former['forge']}).", "Take another: --name NAME", code="exists"
         )
     return former
+
+
+def _leads_to(former: Json, address: str) -> bool:
+    """With a deploy key it is cloned from another address than it is known by."""
+    return _same(former["clone_url"]) == _same(address) or (former["has_deploy_key"] and former["repository"] == identity_of(address))
 
 
 def _same(address: str) -> str:
@@ -114,6 +123,14 @@ def _connection(place: Place, path: str, former: Json | None, wanted: Json, cred
     if former["project"] != place.project:
         raise Failed(f"The connection {former['name']} is of the project {former['project']}.", "Take another: --name NAME", code="exists")
     return api.patch(path, credential) if credential else former
+
+
+def _give_key(path: str) -> None:
+    """The forge gets a key to read with; said with what the host is known by, which a person may compare."""
+    made = session().api.post(f"{path}/deploy-key", {"install": True})
+    session().note(f"The forge has the deploy key {made['fingerprint']}. It is cloned from {made['clone_url']}, whose host is known by")
+    for kind, found in made["host_fingerprints"].items():
+        session().note(f"  {kind} {found}")
 
 
 def _shows_statuses(place: Place, connection: Json, credential: Json) -> bool:

@@ -50,6 +50,7 @@ def register(app: typer.Typer) -> None:
     for name, function in (
         ("add", add),
         ("app", give_app),
+        ("key", key),
         ("rotate", rotate),
         ("finish-rotation", finish),
         ("remove", remove),
@@ -78,7 +79,8 @@ def list_connections(organization: Organization = None) -> None:
 
 def _credential(connection: Json) -> str:
     app = connection["app"]
-    return f"app {app['id']}" if app else "token" if connection["has_token"] else "–"
+    kinds = [f"app {app['id']}"] if app else ["token"] if connection["has_token"] else []
+    return ", ".join([*kinds, *(["deploy key"] if connection["has_deploy_key"] else [])]) or "–"
 
 
 def add(
@@ -139,6 +141,30 @@ def give_app(
     session().show(changed, f"{name} uses tokens of the app {app} from now on.")
 
 
+def key(
+    name: Name,
+    fresh: Annotated[bool, typer.Option("--new", help="Make another key in its place.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Ask the host for its keys anew, and know it by these from now on.")] = False,
+    install: Annotated[bool, typer.Option("--install", help="Put it at the forge, with the connection's token or app.")] = False,
+    clone_url: Annotated[str | None, typer.Option(help="Where it is cloned from over SSH: ssh://git@host:port/acme/todo.git")] = None,
+    organization: Organization = None,
+) -> None:
+    """Show the key with which a connection clones over SSH; makes one where there is none."""
+    path = f"{_path(organization, name)}/deploy-key"
+    known = None if fresh or trust or install or clone_url else session().api.find(path)
+    body: Json = {"fresh": fresh, "trust": trust, "install": install, "clone_url": clone_url}
+    show_key(known or session().api.post(path, body))
+
+
+def show_key(made: Json) -> None:
+    """The public half, and by what the host is known."""
+    hosts = [f"  {kind} {found}" for kind, found in made["host_fingerprints"].items()]
+    session().show(made, "\n".join([made["public_key"], f"Cloned from {made['clone_url']}, whose host is known by", *hosts]))
+    if not made["installed"]:
+        session().note("Give the first line to the forge as a deploy key (access key) of the repository, to read with.")
+    session().note("Compare the host's fingerprints with those that it publishes: nothing is shown to a host with other keys.")
+
+
 def rotate(name: Name, organization: Organization = None, secret: OwnSecret = False) -> None:
     """Make a new secret; the former one is accepted until `finish-rotation`."""
     body: Json | None = {"secret": read_line("Secret")} if secret else None
@@ -151,19 +177,22 @@ def finish(name: Name, organization: Organization = None) -> None:
 
 
 def remove(name: Name, organization: Organization = None) -> None:
-    """Take its hook away at the forge, and refuse its deliveries from now on."""
+    """Take its hook and deploy key away at the forge, and refuse its deliveries from now on."""
     api, path = session().api, _path(organization, name)
-    hook, why = _remove_hook(path)
+    hook, why = _remove_there(path, "hook")
+    _, left = _remove_there(path, "deploy-key")
     api.delete(path)
     session().show({"removed": name, "hook_removed": hook}, f"{name} is removed{', and its hook at the forge' if hook else ''}.")
     if why:
         session().note(f"Its hook may still be at the forge: {escape(why)} Remove it there: it calls …/hooks/{name}")
+    if left:
+        session().note(f"Its deploy key may still be at the forge: {escape(left)} Remove it there: it is called Slipway {name}")
 
 
-def _remove_hook(path: str) -> tuple[bool, str]:
-    """Whether a hook was taken away, and why it could not be tried: the connection goes all the same."""
+def _remove_there(path: str, what: str) -> tuple[bool, str]:
+    """Whether it was taken away at the forge, and why it could not be tried: the connection goes all the same."""
     try:
-        return bool(session().api.delete(f"{path}/hook")["removed"]), ""
+        return bool(session().api.delete(f"{path}/{what}")["removed"]), ""
     except Failed as failed:
         if failed.code not in _LEFT_BEHIND:
             raise

@@ -70,9 +70,9 @@ class ForgeRepository:
         return self.identity.rpartition("/")[2]
 
     def url(self, path: str) -> str:
-        """The address of something of the repository: `hooks?per_page=100`."""
+        """The address of something of the repository: `hooks?per_page=100`; of itself without a path."""
         below = self.api("")
-        return f"{below}{self._named(below.rstrip('/'))}/{path}"
+        return f"{below}{self._named(below.rstrip('/'))}/{path}".removesuffix("/")
 
     def api(self, path: str) -> str:
         """The address of something of the forge itself: `app/installations`."""

@@ -11,6 +11,7 @@ from services.api.adapters.targets import Targets
 from services.api.archive import Archive, decode_cdevent, decode_event, decode_letter, decode_lines
 from services.api.catalogue_servicer import Servicer
 from services.api.dependencies import Parts
+from services.api.forges.deploy_keys import DeployKeys
 from services.api.forges.github_app import AppTokens
 from services.api.forges.hooks import ForgeHooks
 from services.api.http import build
@@ -82,7 +83,9 @@ async def parts_for(settings: Settings, process: Process) -> Parts:
         Wakeups(),
         Targets(process.bus),
         Deliveries(process.bus),
+        forges,
         ForgeHooks(forges),
+        DeployKeys(forges),
         AppTokens(forges),
         Consumers(process.bus),
     )

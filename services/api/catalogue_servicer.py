@@ -14,7 +14,7 @@ from grpc import aio
 
 from services.api.forges.github_app import LEFT_S, App, AppTokens, NotNow, NoToken, Token, Use
 from services.api.previews import made_known, open_request
-from services.api.resources.credentials import opened_app, opened_token, repository_of
+from services.api.resources.credentials import opened_app, opened_deploy_key, opened_token, repository_of
 from services.api.safe import Safe, organization_scope, project_scope
 from services.api.settings import Settings
 from services.api.store import channels, connections, gates, places, previews, secrets, services, variables
@@ -128,7 +128,11 @@ class Servicer(CatalogueServicer):
         stored = await connections.get(connection, request.organization, request.connection)
         if stored is None or stored.project != request.project:
             raise Missing(f"connection {request.connection} of {request.organization}/{request.project}")
-        reply = pb.SourceReply(repository=stored.repository, clone_url=stored.clone_url)
+        reply = pb.SourceReply(repository=stored.repository, clone_url=stored.clone_url, known_hosts=stored.known_hosts)
+        if stored.clone_url.startswith("ssh://"):
+            if key := await opened_deploy_key(self._safe, connection, stored):
+                reply.sealed_password = seal(public_key, key.encode())
+            return reply
         if (app := await opened_app(self._safe, connection, stored)) is None:
             token = await opened_token(self._safe, connection, stored)
             return _with_token(reply, stored, public_key, Token(token, 0)) if token else reply
@@ -227,6 +231,8 @@ class Servicer(CatalogueServicer):
             api_url=stored.api_url,
             version=stored.version,
             has_app=bool(stored.app_id),
+            deploy_key=await opened_deploy_key(self._safe, connection, stored),
+            known_hosts=stored.known_hosts,
         )
 
     @_answering

@@ -72,11 +72,6 @@ class CloneAddress:
         parts = urlsplit(self.url)
         return parts.port or _PORTS[parts.scheme]
 
-    @property
-    def known_as(self) -> str:
-        """How ssh names the host's key (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
-        return self.hostname if self.port == _PORTS["ssh"] else f"[{self.hostname}]:{self.port}"
-
     def at(self, address: str) -> str:
         """The same with an address in the place of the host's name."""
         parts = urlsplit(self.url)

@@ -10,6 +10,7 @@ from services.builder.clone_address import CloneAddress
 from services.builder.folders import Folders
 from services.builder.programs import Finished, run
 from services.builder.settings import Settings
+from shared import ssh
 from shared.forges import credential_config
 from shared.outbound import PRIVATE_FORGES, Reach, Refused, Unresolved
 from shared.outbound_gate import Gate, outbound_gate
@@ -24,6 +25,15 @@ _REASONS: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
         False,
     ),
     (("no space left",), "no_space", "the builder's disk is full; {repository} could not be fetched", True),
+    (
+        ("host key verification failed", "host identification has changed"),
+        "clone_host_unknown",
+        (
+            "the host of {repository} shows another key than the one that it is known by, and no key is shown to it: compare what it publishes "
+            "with `slipway connections key <connection>`; where it has a new one: `slipway connections key <connection> --trust`"
+        ),
+        False,
+    ),
     (
         ("authentication failed", "could not read username", "could not read password", "permission denied", "error: 403", "access denied"),
         "clone_denied",
@@ -54,15 +64,18 @@ _REASONS: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
     ),
 )
 """What git says, and what it means; the first that fits counts."""
-_SSH = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={known} -o IdentitiesOnly=yes"
 
 
 @dataclass(frozen=True)
 class Credential:
-    """Who the builder is at a forge: a password or token (as Bearer without a user name), or for ssh a private key. Never shown."""
+    """Who the builder is at a forge: a password or token (as Bearer without a user name), or for ssh a private key. Never shown.
+
+    With `known_hosts` (a file of them) a private key is shown to no other host.
+    """
 
     username: str | None
     secret: str = field(repr=False)
+    known_hosts: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,9 +142,7 @@ class Gits:
             return
         with self.folders.private() as folder:
             if address.is_ssh:
-                key = folder / "key"
-                _write_private(key, credential.secret.rstrip("\n") + "\n")
-                yield env | {"GIT_SSH_COMMAND": f"{self._ssh} -i {key}"}
+                yield env | {"GIT_SSH_COMMAND": self._ssh_with(credential, folder)}
             else:
                 config = folder / "config"
                 _write_private(config, credential_config(f"{address.host}/", credential.username, credential.secret))
@@ -139,7 +150,16 @@ class Gits:
 
     @property
     def _ssh(self) -> str:
-        return _SSH.format(known=self.settings.state / "known_hosts")
+        """Without a key: hosts are believed the first time, and known from then on."""
+        return ssh.command(str(self.settings.state / "known_hosts"), learn=True)
+
+    def _ssh_with(self, credential: Credential, folder: Path) -> str:
+        key, known = folder / "key", folder / "known_hosts"
+        _write_private(key, credential.secret.rstrip("\n") + "\n")
+        if not credential.known_hosts:
+            return ssh.command(str(self.settings.state / "known_hosts"), str(key), learn=True)
+        _write_private(known, credential.known_hosts)
+        return ssh.command(str(known), str(key))
 
     def _git(self, env: dict[str, str]) -> Git:
         clean = {
@@ -187,7 +207,7 @@ def _pinned(address: CloneAddress, env: dict[str, str], checked: str | None, *, 
     if checked is None or (proxied and address.is_http):
         return {}
     if address.is_ssh:
-        return {"GIT_SSH_COMMAND": f"{env['GIT_SSH_COMMAND']} -o HostName={checked} -o HostKeyAlias={address.known_as}"}
+        return {"GIT_SSH_COMMAND": ssh.led_to(env["GIT_SSH_COMMAND"], checked, ssh.known_as(address.hostname, address.port))}
     return _settings((f"url.{address.at(checked)}.insteadOf", address.url))
 
 

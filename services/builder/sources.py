@@ -47,5 +47,5 @@ class Sources:
         credential = None
         if source.password is not None:
             values = self.key.open(Sealed(values={"the clone credential": source.password}), work)
-            credential = Credential(source.username, values["the clone credential"])
+            credential = Credential(source.username, values["the clone credential"], source.known_hosts or "")
         return Remote(f"{organization}/{source.connection}", source.repository, address, credential, own=source.is_own)

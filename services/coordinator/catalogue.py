@@ -118,6 +118,7 @@ class Catalogue:
             commit=commit,
             username=reply.username or None,
             password=reply.sealed_password or None,
+            known_hosts=reply.known_hosts or None,
             valid_until=datetime.fromtimestamp(reply.valid_until, UTC) if reply.valid_until else None,
         )
 

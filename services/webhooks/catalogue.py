@@ -38,6 +38,9 @@ class Connection:
     token: str
     has_app: bool = False
     """A GitHub App, in the place of a token."""
+    deploy_key: str = ""
+    """Private, to clone over SSH."""
+    known_hosts: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,4 +138,6 @@ def _connection(found: catalogue_pb2.Connection) -> Connection:
         secrets=tuple(found.secrets),
         token=found.token,
         has_app=found.has_app,
+        deploy_key=found.deploy_key,
+        known_hosts=found.known_hosts,
     )

@@ -35,7 +35,7 @@ _DROP = "DELETE FROM connections WHERE NOT name = ANY($1::text[])"
 _DROP_ONE = "DELETE FROM connections WHERE name = $1"
 
 
-_HIDDEN = ("secrets", "token", "has_app")
+_HIDDEN = ("secrets", "token", "has_app", "deploy_key", "known_hosts")
 """What stands sealed in the database: of an older version the first ones."""
 
 

@@ -13,16 +13,17 @@ from services.webhooks.catalogue import Away, Catalogue, Connection, NotLetIn, P
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Origin, Push
 from services.webhooks.git.pushes import own_origin, own_push
-from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository
+from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository, SshTo
 from services.webhooks.intake import origin_of
 from services.webhooks.pushers import Pushers
 from services.webhooks.refs import follows, is_commit, is_ref
 from services.webhooks.store import Store
 from services.webhooks.texts import clean
 from services.webhooks.turns import Paused, Turns, by_turns
+from shared import ssh
 from shared.contracts.changes import Change, FoundBy, Pusher
 from shared.forges import CLONE_USERS, credential_config
-from shared.outbound import Reach
+from shared.outbound import Reach, Refused, Unresolved
 from shared.outbound_gate import outbound_gate
 from shared.postgres import UNAVAILABLE
 from shared.proto.catalogue_pb2 import CLONE
@@ -172,6 +173,9 @@ class ForgeSweep:
     async def _ls_remote(self, connection: Connection, folder: Path, answers: Path) -> list[Reference]:
         """Branches and tags. The token is for this address only: a redirect elsewhere does not get it."""
         arguments = ("ls-remote", "--quiet", "--heads", "--tags", "--", connection.clone_url)
+        if connection.clone_url.startswith("ssh://"):
+            async with asyncio.timeout(LS_REMOTE_S):
+                return _references(await self._repositories.git_over_ssh(await self._ssh_to(connection), folder, *arguments))
         user, token = CLONE_USERS.get(connection.forge), connection.token
         secret = credential_config(connection.clone_url, user, token) if token else ""
         async with asyncio.timeout(LS_REMOTE_S), outbound_gate(self._reach) as gate:
@@ -180,6 +184,16 @@ class ForgeSweep:
                 return _references(await self._repositories.git_with(settings, folder, *arguments, secret=secret, answers=answers))
             except GitError as error:
                 raise GitError("; ".join((*gate.refused, *gate.failed)) or str(error)) from error
+
+    async def _ssh_to(self, connection: Connection) -> SshTo:
+        if not connection.deploy_key:
+            raise GitError(f"it is cloned over SSH, without a deploy key: slipway connections key {connection.name}")
+        host, port = ssh.host_and_port(connection.clone_url)
+        try:
+            address = (await self._reach.addresses_of(host, port))[0]
+        except (Refused, Unresolved) as error:
+            raise GitError(str(error)) from error
+        return SshTo(address, ssh.known_as(host, port), connection.known_hosts, connection.deploy_key)
 
 
 def _asked(answers: Path) -> timedelta | None:

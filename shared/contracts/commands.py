@@ -57,7 +57,8 @@ class Source(Frozen):
     ref: str
     commit: str
     username: str | None = Field(default=None, description="Without one the password is a token that goes as Bearer")
-    password: str | None = Field(default=None, description="Sealed to the target's key")
+    password: str | None = Field(default=None, description="Sealed to the target's key; over SSH a private key")
+    known_hosts: str | None = Field(default=None, description="The keys by which the host is known over SSH, as in a file of known hosts")
     valid_until: datetime | None = Field(default=None, description="When the credential ends; without it, it does not")
 
     @property

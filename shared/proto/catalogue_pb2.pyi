@@ -334,7 +334,9 @@ Global___SourceRequest: _TypeAlias = SourceRequest  # noqa: Y015
 
 @_typing.final
 class SourceReply(_message.Message):
-    """`valid_until`: when the credential ends, in seconds since 1970; 0: it does not. One that was not made yet has ended."""
+    """Over SSH the password is a private key, and the host is known by `known_hosts`.
+    `valid_until`: when the credential ends, in seconds since 1970; 0: it does not. One that was not made yet has ended.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -343,11 +345,13 @@ class SourceReply(_message.Message):
     USERNAME_FIELD_NUMBER: _builtins.int
     SEALED_PASSWORD_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    KNOWN_HOSTS_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     clone_url: _builtins.str
     username: _builtins.str
     sealed_password: _builtins.str
     valid_until: _builtins.int
+    known_hosts: _builtins.str
     def __init__(
         self,
         *,
@@ -356,10 +360,11 @@ class SourceReply(_message.Message):
         username: _builtins.str = ...,
         sealed_password: _builtins.str = ...,
         valid_until: _builtins.int = ...,
+        known_hosts: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clone_url", b"clone_url", "repository", b"repository", "sealed_password", b"sealed_password", "username", b"username", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clone_url", b"clone_url", "known_hosts", b"known_hosts", "repository", b"repository", "sealed_password", b"sealed_password", "username", b"username", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -755,6 +760,8 @@ class Connection(_message.Message):
     API_URL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     HAS_APP_FIELD_NUMBER: _builtins.int
+    DEPLOY_KEY_FIELD_NUMBER: _builtins.int
+    KNOWN_HOSTS_FIELD_NUMBER: _builtins.int
     organization: _builtins.str
     project: _builtins.str
     name: _builtins.str
@@ -770,6 +777,9 @@ class Connection(_message.Message):
     version: _builtins.int
     has_app: _builtins.bool
     """no token of its own: TokenOf gives one"""
+    deploy_key: _builtins.str
+    """private, to clone over SSH"""
+    known_hosts: _builtins.str
     @_builtins.property
     def secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """of deliveries; the newest first, older ones during a rotation"""
@@ -788,10 +798,12 @@ class Connection(_message.Message):
         api_url: _builtins.str = ...,
         version: _builtins.int = ...,
         has_app: _builtins.bool = ...,
+        deploy_key: _builtins.str = ...,
+        known_hosts: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_url", b"api_url", "clone_url", b"clone_url", "forge", b"forge", "has_app", b"has_app", "name", b"name", "organization", b"organization", "project", b"project", "repository", b"repository", "secrets", b"secrets", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_url", b"api_url", "clone_url", b"clone_url", "deploy_key", b"deploy_key", "forge", b"forge", "has_app", b"has_app", "known_hosts", b"known_hosts", "name", b"name", "organization", b"organization", "project", b"project", "repository", b"repository", "secrets", b"secrets", "token", b"token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

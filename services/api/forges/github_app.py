@@ -40,6 +40,7 @@ class Use(Enum):
     STATUSES = {"statuses": "write", "deployments": "write"}  # noqa: RUF012
     COMMENTS = {"pull_requests": "write"}  # noqa: RUF012
     HOOKS = {"repository_hooks": "write"}  # noqa: RUF012
+    KEYS = {"administration": "write"}  # noqa: RUF012
 
 
 class NoToken(Exception):

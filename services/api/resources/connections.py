@@ -82,6 +82,7 @@ class Connection(BaseModel):
     hook_url: str
     has_token: bool
     app: ShownApp | None = Field(description="The GitHub App that makes tokens")
+    has_deploy_key: bool = Field(description="It is cloned over SSH with a key of its own")
     rotating: bool = Field(description="The former secret is accepted too")
     version: int
     created_at: datetime
@@ -111,6 +112,7 @@ def _shown(stored: StoredConnection, unit_url: str) -> Connection:
         hook_url=stored.hook_url or f"{unit_url}/hooks/{stored.name}",
         has_token=stored.sealed_token is not None,
         app=credentials.shown_app(stored),
+        has_deploy_key=bool(stored.deploy_key),
         rotating=len(stored.sealed_secrets) > 1,
         version=stored.version,
         created_at=stored.created_at,

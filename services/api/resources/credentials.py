@@ -84,6 +84,13 @@ async def opened_token(safe: Safe, connection: Connection, stored: StoredConnect
     return await safe.open(connection, _scope(stored), connections.token_of(stored.name), stored.sealed_token)
 
 
+async def opened_deploy_key(safe: Safe, connection: Connection, stored: StoredConnection) -> str:
+    """The private half of the connection's deploy key; empty where it has none."""
+    if stored.sealed_deploy_key is None:
+        return ""
+    return await safe.open(connection, _scope(stored), connections.deploy_key_of(stored.name), stored.sealed_deploy_key)
+
+
 async def opened_app(safe: Safe, connection: Connection, stored: StoredConnection) -> App | None:
     """The connection's app with its key; None where it has none."""
     if stored.sealed_app_key is None:

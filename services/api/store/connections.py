@@ -30,6 +30,12 @@ class StoredConnection:
     """A GitHub App, in the place of a token; empty where there is none."""
     installation: str = ""
     sealed_app_key: bytes | None = None
+    sealed_deploy_key: bytes | None = None
+    deploy_key: str = ""
+    """The public half; empty where it clones without."""
+    deploy_key_id: str = ""
+    """At the forge, where it was installed over its API."""
+    known_hosts: str = ""
 
 
 _NEW = """
@@ -51,6 +57,10 @@ _WITH_APP = """
 SELECT * FROM connections WHERE organization = $1 AND forge = $2 AND lower(repository) = lower($3) AND app_id <> ''
 ORDER BY name LIMIT 1
 """
+_KEYED = """
+UPDATE connections SET sealed_deploy_key = $3, deploy_key = $4, deploy_key_id = $5, known_hosts = $6, clone_url = $7, version = version + 1
+WHERE organization = $1 AND name = $2 RETURNING *
+"""
 _HOOKED = "UPDATE connections SET hook_id = $3, hook_url = $4 WHERE organization = $1 AND name = $2"
 _DELETE = "DELETE FROM connections WHERE organization = $1 AND name = $2 RETURNING project"
 
@@ -63,6 +73,11 @@ def secret_of(name: str) -> str:
 def token_of(name: str) -> str:
     """What a connection's token is bound to."""
     return f"connection/{name}/token"
+
+
+def deploy_key_of(name: str) -> str:
+    """What the private deploy key of a connection is bound to."""
+    return f"connection/{name}/deploy-key"
 
 
 def app_key_of(name: str) -> str:
@@ -150,6 +165,21 @@ async def update(connection: Connection, wanted: StoredConnection) -> StoredConn
 async def hooked(connection: Connection, organization: str, name: str, hook_id: str, hook_url: str) -> None:
     """The hook at the forge is this one (empty: none)."""
     await connection.execute(_HOOKED, organization, name, hook_id, hook_url)
+
+
+async def keyed(connection: Connection, wanted: StoredConnection) -> StoredConnection | None:
+    """It clones with this deploy key, from this address, whose host is known by these keys. None where there is no such connection."""
+    row = await connection.fetchrow(
+        _KEYED,
+        wanted.organization,
+        wanted.name,
+        wanted.sealed_deploy_key,
+        wanted.deploy_key,
+        wanted.deploy_key_id,
+        wanted.known_hosts,
+        wanted.clone_url,
+    )
+    return None if row is None else _stored(row)
 
 
 async def delete(connection: Connection, organization: str, name: str) -> str | None:

@@ -6,10 +6,12 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
+from shared.ssh import command as ssh_command
+from shared.ssh import led_to
 from shared.subprocesses import spawn
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -49,6 +51,16 @@ class Summary:
 
     title: str
     author: str
+
+
+@dataclass(frozen=True)
+class SshTo:
+    """How a forge is reached over SSH: at which address, which was checked, and with which keys."""
+
+    address: str
+    known_as: str
+    known_hosts: str
+    key: str = field(repr=False)
 
 
 class Repositories:
@@ -132,6 +144,13 @@ class Repositories:
             env = self.environment({"GIT_CONFIG_GLOBAL": config, **traced}, settings)
             return await self._run(folder, *arguments, env=env)
 
+    async def git_over_ssh(self, ssh: "SshTo", folder: Path, *arguments: str) -> str:
+        """As `git`, of a repository that is reached over SSH, and nothing else."""
+        with _in_memory(ssh.key) as key, _in_memory(ssh.known_hosts) as known:
+            command = led_to(ssh_command(known, key), ssh.address, ssh.known_as)
+            env = self.environment({"GIT_SSH_COMMAND": command, "GIT_ALLOW_PROTOCOL": "ssh"})
+            return await self._run(folder, *arguments, env=env)
+
     async def _run(self, folder: Path, *arguments: str, env: Mapping[str, str]) -> str:
         process = await spawn("git", *arguments, cwd=folder, env=env)
         try:
@@ -168,8 +187,9 @@ def _in_memory(content: str) -> Iterator[str]:
     if not content:
         yield os.devnull
         return
-    file = os.memfd_create("git-config")
+    file = os.memfd_create("slipway")
     try:
+        os.fchmod(file, 0o600)  # ssh takes no key that others may read
         os.write(file, content.encode())
         yield f"/proc/{os.getpid()}/fd/{file}"
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shared import ssh
 from shared.contracts.commands import OWN_CONNECTION, InspectSource
 from shared.contracts.facts import SourceInspected
 from shared.work import StepFailure, Unavailable
@@ -14,6 +15,7 @@ from tests.component.builder.conftest import Builder
 from tests.component.builder.forge import Forge, running_forge
 from tests.component.builder.recording import RecordedWork
 from tests.component.builder.repository import Repository, git
+from tests.component.builder.ssh_forge import SshForge, running_ssh_forge
 
 MANIFEST = "services:\n  web: {build: web, watch: [shared], port: 80}\n  api: {build: api, port: 81}\n"
 FILES = {"slipway.yaml": MANIFEST, "web/Dockerfile": "FROM scratch\n", "api/Dockerfile": "FROM scratch\n", "shared/x": "1"}
@@ -39,6 +41,13 @@ async def refused(builder: Builder, command: InspectSource, code: str) -> StepFa
 def forge(repository: Repository) -> Iterator[Forge]:
     """A forge that wants a login and serves the repository's folder."""
     with running_forge(repository.folder.parent, LOGIN) as running:
+        yield running
+
+
+@pytest.fixture
+def ssh_forge(tmp_path: Path) -> Iterator[SshForge]:
+    """A forge over SSH that lets no key in yet."""
+    with running_ssh_forge(tmp_path / "sshd") as running:
         yield running
 
 
@@ -213,6 +222,46 @@ async def test_a_token_goes_as_bearer_where_no_user_name_belongs_to_it(builder: 
     assert (await inspected(builder, repository.inspect(clone_url=forge.url("repository/.git"), password=sealed))).head == repository.head
     assert set(forge.logins) == {f"Bearer {forge.login[1]}"}
     assert forge.shown == []
+
+
+async def test_a_deploy_key_reads_over_ssh_and_is_kept_nowhere(builder: Builder, repository: Repository, ssh_forge: SshForge) -> None:
+    """No list of processes, file, configuration or log shows it, while the forge is asked or afterwards."""
+    repository.commit(FILES)
+    over_ssh = builder.with_settings(git_protocols=("ssh",))
+    private, public = ssh.generate("canary")
+    ssh_forge.let_in(public)
+    command = repository.inspect(
+        clone_url=ssh_forge.url(repository.folder), password=builder.seal(private), known_hosts=ssh_forge.known_hosts
+    )
+    work = RecordedWork(command)
+    assert (await inspected(over_ssh, command, work)).head == repository.head
+    assert "GIT_SSH_COMMAND=ssh" in ssh_forge.shown
+    canaries = private.splitlines()[1:-1]
+    everything = [path.read_bytes() for path in builder.settings.home.rglob("*") if path.is_file()]
+    for canary in canaries:
+        assert canary not in ssh_forge.shown + ssh_forge.log
+        assert not any(canary.encode() in content for content in everything)
+    assert list(Path("/dev/shm").glob(f"{builder.settings.instance}-builder-*")) == []
+    assert private.strip() not in work.redactor(f"x {private} y")
+
+
+async def test_a_deploy_key_is_shown_to_the_host_that_is_known_only(builder: Builder, repository: Repository, ssh_forge: SshForge) -> None:
+    """A host with another key gets none, and a key without access is said; neither is tried again and again."""
+    repository.commit(FILES)
+    over_ssh = builder.with_settings(git_protocols=("ssh",))
+    private, public = ssh.generate("canary")
+    ssh_forge.let_in(public)
+    url, password = ssh_forge.url(repository.folder), builder.seal(private)
+    other = ssh.known_hosts(ssh.known_as("127.0.0.1", ssh_forge.port), [ssh.generate("another host")[1]])
+    unknown = await refused(over_ssh, repository.inspect(clone_url=url, password=password, known_hosts=other), "clone_host_unknown")
+    assert "slipway connections key <connection> --trust" in unknown.failure.message
+    assert "publickey" not in ssh_forge.log
+    ssh_forge.let_in()
+    command = repository.inspect(clone_url=url, password=password, known_hosts=ssh_forge.known_hosts)
+    denied = await refused(over_ssh, command, "clone_denied")
+    assert not (unknown.failure.may_pass)
+    assert not (denied.failure.may_pass)
+    assert "check the token or key of its connection" in denied.failure.message
 
 
 async def test_a_wrong_credential(builder: Builder, repository: Repository, forge: Forge) -> None:

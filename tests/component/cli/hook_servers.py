@@ -33,6 +33,10 @@ class HookServer:
     refusal: Response | None = None
     apps: GitHubApps | None = None
     """Whose tokens it takes, besides."""
+    ssh_url: str = ""
+    """Where it is cloned from over SSH, as it says itself."""
+    keys: dict[str, Json] = field(default_factory=dict)
+    """Deploy keys by id, as they were given."""
     older: bool = False
     silent: bool = False
     hooks: dict[str, Json] = field(default_factory=dict)
@@ -60,6 +64,12 @@ class HookServer:
             Route(base, self._guarded(self._make), methods=["POST"]),
             Route(f"{base}/{{id}}", self._guarded(self._change), methods=[changes]),
             Route(f"{base}/{{id}}", self._guarded(self._remove), methods=["DELETE"]),
+        ]
+        keys = _KEYS[self.kind]
+        routes += [
+            Route(base.rpartition("/")[0], self._guarded(self._about), methods=["GET"]),
+            Route(keys, self._guarded(self._add_key), methods=["POST"]),
+            Route(f"{keys}/{{id}}", self._guarded(self._remove_key), methods=["DELETE"]),
         ]
         if self.apps is not None:
             routes += self.apps.routes()
@@ -103,11 +113,37 @@ class HookServer:
     async def _test(self, request: Request) -> Response:
         if self.older:
             gitea = self.kind == "gitea"
-            return JSONResponse({"message": "repository is empty" if gitea else "trigger does not have a valid value"}, 404 if gitea else 400)
+            return JSONResponse(
+                {"message": "repository is empty" if gitea else "trigger does not have a valid value"}, 404 if gitea else 400
+            )
         number = request.path_params.get("id") or request.query_params["webhookId"]
         file = {"github": "ping-repository", "gitlab": "other-event", "bitbucket-data-center": "ping", "gitea": "test"}[self.kind]
         self._send(number, file)
         return Response(status_code=204)
+
+    async def _about(self, _: Request) -> Response:
+        if self.kind.startswith("bitbucket"):
+            return JSONResponse({"links": {"clone": [{"name": "http", "href": self.address}, {"name": "ssh", "href": self.ssh_url}]}})
+        return JSONResponse({"id": 1, "ssh_url_to_repo" if self.kind == "gitlab" else "ssh_url": self.ssh_url})
+
+    async def _add_key(self, request: Request) -> Response:
+        """Each key once, and to read with only."""
+        wanted = json.loads(await request.body())
+        reads = {
+            "gitlab": wanted.get("can_push") is False and "title" in wanted,
+            "bitbucket": set(wanted) == {"key", "label"},
+            "bitbucket-data-center": wanted.get("permission") == "REPO_READ" and "label" in wanted["key"],
+        }.get(self.kind, wanted.get("read_only") is True and "title" in wanted)
+        if not reads or wanted in self.keys.values():
+            return JSONResponse({"message": "key is already in use"}, 422)
+        number = len(self.calls)
+        self.keys[str(number)] = wanted
+        return JSONResponse(
+            {"key": {"id": number}, "permission": "REPO_READ"} if self.kind == "bitbucket-data-center" else {"id": number}, 201
+        )
+
+    async def _remove_key(self, request: Request) -> Response:
+        return Response(status_code=204 if self.keys.pop(request.path_params["id"], None) else 404)
 
     def push(self) -> None:
         """Somebody pushes."""
@@ -153,6 +189,14 @@ _BASES = {
     "bitbucket-data-center": "/rest/api/latest/projects/acme/repos/todo/webhooks",
     "gitea": "/api/v1/repos/acme/todo/hooks",
 }
+_KEYS = {
+    "github": "/api/v3/repos/acme/todo/keys",
+    "gitlab": "/api/v4/projects/acme/todo/deploy_keys",
+    "bitbucket": "/2.0/repositories/acme/todo/deploy-keys",
+    "bitbucket-data-center": "/rest/keys/latest/projects/acme/repos/todo/ssh",
+    "gitea": "/api/v1/repos/acme/todo/keys",
+}
+"""Deploy keys, which Bitbucket Data Center has in an API of their own."""
 
 
 def _url(hook: Json) -> str:

@@ -7,8 +7,10 @@ import pytest
 from starlette.responses import JSONResponse
 
 from services.api.forges import HOOKS
+from shared import ssh
 from tests.component.api.github_apps import APP, GitHubApps, pem
 from tests.component.api.running import RunningApi
+from tests.component.builder.ssh_forge import running_ssh_forge
 from tests.component.cli.conftest import Slipway, answer
 from tests.component.cli.hook_servers import HookServer, hook_server
 
@@ -61,6 +63,27 @@ async def test_a_repository_is_connected_with_a_github_app(slipway: Slipway, hoo
         assert exchanged["app"] == {"id": APP, "installation": "1"}
         refused = await slipway(*_words(server, hooks), given="\n")
         assert (refused.exit_code, "GitHub knows no installation 1 of the app 4711" in refused.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+async def test_a_deploy_key_is_put_at_the_forge(slipway: Slipway, hooks: httpx.AsyncClient, kind: str, tmp_path: Path) -> None:
+    """Once, to read with; the forge says where it is cloned from, and its host's keys are asked for and shown. It goes with the connection."""
+    async with hook_server(kind) as server:
+        with running_ssh_forge(tmp_path / "sshd") as forge:
+            server.ssh_url = forge.url(Path("/acme/todo.git"))
+            name = f"todo-{kind}"
+            first = await slipway(*_words(server, hooks, "--deploy-key", "--wait", "0"), given=TOKEN)
+            assert (first.exit_code, ssh.fingerprint(forge.host_key) in first.stderr) == (0, True), first.output
+            assert (await slipway(*_words(server, hooks, "--deploy-key", "--wait", "0"), given="\n")).exit_code == 0
+            shown = answer(await slipway("connections", "key", name, "--json"))
+            assert (len(server.keys), shown["installed"], shown["clone_url"]) == (1, True, server.ssh_url)
+            assert shown["public_key"] in str(server.keys)
+            renewed = answer(await slipway("connections", "key", name, "--new", "--install", "--json"))
+            assert (len(server.keys), renewed["public_key"] in str(server.keys)) == (1, True)
+            assert renewed["fingerprint"] != shown["fingerprint"]
+            assert "token, deploy key" in (await slipway("connections")).stdout
+        assert (await slipway("connections", "remove", name)).stdout.startswith(f"{name} is removed")
+        assert (server.hooks, server.keys) == ({}, {})
 
 
 @pytest.mark.parametrize("kind", HOOKS)

@@ -14,6 +14,7 @@ from services.webhooks.pushers import Pushers
 from services.webhooks.store import Store
 from services.webhooks.sweep import ForgeSweep, OwnSweep
 from services.webhooks.turns import Paused
+from shared import ssh
 from shared.contracts.changes import ChangePushed, FoundBy
 from shared.contracts.events import CatalogueChanged
 from shared.guarded_http import guarded_client
@@ -23,6 +24,7 @@ from shared.proto.catalogue_pb2 import CLONE
 from shared.rpc import channel
 from shared.sealing import Vault
 from tests.component.builder.forge import running_forge
+from tests.component.builder.ssh_forge import running_ssh_forge
 from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.deliveries import A, deliver, push
 from tests.component.webhooks.neighbours import MADE, TOKEN, Api, Coordinator
@@ -160,6 +162,34 @@ async def test_a_connection_with_an_app_is_swept_with_a_token_that_is_made_for_i
             with pytest.raises(Paused, match="the app is not installed"):
                 await sweep.sweep(refused)
     assert (webhooks.api.made, forge.shown) == ([CLONE, CLONE], [])
+
+
+async def test_a_connection_with_a_deploy_key_is_swept_over_ssh(webhooks: Webhooks, copy: WorkingCopy, tmp_path: Path) -> None:
+    """No list of processes shows the key, and no other host gets it; one without a key is told what to do."""
+    private, public = ssh.generate("canary")
+    with running_ssh_forge(tmp_path / "sshd") as forge:
+        forge.let_in(public)
+        url, name = forge.url(copy.path / ".git"), ssh.known_as("127.0.0.1", forge.port)
+        webhooks.api.connect("keyed", repository="forge/todo", clone_url=url, deploy_key=private, known_hosts=forge.known_hosts)
+        strange = ssh.known_hosts(name, [ssh.generate("another host")[1]])
+        webhooks.api.connect("strange", repository="forge/two", clone_url=url, deploy_key=private, known_hosts=strange)
+        webhooks.api.connect("keyless", repository="forge/three", clone_url=url)
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            await connections.refresh()
+            await connections.load()  # as after a restart
+            keyed, strange_one, keyless = [await connections.find(name) for name in ("keyed", "strange", "keyless")]
+            assert keyed is not None
+            assert strange_one is not None
+            assert keyless is not None
+            (found,) = await sweep.sweep(keyed)
+            with pytest.raises(Paused, match="Host key verification failed"):
+                await sweep.sweep(strange_one)
+            with pytest.raises(Paused, match="slipway connections key keyless"):
+                await sweep.sweep(keyless)
+        assert found.commit == (await copy.git("rev-parse", "HEAD")).out.strip()
+        assert "GIT_SSH_COMMAND=ssh" in forge.shown
+        for canary in private.splitlines()[1:-1]:
+            assert canary not in forge.shown + forge.log
 
 
 async def test_a_forge_at_a_private_address_is_not_asked_without_leave(webhooks: Webhooks, copy: WorkingCopy) -> None:

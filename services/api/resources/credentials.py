@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from services.api.dependencies import Parts
-from services.api.forges.github_app import App, NotNow, NoToken, Token, Use, read_key
+from services.api.forges.app_key import read_key
+from services.api.forges.github_app import App, NotNow, NoToken, Token, Use
 from services.api.safe import Safe, project_scope
 from services.api.store import connections
 from services.api.store.connections import StoredConnection

@@ -57,6 +57,7 @@ class GitHubApps:
     lives_s: float = HOUR
     refusal: Response | None = None
     installed: bool = True
+    installation: int = INSTALLATION
     tokens: dict[str, tuple[dict[str, str], float]] = field(default_factory=dict)
     """Each token's rights, and when it ends."""
     asked: list[str] = field(default_factory=list)
@@ -88,10 +89,10 @@ class GitHubApps:
     def _installation(self, _request: Request, _body: bytes) -> Response:
         if not self.installed:
             return JSONResponse({"message": "Not Found"}, 404)
-        return JSONResponse({"id": INSTALLATION, "app_id": int(APP), "permissions": self.rights, "suspended_at": None})
+        return JSONResponse({"id": self.installation, "app_id": int(APP), "permissions": self.rights, "suspended_at": None})
 
     def _token(self, request: Request, body: bytes) -> Response:
-        if request.path_params["id"] != INSTALLATION:
+        if request.path_params["id"] != self.installation:
             return JSONResponse({"message": "Not Found"}, 404)
         wanted = json.loads(body)
         assert set(wanted) == {"repositories", "permissions"}, "a token for everything that the app may"

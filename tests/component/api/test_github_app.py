@@ -9,6 +9,7 @@ import pytest
 from grpc import aio
 from starlette.responses import JSONResponse
 
+from services.api.forges import github_app
 from shared.proto import catalogue_pb2 as pb
 from shared.proto.catalogue_pb2_grpc import CatalogueStub
 from shared.rpc import channel
@@ -90,6 +91,21 @@ async def test_one_that_would_end_in_the_queue_is_made_again(catalogue: "Catalog
     assert len(github.tokens) == 1
     await catalogue.SourceOf(SOURCE)
     assert len(github.tokens) == 2
+
+
+async def test_an_app_that_is_installed_anew_gets_new_tokens(
+    api: RunningApi, catalogue: "CatalogueAsyncStub", github: GitHubApps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the former installation have ended with it; while GitHub is away, the present ones are good."""
+    monkeypatch.setattr(github_app, "INSTALLED_S", 0.0)
+    await catalogue.SourceOf(SOURCE)
+    github.tokens.clear()
+    github.installation += 1
+    source = await catalogue.SourceOf(SOURCE)
+    token = unseal((api.home.keys / "target.key").read_bytes(), source.sealed_password).decode()
+    assert github.allows(token, "contents", "read")
+    github.refusal = JSONResponse({"message": "oops"}, 502)
+    assert (await catalogue.TokenOf(_token(pb.CLONE))).token == token
 
 
 @pytest.mark.parametrize(

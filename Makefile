@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test faults check fix bench docs lock proto
+.PHONY: help install demo up test faults forge-test check fix bench docs lock proto
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
@@ -33,6 +33,11 @@ faults: install ## 100,000 simulated schedules, every fault at every step, then 
 	$(BIN)/python -m tests.simulation --schedules 100000
 	$(BIN)/pytest tests/faults/test_each_step.py
 	$(BIN)/python -m tests.faults.strikes --seed $(or $(SEED),1) --strikes $(or $(STRIKES),300)
+
+forge-test: install ## a real Gitea, built where it is not yet (12 minutes, with Go and a C compiler), connected, pushed to, and told
+	$(BIN)/python -m tests.e2e.gitea
+	$(BIN)/python -m embedded.engine ensure
+	$(BIN)/pytest tests/e2e/test_gitea.py
 
 check: install ## verify style, types and layers
 	$(BIN)/ruff check .

@@ -79,7 +79,7 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     process.spawn("own-sweep", OwnSweep(store, repositories, settings.clone_url, settings.sweep_s).run())
     reach = Reach(PRIVATE_FORGES, settings.private_forges)
     client = await process.enter(guarded_client(reach))
-    sweep = ForgeSweep(store, connections, catalogue, repositories, reach, Pushers(client), settings.sweep_s)
+    sweep = ForgeSweep(store, connections, catalogue, repositories, reach, Pushers(client), settings.sweep_s, settings.sweep_grace_s)
     process.spawn("request-sweep", RequestSweep(store, connections, catalogue, client).run())
     process.spawn("forge-sweep", sweep.run())
     return port

@@ -29,6 +29,11 @@ class Settings(StatefulSettings):
     """Largest pack that one push to the own remote may bring."""
 
     @property
+    def sweep_grace_s(self) -> float:
+        """What the sweep has found may still be told by a webhook within so many seconds."""
+        return min(self.sweep_s / 6, 10.0)
+
+    @property
     def repositories(self) -> Path:
         """Where the bare repositories of the own remote lie."""
         return self.home / "repositories"

@@ -103,6 +103,7 @@ class ForgeSweep:
         reach: Reach,
         pushers: Pushers,
         every_s: float,
+        grace_s: float,
     ) -> None:
         self._store = store
         self._reach = reach
@@ -111,6 +112,7 @@ class ForgeSweep:
         self._repositories = repositories
         self._pushers = pushers
         self._turns = Turns(_DUE, _LATER, every_s)
+        self._grace_s = grace_s
         self._heard: dict[str, tuple[Sequence[Reference], Project]] = {}
         self._failed: dict[str, int] = {}
 
@@ -140,7 +142,7 @@ class ForgeSweep:
 
     async def _compare(self, connection: Connection, folder: Path, answers: Path) -> list[Change]:
         origin = origin_of(connection)
-        known = await self._store.known_heads(origin.connection, origin.repository)
+        known: _Known = await self._store.known_heads(origin.connection, origin.repository)
         references = await self._ls_remote(connection, folder, answers)
         try:
             project = await self._catalogue.project(connection.organization, connection.project)
@@ -152,7 +154,9 @@ class ForgeSweep:
         heard = (references, project)
         if self._heard.get(connection.name) == heard:
             return []
-        missed = [found for found in _missed(references, known) if follows(project.refs, found.name)]
+        missed, known = await self._still_missed(
+            origin, [found for found in _missed(references, known) if follows(project.refs, found.name)], known
+        )
         pushes = [
             Push(
                 origin.repository,
@@ -169,6 +173,14 @@ class ForgeSweep:
         changes = await _record(self._store, origin, known, pushes)
         self._heard[connection.name] = heard
         return changes
+
+    async def _still_missed(self, origin: Origin, missed: Sequence[Reference], known: _Known) -> tuple[Sequence[Reference], _Known]:
+        """What no webhook has told within the time of grace: one may be on its way, and it says whose push that was."""
+        if not missed:
+            return missed, known
+        await asyncio.sleep(self._grace_s)
+        since = await self._store.known_heads(origin.connection, origin.repository)
+        return [found for found in missed if since.get(found.name) == known.get(found.name)], since
 
     async def _ls_remote(self, connection: Connection, folder: Path, answers: Path) -> list[Reference]:
         """Branches and tags. The token is for this address only: a redirect elsewhere does not get it."""

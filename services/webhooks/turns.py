@@ -35,7 +35,7 @@ class Paused(Exception):
 class Turns:
     """Whose turn it is, by two statements: `due` takes the next connection and puts it off by so many seconds, `later` one by a time.
 
-    No connection waits for more than `every_s`; each somewhat less, by chance, so that they spread over time.
+    Each waits for three quarters of `every_s` at most, by chance, so that they spread over time, and what a look takes fits in.
     """
 
     due: str
@@ -59,7 +59,7 @@ async def by_turns(store: Store, connections: Connections, turns: Turns, sweep: 
 
 async def _next(store: Store, connections: Connections, turns: Turns) -> Connection | None:
     try:
-        name = await store.pool.fetchval(turns.due, turns.every_s * uniform(0.6, 0.9))  # noqa: S311 -- spread, not secrecy
+        name = await store.pool.fetchval(turns.due, turns.every_s * uniform(0.55, 0.75))  # noqa: S311 -- spread, not secrecy
         return await connections.find(name) if name else None
     except (Away, *UNAVAILABLE) as error:
         log.warning("sweep postponed", reason=str(error) or type(error).__name__)

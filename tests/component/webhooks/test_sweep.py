@@ -31,6 +31,7 @@ from tests.component.webhooks.neighbours import MADE, TOKEN, Api, Coordinator
 from tests.component.webhooks.workingcopy import WorkingCopy
 from tests.polling import eventually
 
+GRACE_S = 0.01
 REQUESTS_A_LOOK = 2
 """What a server can do, and its refs (gitprotocol-v2(5))."""
 
@@ -192,6 +193,31 @@ async def test_a_connection_with_a_deploy_key_is_swept_over_ssh(webhooks: Webhoo
             assert canary not in forge.shown + forge.log
 
 
+async def test_a_webhook_that_was_on_its_way_comes_first(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """It says who pushed, which the forge's record may not say yet: the sweep leaves it time, and finds nothing then."""
+    commit = (await copy.git("rev-parse", "HEAD")).out.strip()
+
+    class ToldMeanwhile(Store):
+        """The webhook arrives between the sweep's first look and its second."""
+
+        looks = 0
+
+        async def known_heads(self, connection: str, repository: str) -> dict[str, tuple[str, int]]:
+            self.looks += 1
+            if self.looks > 1:
+                assert (await deliver(webhooks.http, push(commit))).status_code == 202
+            return await super().known_heads(connection, repository)
+
+    with running_forge(copy.path.parent) as forge:
+        webhooks.api.connect(repository="github.com/Codertocat/Hello-World", clone_url=forge.url("copy/.git"))
+        async with _of_forges(webhooks, "127.0.0.1", store=ToldMeanwhile) as (sweep, connections):
+            connection = await connections.find("gh")
+            assert connection is not None
+            assert await sweep.sweep(connection) == []
+    change = await webhooks.coordinator.take()
+    assert (change.commit, change.found_by, change.pusher.login) == (commit, FoundBy.DELIVERY, "Codertocat")
+
+
 async def test_a_forge_at_a_private_address_is_not_asked_without_leave(webhooks: Webhooks, copy: WorkingCopy) -> None:
     """What a user writes into a connection does not lead into the installation's network; the reason in the log says how to allow it."""
     await copy.git("push", webhooks.remote(), "main:other")
@@ -293,12 +319,12 @@ async def test_while_a_pause_lasts_the_forge_is_left_alone(running: Running, api
 
 
 @asynccontextmanager
-async def _of_forges(webhooks: Webhooks, *private: str) -> AsyncIterator[tuple[ForgeSweep, Connections]]:
+async def _of_forges(webhooks: Webhooks, *private: str, store: type[Store] = Store) -> AsyncIterator[tuple[ForgeSweep, Connections]]:
     settings = webhooks.settings
     reach = Reach(PRIVATE_FORGES, private)
     async with channel(settings.api_address, settings.tls_dir, "webhooks") as opened, guarded_client(reach) as client:
         catalogue = Catalogue(opened)
         connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), catalogue)
         repositories = Repositories(settings.repositories, Path("/nonexistent"), 10**9)
-        store = Store(webhooks.pool, Outbox("webhooks"))
-        yield ForgeSweep(store, connections, catalogue, repositories, reach, Pushers(client), 60), connections
+        stored = store(webhooks.pool, Outbox("webhooks"))
+        yield ForgeSweep(stored, connections, catalogue, repositories, reach, Pushers(client), 60, GRACE_S), connections

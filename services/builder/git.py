@@ -35,14 +35,30 @@ _REASONS: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
         False,
     ),
     (
-        ("authentication failed", "could not read username", "could not read password", "permission denied", "error: 403", "access denied"),
+        (
+            "authentication failed",
+            "could not read username",
+            "could not read password",
+            "permission denied",
+            "error: 403",
+            "access denied",
+            "is not authorized",
+        ),
         "clone_denied",
         "{repository} refused to let the builder in: check the token or key of its connection, and that it may read the repository",
         False,
     ),
     (("' not allowed",), "clone_protocol_refused", "{repository}: {last}", False),
     (
-        ("repository not found", "does not exist", "not appear to be a git repository", "error: 404", "not found"),
+        (
+            "repository not found",
+            "does not exist",
+            "not appear to be a git repository",
+            "error: 404",
+            "not found",
+            "could not be found",
+            "cannot find repository",
+        ),
         "repository_missing",
         "{repository} was not found where it is cloned from, or the builder may not see it: check its address and its connection",
         False,
@@ -64,6 +80,12 @@ _REASONS: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
     ),
 )
 """What git says, and what it means; the first that fits counts."""
+_ADDED = (
+    "Could not read from remote repository.",
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+)
+"""What git adds over SSH, whatever the forge has said."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +245,8 @@ def _settings(*settings: tuple[str, str]) -> dict[str, str]:
 
 def _last(said: str) -> str:
     lines = [line.removeprefix("fatal: ") for line in said.splitlines() if line.strip()]
-    return next((line for line in reversed(lines)), "git gave no reason")
+    telling = [line for line in lines if line not in _ADDED]
+    return next(reversed(telling or lines), "git gave no reason")
 
 
 def _write_private(path: Path, content: str) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LIMITS = Limits()
+CREDENTIAL = timedelta(seconds=20)
+"""How much longer a credential is good than a command may wait: so short that a second attempt needs another."""
 
 
 @dataclass(eq=False)
@@ -279,4 +281,4 @@ class Coordinator(Party):
         if world.happens(world.profile.refusals):
             return i.SourceDenied(Failure(code="clone_unreachable", message="the forge is away", may_pass=True))
         assert saga.cloned_from is not None
-        return i.SourceGiven(saga.cloned_from.model_copy(update={"valid_until": world.clock() + timedelta(hours=1)}))
+        return i.SourceGiven(saga.cloned_from.model_copy(update={"valid_until": world.clock() + LIMITS.queue + CREDENTIAL}))

@@ -254,6 +254,25 @@ def forgets_the_gates_time(patches: Patches) -> None:
 
 
 @mutant
+def clones_with_what_has_ended(patches: Patches) -> None:
+    """A credential is good for ever."""
+    patches.replace(Saga, "may_clone_until", lambda _saga, _until: True)
+
+
+@mutant
+def sends_what_is_over(patches: Patches) -> None:
+    """A step that an earlier attempt has done goes on to wait for its credential."""
+    real = Move.close
+
+    def close(self: Move, step: Step, direction: Direction) -> None:
+        waits = step.wants_source
+        real(self, step, direction)
+        step.wants_source = waits
+
+    patches.replace(Move, "close", close)
+
+
+@mutant
 def takes_a_late_answer(patches: Patches) -> None:
     """An answer that came after the gate's deadline counts."""
     real = gates.answered

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from services.coordinator import inputs as i
 from services.coordinator.move import Output
-from services.coordinator.saga import DeploymentState, Saga, Step, StepState
+from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState
 from shared.contracts.answers import Answer, Outcome
-from shared.contracts.commands import Command, Direction
+from shared.contracts.commands import BuildImage, Command, Direction, InspectSource
 from shared.contracts.events import Event, GateFailed, GatePassed, GateRequested
 from shared.contracts.gates import Before
 from shared.contracts.steps import STEP_KINDS
@@ -18,6 +18,7 @@ from tests.simulation.violation import hold
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+LONGEST_IN_QUEUE = Limits().queue
 _TURNED = {DeploymentState.COMPENSATING, DeploymentState.STUCK}
 _FORWARD = {DeploymentState.AUTHORIZING, DeploymentState.BUILDING, DeploymentState.RUNNING}
 _AFTER_PIVOT = {"retire", "remove-service", "remove-database"}
@@ -131,6 +132,13 @@ class Invariants:
                 behind = _BEHIND_GATES.get(gate.before)
                 if step.kind in behind if behind is not None else step.row.participant == "deployer":
                     hold((saga.id, gate.name) in self._passed, f"{step.name} was sent before the gate {gate.name} passed")
+            if isinstance(sent, InspectSource | BuildImage):
+                ends = sent.source.valid_until
+                hold(
+                    ends is None or ends >= self._world.clock() + LONGEST_IN_QUEUE,
+                    f"{step.name} was sent with a credential that ends at {ends}",
+                )
+                hold(step.state is StepState.SENT, f"{step.name} was sent and is {step.state}")
             if step.kind == "switch":
                 waits = [
                     other.name for other in saga.steps.values() if other.kind == "check-container" and other.state is not StepState.DONE

@@ -37,6 +37,8 @@ def plan_builds(saga: Saga, snapshot: Snapshot, record: Record) -> BuildsPlanned
     manifest = saga.inspected.manifest
     known = {ref.name: ref for ref in snapshot.secrets}
     builds: dict[str, BuildInput] = {}
+    # What no watched path shows may be in its context, and in its image: that serves this preview only.
+    whose = [str(saga.origin.place)] if saga.origin.fork else []
     for name, service in manifest.services.items():
         tree, generation = saga.inspected.trees.get(name, ""), _generation(saga, record, name)
         if service.image is not None:
@@ -48,7 +50,7 @@ def plan_builds(saga: Saga, snapshot: Snapshot, record: Record) -> BuildsPlanned
         if missing:
             return Refused(Failure(code="secret_missing", message=f"service {name} builds with {_lack(missing, snapshot)}"))
         refs = tuple(known[secret] for secret in build.secrets)
-        key = _digest(tree, build.model_dump(mode="json"), [ref.model_dump() for ref in refs], generation)
+        key = _digest(tree, build.model_dump(mode="json"), [ref.model_dump() for ref in refs], generation, *whose)
         builds[name] = BuildInput(key=key, build=build, generation=generation, secrets=snapshot.sealed_for(refs))
     ready = replace(saga, builds=builds, images=dict.fromkeys(builds, ""))
     would_run = {name: _release(ready, snapshot, record, manifest, name, []) for name in builds}

@@ -116,6 +116,20 @@ def test_a_fork_cannot_build_with_a_secret() -> None:
     assert "a fork does not get" in scenario.saga.failure.message
 
 
+def test_what_a_fork_has_built_serves_nobody_else() -> None:
+    """Its context may hold what no watched path shows: the same inputs elsewhere, or in another fork's preview, are another image."""
+    manifest = Manifest(services={"web": ServiceManifest(port=3000)})
+    other = Place(organization="main", project="todo", environment="pr-8")
+    keys = [
+        Scenario(manifest=manifest, origin=origin(place=place, environment_kind=EnvironmentKind.PREVIEW, preview=True, fork=fork))
+        .run()
+        .saga.builds["web"]
+        .key
+        for place, fork in ((PLACE, False), (other, False), (PLACE, True), (PLACE, True), (other, True))
+    ]
+    assert [keys.index(key) for key in keys] == [0, 0, 2, 2, 4]
+
+
 def test_a_removal_by_rule_asks_nobody_and_says_which_rule() -> None:
     """Whoever closed the change request need not be anybody here."""
     database = DatabaseSpec(name="db", engine="postgresql", version="18", storage_bytes=1, memory_bytes=1)

@@ -113,7 +113,7 @@ class ForgeSweep:
         self._pushers = pushers
         self._turns = Turns(_DUE, _LATER, every_s)
         self._grace_s = grace_s
-        self._heard: dict[str, tuple[Sequence[Reference], Project]] = {}
+        self._heard: dict[str, tuple[Sequence[Reference], Project, _Known]] = {}
         self._failed: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -151,7 +151,7 @@ class ForgeSweep:
             return []
         if project is None:
             return []
-        heard = (references, project)
+        heard = (references, project, known)
         if self._heard.get(connection.name) == heard:
             return []
         missed, known = await self._still_missed(

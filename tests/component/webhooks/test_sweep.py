@@ -218,6 +218,20 @@ async def test_a_webhook_that_was_on_its_way_comes_first(webhooks: Webhooks, cop
     assert (change.commit, change.found_by, change.pusher.login) == (commit, FoundBy.DELIVERY, "Codertocat")
 
 
+async def test_a_webhook_that_comes_late_does_not_have_the_last_word(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """It tells of a commit that a forced push has replaced: the refs, which are as the sweep saw them before, are the truth."""
+    commit = (await copy.git("rev-parse", "HEAD")).out.strip()
+    with running_forge(copy.path.parent) as forge:
+        webhooks.api.connect(repository="github.com/Codertocat/Hello-World", clone_url=forge.url("copy/.git"))
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            connection = await connections.find("gh")
+            assert connection is not None
+            assert [found.commit for found in await sweep.sweep(connection)] == [commit]
+            assert (await deliver(webhooks.http, push(A))).status_code == 202
+            assert [found.commit for found in await sweep.sweep(connection)] == [commit]
+            assert await sweep.sweep(connection) == []
+
+
 async def test_a_forge_at_a_private_address_is_not_asked_without_leave(webhooks: Webhooks, copy: WorkingCopy) -> None:
     """What a user writes into a connection does not lead into the installation's network; the reason in the log says how to allow it."""
     await copy.git("push", webhooks.remote(), "main:other")

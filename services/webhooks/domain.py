@@ -69,7 +69,8 @@ class RequestAction(StrEnum):
 class ChangeRequest:
     """A pull request or merge request, as a forge tells of it. `number` is never given twice in its repository.
 
-    `commit` is the source's head; Bitbucket Cloud says its first digits only. `fork`: its source is another repository.
+    `commit` is the source's head; Bitbucket Cloud says its first digits only. `fork`: its source is another repository,
+    or may be of somebody who cannot push to this one.
     """
 
     repository: str

@@ -51,7 +51,11 @@ def creation_in(document: Document) -> Reading:
 
 
 def request_in(document: Document, forge: str) -> Reading:
-    """The event `pull_request`: opened, new commits, another target, closed, merged."""
+    """The event `pull_request`: opened, new commits, another target, closed, merged.
+
+    A fork that is gone has no name, and is one all the same. At Gitea whoever may read can push to `refs/for/<branch>`, which makes a
+    change request of the repository itself without a branch (docs.gitea.com, "Agit Setup"): that is a fork's, by what its author may.
+    """
     said, request = document.text("action"), document.at("pull_request")
     action = _ACTIONS.get(said)
     if said == "edited" and document.has("changes", "base" if forge == "github" else "ref"):
@@ -73,7 +77,7 @@ def request_in(document: Document, forge: str) -> Reading:
         source=source,
         target=target,
         commit=commit,
-        fork=from_name.lower() != full_name.lower(),  # a fork that is gone has no name, and is one all the same
+        fork=from_name.lower() != full_name.lower() or source.startswith("refs/"),
         by=pusher_in(document, forge),
         title=request.text("title"),
         web_url=request.text("html_url") or None,

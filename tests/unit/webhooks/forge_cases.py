@@ -86,6 +86,7 @@ CASES: Mapping[str, list[Case]] = {
         Case("bitbucket", "request-of-fork-opened", f"change request 7 was opened ({_FORK.format('bitbucket.org/bob/todo')})"),
         Case("bitbucket-data-center", "request-of-fork-opened", f"change request 7 was opened ({_FORK.format('/~BOB/todo')})"),
         Case("gitea", "request-of-fork-opened", f"change request 7 was opened ({_FORK.format('git.example.com/bob/todo')})"),
+        Case("gitea", "request-of-reader-opened", "change request 7 was opened (refs/pull/7/head of the fork git.example.com/acme/todo → main)"),
     ],
     "change request updated (new commits, another target)": [
         Case("github", "pull_request-synchronize", "change request 2 was updated (changes → master)"),

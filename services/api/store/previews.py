@@ -28,7 +28,7 @@ VALUES ($1, $2, $3, $4, 'preview', $5, $6, $7, $8, $9, $10, $11, $12, $13, clock
 ON CONFLICT (organization, project, slug) DO NOTHING RETURNING *
 """
 _UPDATE = """
-UPDATE environments SET name = $4, target = $5, ref = $6, needs_approval = $7, web_url = $8, updated_at = clock_timestamp(),
+UPDATE environments SET name = $4, target = $5, ref = $6, needs_approval = $7, web_url = $8, fork = fork OR $9, updated_at = clock_timestamp(),
     removing_at = NULL, version = version + 1
 WHERE organization = $1 AND project = $2 AND slug = $3 RETURNING *
 """
@@ -116,10 +116,13 @@ async def new(connection: Connection, template: Environment, request: Request, s
 
 
 async def update(connection: Connection, template: Environment, request: Request, slug: str) -> Environment:
-    """A preview as its change request and its template are now; it is not removed, should that have been asked for."""
+    """A preview as its change request and its template are now; it is not removed, should that have been asked for.
+
+    Once a fork's, it stays one: what has stood in it may have come from there.
+    """
     row = await connection.fetchrow(
         _UPDATE, request.organization, request.project, slug, request.name, template.target, request.ref,
-        template.needs_approval, request.web_url or None,
+        template.needs_approval, request.web_url or None, request.fork,
     )  # fmt: skip
     assert row is not None, "the template is locked, and its previews with it"
     return Environment(**row)

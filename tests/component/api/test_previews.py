@@ -104,6 +104,12 @@ async def test_pushes_do_not_deploy_previews(catalogue: "CatalogueAsyncStub") ->
     assert list(project.refs) == ["refs/heads/main"]
 
 
+async def test_once_a_fork_s_always_a_fork_s(catalogue: "CatalogueAsyncStub") -> None:
+    """The newest word of its forge counts where it takes secrets away, not where it would give them."""
+    said = [(await catalogue.OpenPreviews(request(fork=fork))).environments[0].preview.fork for fork in (False, True, False)]
+    assert said == [False, True, True]
+
+
 async def test_a_preview_has_variables_and_secrets_of_what_it_is_like(api: RunningApi, catalogue: "CatalogueAsyncStub") -> None:
     """Its own stand above them; a fork's has the variables, and the names of what it does not get."""
     for environment, colour in (("previews", "blue"), ("pr-7", "green")):

@@ -258,7 +258,8 @@ class Participant:
             refused = self._answer(command, Outcome.REFUSED, failure=Failure(code="lower_epoch", message=str(error)))
             return refused.model_copy(update={"seen_epoch": error.seen})
         except TimeoutError:
-            message = f"the step did not end within {command.timeout_s:g} s"
+            waited = f": it waited, since {work.redactor(work.waits_for)}" if work.waits_for else ""
+            message = f"the step did not end within {command.timeout_s:g} s{waited}"
             return self._answer(command, Outcome.FAILED, failure=Failure(code="timed_out", message=message))
         except asyncio.CancelledError:
             if (current := asyncio.current_task()) is None or current.cancelling():
@@ -271,9 +272,11 @@ class Participant:
         handler = self._handlers[command.direction][type(command)]
         pause = 0.5
         while True:
+            work.waits_for = ""
             try:
                 return await handler(command, work)
             except Unavailable as error:
+                work.waits_for = str(error)
                 work.log(f"waiting: {error}")
                 log.warning("step waits", step=command.step_key, reason=str(error))
                 await asyncio.sleep(pause)

@@ -52,6 +52,8 @@ class Work:
         self.command = command
         self.cancelled = asyncio.Event()
         self.redactor = Redactor()
+        self.waits_for = ""
+        """What is away that the step cannot go on without."""
         self._bus = bus
         self._subject = f"slipway.log.{target}.{command.deployment}.{command.step}"
         self._lines: list[str] = []

@@ -24,7 +24,7 @@ from shared.outbox import Outbox, Relay
 from shared.participant import ACCEPT_AFTER_S, Participant
 from shared.postgres import Pool
 from shared.settings import ServiceSettings, StatefulSettings
-from shared.work import StepFailure, Work
+from shared.work import StepFailure, Unavailable, Work
 from tests.polling import eventually
 from tests.stack import service_settings
 
@@ -121,6 +121,29 @@ async def test_a_step_failure_is_an_answer_without_secrets(coordinator: Bus, nat
     failure = collected.answers[0].failure
     assert failure is not None
     assert failure.message == "line 3: ••• is no port"
+    await builder.close()
+
+
+async def test_a_step_whose_time_ends_says_what_it_waited_for(coordinator: Bus, nats_url: str) -> None:
+    """A registry that is away costs no attempt, but the step's time; whose time that is, has to know what was away, and no secret."""
+
+    async def handle(_command: Command, work: Work) -> Fact:
+        work.redact({"TOKEN": "hunter2hunter2"})
+        raise Unavailable("the registry does not answer: hunter2hunter2")
+
+    builder = await Bus.connect(settings := service_settings(ServiceSettings, "builder", nats_url), "builder")
+    collected = Collected()
+    async with running(Participant("builder", settings, builder, {InspectSource: handle}).run(), collect(coordinator, collected)):
+        brief = inspect("d9").model_copy(update={"timeout_s": 0.2})
+        await coordinator.publish("slipway.cmd.local.builder.effects.d9-inspect.do.1", brief)
+
+        async def answered() -> bool:
+            return collected.outcomes()[-1:] == [Outcome.FAILED]  # it may have been accepted before
+
+        await eventually(answered)
+    failure = collected.answers[-1].failure
+    assert failure is not None
+    assert failure.message == "the step did not end within 0.2 s: it waited, since the registry does not answer: •••"
     await builder.close()
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from shared import logs, outbox, telemetry
+from shared import logs, relay, telemetry
 from shared.bus import Bus, ConnectionLost
 from shared.health import Check, serve_health
 from shared.postgres import Pool, database
@@ -57,7 +57,7 @@ class Process:
             await pool.fetchval("SELECT 1", timeout=2)
 
         self.check("database", answers)
-        self.measure(partial(outbox.measure, pool, schema))
+        self.measure(partial(relay.measure, pool, schema))
         return pool
 
     def measure(self, measure: Callable[[], Awaitable[None]]) -> None:

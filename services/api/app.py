@@ -24,8 +24,9 @@ from shared.consumer import consume
 from shared.guarded_http import guarded_client
 from shared.health import serve
 from shared.outbound import PRIVATE_FORGES, Reach
-from shared.outbox import Outbox, Relay
+from shared.outbox import Outbox
 from shared.process import Process, run, started
+from shared.relay import Relay
 from shared.rpc import channel, server
 from shared.sealing import Vault
 

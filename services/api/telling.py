@@ -6,8 +6,8 @@ from contextlib import suppress
 from prometheus_client import Gauge
 
 from services.api.store import letters
-from shared.outbox import MEASURE_S
 from shared.postgres import UNAVAILABLE, Pool
+from shared.relay import MEASURE_S
 
 WAITING = Gauge("slipway_dead_letters_waiting", "Dead letters that were neither sent again nor dropped")
 

@@ -16,8 +16,9 @@ from shared.contracts import changes
 from shared.contracts.answers import Answer
 from shared.contracts.changes import Change
 from shared.messages import type_of
-from shared.outbox import Outbox, Relay
+from shared.outbox import Outbox
 from shared.process import Process, started
+from shared.relay import Relay
 from shared.rpc import channel
 
 

@@ -11,8 +11,8 @@ from services.coordinator.saga import DeploymentState, Saga, Step, StepState
 from services.coordinator.spans import Moved, tell_deployment, tell_move, tell_step
 from shared.contracts.commands import Command, Direction
 from shared.contracts.events import Event
-from shared.outbox import MEASURE_S
 from shared.postgres import UNAVAILABLE, Pool
+from shared.relay import MEASURE_S
 
 log = structlog.get_logger()
 

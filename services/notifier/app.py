@@ -25,9 +25,10 @@ from services.notifier.store.deployments import ForgeLedger
 from shared.consumer import consume
 from shared.guarded_http import GuardedClient, guarded_client
 from shared.outbound import PRIVATE_FORGES, Reach
-from shared.outbox import Outbox, Relay
+from shared.outbox import Outbox
 from shared.postgres import Pool
 from shared.process import Process, run, started
+from shared.relay import Relay
 from shared.rpc import channel
 from shared.sealing import Vault
 

@@ -4,8 +4,9 @@ import pytest
 
 from shared.bus import Bus
 from shared.contracts.events import DeploymentQueued, Event
-from shared.outbox import LOST_ROUNDS, Outbox, Relay
+from shared.outbox import Outbox
 from shared.postgres import Pool
+from shared.relay import LOST_ROUNDS, Relay
 from tests.integration.test_messaging import running
 from tests.polling import eventually
 

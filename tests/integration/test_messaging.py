@@ -20,9 +20,10 @@ from shared.contracts.facts import Fact, ImageBuilt, JobSucceeded, SourceInspect
 from shared.contracts.logs import LogLines
 from shared.contracts.manifest import BuildSpec, Manifest
 from shared.contracts.places import Place
-from shared.outbox import Outbox, Relay
+from shared.outbox import Outbox
 from shared.participant import ACCEPT_AFTER_S, Participant
 from shared.postgres import Pool
+from shared.relay import Relay
 from shared.settings import ServiceSettings, StatefulSettings
 from shared.work import StepFailure, Unavailable, Work
 from tests.polling import eventually

@@ -15,9 +15,10 @@ from shared.contracts.facts import Fact, SourceInspected
 from shared.contracts.logs import LogLines
 from shared.contracts.manifest import Manifest
 from shared.contracts.places import Place
-from shared.outbox import Outbox, Relay
+from shared.outbox import Outbox
 from shared.participant import Participant
 from shared.postgres import database
+from shared.relay import Relay
 from shared.settings import ServiceSettings
 from shared.work import Work
 from tests.polling import eventually

@@ -1,4 +1,4 @@
-"""The outbox of a service and its relay, as `shared.outbox` does it: written with the state, published afterwards,
+"""The outbox of a service and its relay, as `shared.outbox` and `shared.relay` do it: written with the state, published afterwards,
 sent again where a stream lost its end or is a new one."""
 
 from collections.abc import Iterable

@@ -145,7 +145,10 @@ def _where_to_look(response: httpx.Response) -> str:
 def token_of(settings: Settings) -> str:
     """The token of the environment, else that of `slipway up`."""
     if settings.token is not None:
-        return settings.token.get_secret_value()
+        token = settings.token.get_secret_value().strip()
+        if not token.isascii() or not token.isprintable() or not token:
+            raise Failed("SLIPWAY_TOKEN holds no token.", "Set it to one (slipway token create), or unset it.", code="no-token")
+        return token
     try:
         return settings.token_file.read_text().strip()
     except OSError as error:

@@ -24,6 +24,7 @@ _NOBODY_FOLLOWS = "No environment follows"
 """What the remote says where nothing will be deployed."""
 _PAGES_WITHIN_S = 3.0
 _UP_TO_DATE = "Everything up-to-date"
+_REFUSED = "returned error: 403"
 
 
 def register(app: typer.Typer) -> None:
@@ -164,6 +165,9 @@ def _push(root: Path, branch: str, *, force: bool) -> str:
             if "rejected" in whole
             else "See what is wrong: slipway status"
         )
+        refused = [line for line in whole.splitlines() if line.startswith("remote: ")] if _REFUSED in whole else []
+        if refused:
+            reason, remedy = refused[-1].removeprefix("remote: ").strip(), "Ask an admin for a role: slipway people grant"
         raise Failed(f"git push failed: {reason}", remedy)
     return "".join(said)
 

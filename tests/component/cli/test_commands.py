@@ -335,6 +335,14 @@ async def test_what_is_not_there_says_where_to_look(slipway: Slipway) -> None:
     assert "See which there are: slipway deployments" in result.stderr
 
 
+@pytest.mark.parametrize("token", ["", " ", "slw_\u00fc", "slw_a\nb"])
+async def test_a_variable_without_a_token_is_named(slipway: Slipway, token: str) -> None:
+    """A pipeline's secret that is not there is an empty variable."""
+    result = await slipway("whoami", SLIPWAY_TOKEN=token)
+    assert result.exit_code == 1
+    assert "SLIPWAY_TOKEN holds no token." in result.stderr
+
+
 async def test_when_nothing_runs_it_says_slipway_up(slipway: Slipway) -> None:
     """What, where, what to do; JSON with --json."""
     result = await slipway("deployments", "list", SLIPWAY_URL="http://127.0.0.1:9")

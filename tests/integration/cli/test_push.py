@@ -87,7 +87,7 @@ async def test_a_push_shows_the_pipeline_and_its_end(
 
 
 async def test_a_push_without_the_right_says_the_rule(api: RunningApi, nats_url: str, postgres_dsn: str, tmp_path: Path) -> None:
-    """Somebody without a role in the project is told so, and git asks nobody for a password."""
+    """Somebody without a role in the project is told so, and so is who may see it only; git asks nobody for a password."""
     folder = tmp_path / "todo"
     checkout(folder)
     await api.with_todo()
@@ -95,8 +95,13 @@ async def test_a_push_without_the_right_says_the_rule(api: RunningApi, nats_url:
     (api.home.path / "token").write_text(await api.person("admin", "project/main/other"))
     async with front_door(api, nats_url, postgres_dsn) as url:
         done, said = await Called(folder, url, api.home.path)("push")
+        (api.home.path / "token").write_text(await api.person("viewer", "project/main/todo"))
+        seen, refused = await Called(folder, url, api.home.path)("push")
     assert done == 1
     assert "has no role on project main/todo" in said
+    assert seen == 1
+    assert "only deployer or above may push" in refused.partition("✗ git push failed: ")[2]
+    assert "slipway people grant" in refused
 
 
 async def test_the_credential_helper_answers_for_the_platform_only(api: RunningApi, tmp_path: Path) -> None:

@@ -22,11 +22,12 @@ d.id, d.connection, d.event, d.hook, d.key, d.received_at, d.reason, octet_lengt
 ARRAY(SELECT to_jsonb(h) FROM
       (SELECT id, state, reason, deployments, created_at, type, message FROM changes WHERE delivery = d.id ORDER BY arrival LIMIT $1) h) AS changes
 """
+_OWNED = "deliveries d JOIN connections c ON c.name = d.connection AND c.organization || '/' || c.project = d.owner"
 _LIST = f"""
-SELECT {_COLUMNS} FROM deliveries d JOIN connections c ON c.name = d.connection
+SELECT {_COLUMNS} FROM {_OWNED}
 WHERE c.organization = $2 AND ($3::text IS NULL OR c.name = $3) AND ($4 = '' OR d.id < $4) ORDER BY d.id DESC LIMIT $5
 """
-_GET = f"SELECT {_COLUMNS}, d.headers, d.body FROM deliveries d JOIN connections c ON c.name = d.connection WHERE c.organization = $2 AND d.id = $3"
+_GET = f"SELECT {_COLUMNS}, d.headers, d.body FROM {_OWNED} WHERE c.organization = $2 AND d.id = $3"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Stored:
 
 
 class Deliveries:
-    """Of connections that are there: those of one that was removed belong to nobody."""
+    """Of connections that are there: those of one that was removed belong to nobody, also where another project has its name now."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

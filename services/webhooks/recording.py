@@ -25,8 +25,8 @@ WITH placed AS (
     INSERT INTO heads (connection, repository, ref)
     SELECT * FROM unnest($9::text[], $10::text[], $11::text[]) ON CONFLICT DO NOTHING
 )
-INSERT INTO deliveries (id, connection, hook, key, event, headers, body, reason)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[])
+INSERT INTO deliveries (id, connection, hook, key, event, headers, body, reason, owner)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[], $12::text[])
 ON CONFLICT (connection, event, key) DO NOTHING RETURNING id
 """
 _FORMER = "SELECT id FROM deliveries WHERE connection = $1 AND event = $2 AND key = $3"
@@ -118,12 +118,12 @@ class Recording:
 
     async def _arrive(self, arrivals: Sequence[Arrival]) -> set[str]:
         """Stores the deliveries, and makes the heads that there are none of yet; answers which deliveries are new."""
-        found = [(arrival.origin.connection, arrival.delivery, arrival.ignored) for arrival in arrivals if arrival.delivery]
-        found.sort(key=lambda item: (item[0], item[1].event, item[1].key))
+        found = [(arrival.origin, arrival.delivery, arrival.ignored) for arrival in arrivals if arrival.delivery]
+        found.sort(key=lambda item: (item[0].connection, item[1].event, item[1].key))
         rows = await self._connection.fetch(
             _ARRIVE,
             [delivery.id for _, delivery, _ in found],
-            [connection for connection, _, _ in found],
+            [origin.connection for origin, _, _ in found],
             [delivery.hook for _, delivery, _ in found],
             [delivery.key for _, delivery, _ in found],
             [delivery.event for _, delivery, _ in found],
@@ -131,6 +131,7 @@ class Recording:
             [delivery.body for _, delivery, _ in found],
             [ignored or None for _, _, ignored in found],
             *_columns(_places(arrivals)),
+            [f"{origin.organization}/{origin.project}" for origin, _, _ in found],
         )
         return {row["id"] for row in rows}
 

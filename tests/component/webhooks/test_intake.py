@@ -11,11 +11,13 @@ from urllib.parse import urlencode
 import asyncpg
 import pytest
 
+from services.webhooks.deliveries import Deliveries
 from shared.contracts.changes import FoundBy
 from shared.contracts.events import CatalogueChanged
+from shared.postgres import Pool
 from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.deliveries import A, B, deliver, example, push
-from tests.component.webhooks.neighbours import Coordinator
+from tests.component.webhooks.neighbours import Api, Coordinator
 from tests.polling import eventually
 
 
@@ -187,6 +189,23 @@ async def test_a_change_of_the_catalogue_reaches_the_mirror(webhooks: Webhooks) 
         return (await deliver(webhooks.http, push(B), delivery="d-9")).status_code == 404
 
     assert await eventually(gone)
+
+
+async def test_whoever_takes_the_name_of_a_removed_connection_sees_none_of_its_deliveries(running: Running, api: Api) -> None:
+    """They stay those of the project that they came to, and are there again where that takes the name again."""
+    seen: dict[str, list[str]] = {}
+    for organization in ("main", "other", "main"):
+        api.connect(organization=organization)
+        async with running() as webhooks:
+
+            async def known(pool: Pool = webhooks.pool, wanted: str = organization) -> bool:
+                return bool(await pool.fetchval("SELECT organization FROM connections") == wanted)
+
+            assert await eventually(known)
+            assert (await deliver(webhooks.http, push(A), delivery=f"of {organization}")).is_success
+            pages = await Deliveries(webhooks.pool).newest(organization, None, "", 10)
+            seen[organization] = [page.key for page in pages]
+    assert seen == {"main": ["of main"], "other": ["of other"]}
 
 
 async def test_strangers_guesses_do_not_reach_api_each(webhooks: Webhooks) -> None:

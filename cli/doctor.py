@@ -23,6 +23,8 @@ def register(app: typer.Typer) -> None:
 
 _EXAMINED = frozenset({"application", "database", "job"})
 """Roles of containers that the target examines."""
+_PLATFORMS_OWN = ("registry", "load-balancer")
+"""Roles of those that the platform cannot be without."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def _platform() -> list[Finding]:
     engine = Finding("container engine", found.engine is not None, found.engine or "not found", "Start it: dockerd")
     own = [container for container in found.containers if container.role not in _EXAMINED]
     stopped = [container.name for container in own if container.state != "running"]
+    stopped += [f"the {role} (removed)" for role in _PLATFORMS_OWN if role not in {container.role for container in own}]
     standing = Finding(
         "containers",
         not stopped,

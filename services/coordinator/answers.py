@@ -91,7 +91,7 @@ def _apply(move: Move, step: Step, fact: f.Fact) -> None:
             saga.event = step.event
             course.authorised(move)
         case f.SourceInspected(stale=True) if not saga.origin.by_hand:
-            move.end(DeploymentState.SUPERSEDED, reason="a newer commit of this environment has been authorised already")
+            move.end(DeploymentState.SUPERSEDED, reason=_stale(saga))
         case f.SourceInspected():
             saga.inspected = fact
             saga.wants = Want.BUILDS
@@ -136,3 +136,8 @@ def fail(
     else:
         saga.failed_step = step.name
         compensation.start(move, DeploymentState.ROLLED_BACK, reason, failure, cause=step.event)
+
+
+def _stale(saga: Saga) -> str:
+    commit = saga.origin.source.commit if saga.origin.source else "ID"
+    return f"a newer commit of this environment has been authorised already; to go back on purpose: slipway deploy --commit {commit}"

@@ -14,7 +14,7 @@ from shared.contracts.events import DeploymentRolledBack
 from shared.contracts.manifest import DatabaseManifest, Manifest, ServiceManifest
 from shared.contracts.releases import SecretRef
 from shared.contracts.steps import STEP_KINDS
-from tests.unit.coordinator.scenario import START, TODO, Scenario, Script, fails, origin
+from tests.unit.coordinator.scenario import SOURCE, START, TODO, Scenario, Script, fails, origin
 
 BEFORE_LOCK = ("authorise", "inspect", "build-web", "push-web")
 WITH_LOCK = (
@@ -310,6 +310,8 @@ def test_a_stale_commit_is_superseded_unless_asked_for_by_hand() -> None:
         stale = f.SourceInspected(manifest=TODO, trees={"web": "t"}, stale=True)
         scenario.feed(scenario.answer(scenario.commands[-1], Outcome.DONE, fact=stale))
         assert scenario.run().saga.state is end
+        reason = str(scenario.events[-1].data.get("reason"))
+        assert by_hand or reason.endswith(f"to go back on purpose: slipway deploy --commit {SOURCE.commit}")
 
 
 def test_a_message_that_answers_nothing_awaited_changes_nothing() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -17,6 +18,8 @@ log = structlog.get_logger()
 
 REFRESH_S = 300.0
 """How often all are read again: a lost event may make the mirror that old."""
+_NAME = re.compile(r"[a-z0-9-]{1,40}")
+"""What can be a name (`shared.messages.Slug`): nobody is asked of anything else, a NUL for instance, which no database takes."""
 QUESTIONS = 10
 QUESTIONS_PER_S = 1.0
 """A stranger's guesses at names, and bad signatures, reach api no more often than this (so many at once, then so many a second)."""
@@ -91,7 +94,7 @@ class Connections:
     async def find(self, name: str) -> Connection | None:
         """The connection of that name. One that is not known is asked of api; raises `Away` where nobody can say."""
         found = self._known.get(name)
-        if found is not None:
+        if found is not None or not _NAME.fullmatch(name):
             return found
         return await asyncio.shield(self._ask_together(name))
 

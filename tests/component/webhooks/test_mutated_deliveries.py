@@ -150,3 +150,11 @@ async def test_odd_headers_give_no_server_error(webhooks: Webhooks) -> None:
         for name in ("X-GitHub-Event", "X-GitHub-Delivery", "X-GitHub-Hook-ID", "X-Hub-Signature-256", "Content-Type"):
             answer = await deliver(webhooks.http, push(A), delivery=f"h-{number}", headers={name: value})
             assert answer.status_code < 500, (name, value, answer.text)
+
+
+async def test_odd_addresses_give_no_server_error(webhooks: Webhooks) -> None:
+    """What can be no name of a connection is none, and nobody is asked."""
+    before = webhooks.api.asked
+    for name in ("a%00b", "%ff", "%ed%a0%80", "a%0ab", "x" * 3000):
+        assert (await deliver(webhooks.http, push(A), to=name)).status_code == 404, name
+    assert webhooks.api.asked == before

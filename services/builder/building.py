@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from prometheus_client import Counter, Histogram
@@ -108,7 +109,8 @@ class ImageBuilding:
         with self.memory.limited(command.memory_bytes) as watch, self._secrets(command, work) as secrets:
             order = BuildOrder(
                 recipe.context, recipe.file, str(name), {"slipway.instance": self.settings.instance}, command.build.target,
-                {**self.settings.proxy, **arguments_of(recipe, command.build, self.settings.build_args)}, secrets, command.fresh,
+                {**self.settings.proxy, **arguments_of(recipe, command.build, self.settings.build_args)}, secrets,
+                _caches(self.settings.instance, command), command.fresh,
             )  # fmt: skip
             try:
                 async with asyncio.timeout(limit_s):
@@ -159,3 +161,10 @@ class ImageBuilding:
                 path.touch(mode=0o600)
                 path.write_text(values[name])
             yield files
+
+
+def _caches(instance: str, command: BuildImage) -> str:
+    """Whose cache mounts a build has: its project's; a fork's build those of its preview, since what it leaves there others would run."""
+    place = command.place
+    whose = (instance, place.organization, place.project, *([place.environment] if command.fork else []))
+    return sha256("\0".join(whose).encode()).hexdigest()[:32]

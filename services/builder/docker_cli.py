@@ -32,6 +32,8 @@ class BuildOrder:
     target: str | None
     arguments: dict[str, str]
     secrets: dict[str, Path]
+    caches: str
+    """Who shares cache mounts: builds that say the same."""
     fresh: bool = False
     """Without cache, and with base images as their registries have them now."""
 
@@ -106,6 +108,7 @@ def _arguments(order: BuildOrder) -> list[str]:
     arguments += ["--no-cache", "--pull"] if order.fresh else []
     for name, value in order.arguments.items():
         arguments += ["--build-arg", f"{name}={value}"]
+    arguments += ["--build-arg", f"BUILDKIT_CACHE_MOUNT_NS={order.caches}"]  # after the manifest's: the last one counts
     for name, path in order.secrets.items():
         arguments += ["--secret", f"id={name},src={path}"]
     return arguments

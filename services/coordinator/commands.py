@@ -85,6 +85,7 @@ def _build(saga: Saga, step: Step) -> Fields:
         "key": built.key,
         "fresh": saga.origin.rebuild,
         "secrets": built.secrets,
+        "fork": saga.origin.fork,
     }
 
 

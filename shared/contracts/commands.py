@@ -99,6 +99,7 @@ class BuildImage(Command):
     fresh: bool = Field(default=False, description="Without what was built before, and with base images as their registries have them now")
     secrets: Sealed = Sealed()
     memory_bytes: int | None = None
+    fork: bool = Field(default=False, description="Of a fork's change request: it shares cache mounts with no other environment")
 
 
 class PushImage(Command):

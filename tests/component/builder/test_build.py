@@ -6,6 +6,7 @@ import pytest
 
 from shared.contracts.facts import ImageBuilt
 from shared.contracts.manifest import BuildSpec
+from shared.contracts.places import Place
 from shared.contracts.releases import Sealed
 from shared.work import StepFailure
 from tests.component.builder.conftest import Builder
@@ -59,6 +60,23 @@ async def test_a_fresh_build_takes_nothing_from_the_cache(builder: Builder, repo
     missing = repository.build(build=BuildSpec(args={"BASE": f"{builder.settings.registry}/gone:1"})).model_copy(update={"fresh": True})
     with pytest.raises(StepFailure, match="gone:1"):
         await builder(missing)
+
+
+async def test_cache_mounts_are_a_project_s_and_never_a_fork_s(builder: Builder, repository: Repository, engine: TestEngine) -> None:
+    """What one build leaves in a cache another may run: a fork's and another project's share none, whatever the manifest says."""
+    step = "RUN --mount=type=cache,target=/cache cat /cache/* > /seen; touch /cache/none; echo $WHO >> /cache/who; cat /app/index.txt\n"
+    seen: dict[str, str] = {}
+    for who, more in (
+        ("own", {}),
+        ("fork", {"fork": True}),
+        ("other", {"place": Place(organization="main", project="other", environment="production")}),
+        ("preview", {"place": Place(organization="main", project="todo", environment="pr-8")}),
+    ):
+        repository.commit({"Dockerfile": DOCKERFILE.replace("COPY", "ARG WHO\nCOPY") + step, "index.txt": who})
+        spec = BuildSpec(args={"WHO": who, "BUILDKIT_CACHE_MOUNT_NS": "mine"})
+        fact = await built(builder, repository.build(build=spec).model_copy(update=more))
+        seen[who] = engine.docker("run", "--rm", "--network=none", fact.image, "cat", "/seen")
+    assert seen == {"own": "", "fork": "", "other": "", "preview": "own\n"}
 
 
 async def test_images_carry_the_instance(builder: Builder, repository: Repository, engine: TestEngine) -> None:

@@ -180,3 +180,14 @@ def test_a_push_that_nobody_told_of_is_found(connected: Connected) -> None:
     found = connected.newest("production", commit)
     assert (found["state"], found["pusher"]) == ("succeeded", "ada"), found
     assert connected.environment().get().json()["version"] == "swept"
+
+
+def test_a_deploy_key_reads_over_ssh(connected: Connected) -> None:
+    """Gitea's own SSH server lets it in, and what is pushed is cloned from there."""
+    (hook,) = connected.ada.ask("GET", f"repos/{REPOSITORY}/hooks")
+    connected.ada.ask("PATCH", f"repos/{REPOSITORY}/hooks/{hook['id']}", {"active": True})
+    key = connected.slipway("connections", "key", f"{NAME}-gitea", "--install")
+    assert (key["installed"], key["clone_url"].startswith("ssh://")) == (True, True)
+    commit = connected.push(apps.good(connected.platform.bases.shell, version="ssh"))
+    assert connected.newest("production", commit)["state"] == "succeeded"
+    assert connected.environment().get().json()["version"] == "ssh"

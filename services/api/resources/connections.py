@@ -188,6 +188,7 @@ async def change_connection(organization: Slug, name: Slug, wanted: ConnectionCh
         for field, url in changes.items():
             if field.endswith("_url") and _origin(url) != _origin(getattr(former, field)):
                 raise _token_needed(field, former)
+    changes |= _along(former, changes)
     hook_id = "" if changes else former.hook_id  # another repository has other hooks
     changed = replace(former, **changes, hook_id=hook_id)
     if wanted.app is not None or given == {"app"}:
@@ -237,6 +238,18 @@ async def _permitted(organization: str, name: str, caller: Asking, unit: Unit) -
     if found is None:
         raise not_found("connection", name)
     return found
+
+
+def _along(former: StoredConnection, changes: dict[str, str]) -> dict[str, str]:
+    """What the former clone address said, and nobody otherwise: the new one says it now. With an old API the token would go there."""
+    url = changes.get("clone_url")
+    if url is None:
+        return {}
+    told = {
+        "repository": (identity_of(former.clone_url), identity_of(url)),
+        "api_url": (api_url_of(former.forge, former.clone_url), api_url_of(former.forge, url)),
+    }
+    return {field: now for field, (was, now) in told.items() if field not in changes and getattr(former, field) == was}
 
 
 _PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}

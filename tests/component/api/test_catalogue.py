@@ -221,6 +221,23 @@ async def test_a_connection_s_token_goes_to_no_other_host(api: RunningApi, moved
     assert (await api.client.patch("/connections/main/hub", json=moved | {"token": "another"})).json()["has_token"]
 
 
+async def test_a_connection_that_moves_takes_along_what_its_address_said(api: RunningApi) -> None:
+    """The repository's identity, by which deliveries are known, and the API, which gets the token; what somebody said otherwise stays."""
+    await api.with_todo()
+    clone_url = "https://github.com/acme/todo.git"
+    await api.made("/connections/main", name="hub", project="todo", forge="github", clone_url=clone_url, token="canary")
+
+    async def moved(**more: str) -> tuple[str, str]:
+        page = (await api.client.patch("/connections/main/hub", json=more)).json()
+        return page["repository"], page["api_url"]
+
+    assert await moved(clone_url="https://github.com/acme/renamed.git") == ("github.com/acme/renamed", "https://api.github.com")
+    own = ("git.example/acme/todo", "https://git.example/api/v3")
+    assert await moved(clone_url="https://git.example/acme/todo.git", token="another") == own
+    assert await moved(repository="git.example/Acme/Todo") == ("git.example/Acme/Todo", own[1])
+    assert await moved(clone_url="https://git.example/scm/todo.git") == ("git.example/Acme/Todo", own[1])
+
+
 async def test_a_domain_belongs_to_one_service(api: RunningApi) -> None:
     """A second service is refused it, in any spelling; when the first gives it up it is free."""
     await api.with_todo()

@@ -141,13 +141,19 @@ def _shows_statuses(place: Place, connection: Json, credential: Json) -> bool:
     api, name, token = session().api, connection["name"], credential.get("token", "")
     path = f"/channels/{place.organization}"
     try:
-        if api.find(f"{path}/{name}") is not None:
+        channel = api.find(f"{path}/{name}")
+        if channel and _is_of(channel, connection):
             if credential:
                 api.patch(f"{path}/{name}", {"secret": token})
             return True
+        if channel and channel["kind"] != "forge":
+            session().note(f"The channel {name} is something else: slipway channels add NAME forge shows deployments on the forge.")
+            return False
         if not token and not connection["app"]:
             session().note(f"Statuses need the token once more: slipway channels add {name} forge")
             return False
+        if channel:  # of a connection that was removed: another server must not get this one's token
+            api.delete(f"{path}/{name}")
         fields = {key: connection[key] for key in ("name", "project", "forge", "api_url", "repository")}
         api.post(path, {**fields, "kind": "forge", "secret": token})
     except Failed as failed:
@@ -156,6 +162,12 @@ def _shows_statuses(place: Place, connection: Json, credential: Json) -> bool:
         session().note(f"Deployments are not shown on the forge: {escape(failed.message)}")
         return False
     return True
+
+
+def _is_of(channel: Json, connection: Json) -> bool:
+    """Whether it speaks to the connection's repository, where the connection's token may go. Without an address: at the usual place."""
+    same = all(channel[key] == connection[key] for key in ("forge", "repository"))
+    return same and channel["api_url"] in ("", connection["api_url"])
 
 
 def _hook(path: str, url: str | None, name: str) -> Json:

@@ -185,8 +185,21 @@ def remove(name: Name, organization: Organization = None) -> None:
     session().show({"removed": name, "hook_removed": hook}, f"{name} is removed{', and its hook at the forge' if hook else ''}.")
     if why:
         session().note(f"Its hook may still be at the forge: {escape(why)} Remove it there: it calls …/hooks/{name}")
+    if _has_channel(organization, name):
+        session().note(f"A channel of its name still shows deployments, and has its own token: slipway channels remove {name}")
     if left:
         session().note(f"Its deploy key may still be at the forge: {escape(left)} Remove it there: it is called Slipway {name}")
+
+
+def _has_channel(organization: str | None, name: str) -> bool:
+    """Whether deployments are shown on the forge; not for who may not see that."""
+    try:
+        channel = session().api.find(f"/channels/{organization or session().settings.organization}/{name}")
+    except Failed as failed:
+        if failed.code != "forbidden":
+            raise
+        return False
+    return channel is not None and bool(channel["kind"] == "forge")
 
 
 def _remove_there(path: str, what: str) -> tuple[bool, str]:

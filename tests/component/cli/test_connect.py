@@ -113,6 +113,18 @@ async def test_removing_a_connection_takes_its_hook_away(slipway: Slipway, hooks
     assert answer(await slipway("connections", "--json"))["items"] == []
 
 
+async def test_a_channel_of_a_former_connection_does_not_get_another_s_token(slipway: Slipway, hooks: httpx.AsyncClient) -> None:
+    """Its connection was removed, and its name leads to another server now: deployments are shown there, and the token goes there."""
+    async with hook_server("gitea") as former, hook_server("gitea") as server:
+        for each in (former, server):
+            done = answer(await slipway(*_words(each, hooks, "--json"), given=TOKEN))
+            assert done["statuses"]
+            (channel,) = answer(await slipway("channels", "--json"))["items"]
+            assert (channel["name"], channel["api_url"]) == ("todo-gitea", f"{each.url}/api/v1")
+            removed = await slipway("connections", "remove", "todo-gitea")
+            assert "slipway channels remove todo-gitea" in removed.stderr
+
+
 async def test_a_hook_that_cannot_be_removed_is_said(slipway: Slipway, hooks: httpx.AsyncClient) -> None:
     """The connection goes all the same: without a token, or with one that lost its rights."""
     async with hook_server("gitea") as server:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -97,7 +97,7 @@ class ImageBuilding:
         with self.folders.checkout() as scratch:
             source = scratch / "source"
             source.mkdir()
-            remote = self.sources.remote(command.place.organization, command.source, work)
+            remote = replace(self.sources.remote(command.place.organization, command.source, work), lends=not command.fork)
             await self.checkouts.lay_out(remote, command.source.commit, command.source.ref, source, work)
             recipe = recipe_of(source, command.service, command.build)
             await self._build(command, recipe, name, scratch, work)

@@ -11,6 +11,8 @@ from services.builder.programs import run
 from shared.messages import new_id
 from shared.work import StepFailure, Work
 
+_OF_FORKS = "/forks"
+"""Mirrors of what forks name are not shared with what the connection's credential has fetched."""
 _DEEPEST = 5
 _MOST = 100
 _MODULE = re.compile(r"submodule\.(.+)\.(path|url)\n(.*)", re.DOTALL)
@@ -55,8 +57,9 @@ class Checkouts:
             ) from None
         own_host = address.host == parent.address.host
         name = f"submodule {entry.path} of {parent.repository}"
-        credential = parent.credential if own_host else None
-        remote = replace(parent, repository=name, address=address, credential=credential, own=parent.own and own_host)
+        credential = parent.credential if own_host and parent.lends else None
+        owner = parent.owner if parent.lends else f"{parent.owner.removesuffix(_OF_FORKS)}{_OF_FORKS}"
+        remote = replace(parent, owner=owner, repository=name, address=address, credential=credential, own=parent.own and own_host)
         await self._lay_out(remote, entry.id, None, _below(folder, entry.path), work, depth + 1)
 
     def _measure(self, remote: Remote, entries: list[Entry]) -> None:

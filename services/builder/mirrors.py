@@ -40,6 +40,8 @@ class Remote:
     credential: Credential | None = None
     own: bool = False
     """Of Slipway's own git remote, which is where the installation says."""
+    lends: bool = True
+    """Its submodules on the same host are fetched with its credential; a fork's are not: it says which they are."""
 
 
 @dataclass(frozen=True)

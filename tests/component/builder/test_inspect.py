@@ -352,6 +352,24 @@ async def test_submodules_of_other_hosts_get_no_credential(builder: Builder, rep
         assert set(elsewhere.logins) == {""}
 
 
+async def test_a_fork_reads_no_other_repository_with_the_connection_s_credential(
+    builder: Builder, repository: Repository, forge: Forge
+) -> None:
+    """A token may read more than one; a fork names the submodules, and another's build may have fetched them before."""
+    inner = Repository.at(repository.folder.parent / "inner")
+    inner.commit({"x": "1"})
+    git(repository.folder, "submodule", "add", "--quiet", inner.url, "inner")
+    git(repository.folder, "config", "--file=.gitmodules", "submodule.inner.url", "../../inner/.git")
+    repository.commit({"Dockerfile": "FROM scratch\nCOPY . /\n"})
+    source = repository.source(clone_url=forge.url("repository/.git"), username=LOGIN[0], password=builder.seal(LOGIN[1]))
+    own = repository.build().model_copy(update={"source": source})
+    await builder(own)
+    with pytest.raises(StepFailure) as failed:
+        await builder(own.model_copy(update={"source": source, "key": "of-a-fork", "fork": True}))
+    assert failed.value.failure.code == "clone_denied"
+    assert "submodule inner of slipway/todo" in failed.value.failure.message
+
+
 async def test_a_server_that_gives_only_its_refs(builder: Builder, repository: Repository) -> None:
     """Protocol 0 refuses ids that no ref points at; the ref's history has them."""
     first = repository.commit(FILES)

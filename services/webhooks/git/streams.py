@@ -4,8 +4,9 @@ direct get), and core NATS says when to ask. No consumer is made: who may make o
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 from nats.aio.msg import Msg
@@ -19,9 +20,22 @@ SOONEST_S = 0.01
 GET_S = 5.0
 
 
+@dataclass(frozen=True)
+class _Read:
+    """The last message that was read: its number, and when it was stored."""
+
+    sequence: int
+    stored: str
+
+
 async def follow(bus: Bus, stream: str, subject: str, since: datetime) -> AsyncIterator[Msg]:
-    """The stream's messages on a subject, in order, each once, from a time on; then those to come."""
-    news, last, pause = asyncio.Event(), 0, SOONEST_S
+    """The stream's messages on a subject, in order, from a time on; then those to come.
+
+    Where the stream does not have the last one any more, it begins anew: the stream is another one, or a power cut took its end,
+    and what is sent again has numbers that were read already. Readers know by each message what they have.
+    """
+    news, pause, connections = asyncio.Event(), SOONEST_S, bus.nc.stats["reconnects"]
+    last: _Read | None = None
 
     async def hear(_message: Msg) -> None:
         news.set()
@@ -30,9 +44,15 @@ async def follow(bus: Bus, stream: str, subject: str, since: datetime) -> AsyncI
     try:
         while True:
             news.clear()
-            found = await _next(bus, stream, subject, last, since)
-            if found is not None:
-                last, pause = int((found.headers or {})["Nats-Sequence"]), SOONEST_S
+            found = None
+            with suppress(*UNAVAILABLE):
+                now = bus.nc.stats["reconnects"]
+                if last and (now != connections or pause == POLL_S):
+                    last = last if await _has(bus, stream, last) else None
+                connections = now
+                found = await _get(bus, stream, _after(last, subject, since))
+            if found is not None and bus.nc.stats["reconnects"] == connections:  # else it may be an answer of another stream
+                last, pause = _read(found), SOONEST_S
                 yield found
                 continue
             with suppress(TimeoutError):
@@ -44,11 +64,21 @@ async def follow(bus: Bus, stream: str, subject: str, since: datetime) -> AsyncI
             await subscription.unsubscribe()
 
 
-async def _next(bus: Bus, stream: str, subject: str, last: int, since: datetime) -> Msg | None:
-    """The first after `last`; None where there is none (yet), or the bus is away."""
-    asked = {"next_by_subj": subject, **({"seq": last + 1} if last else {"start_time": since.isoformat()})}
-    try:
-        found = await bus.nc.request(f"$JS.API.DIRECT.GET.{stream}", json.dumps(asked).encode(), timeout=GET_S)
-    except UNAVAILABLE:
-        return None
+def _after(last: _Read | None, subject: str, since: datetime) -> dict[str, str | int]:
+    return {"next_by_subj": subject, **({"seq": last.sequence + 1} if last else {"start_time": since.isoformat()})}
+
+
+async def _has(bus: Bus, stream: str, last: _Read) -> bool:
+    found = await _get(bus, stream, {"seq": last.sequence})
+    return found is not None and _read(found) == last
+
+
+async def _get(bus: Bus, stream: str, asked: Mapping[str, str | int]) -> Msg | None:
+    """A message of the stream; None where there is none (yet). Raises `UNAVAILABLE`."""
+    found = await bus.nc.request(f"$JS.API.DIRECT.GET.{stream}", json.dumps(asked).encode(), timeout=GET_S)
     return found if "Nats-Sequence" in (found.headers or {}) else None
+
+
+def _read(found: Msg) -> _Read:
+    headers = found.headers or {}
+    return _Read(int(headers["Nats-Sequence"]), headers["Nats-Time-Stamp"])

@@ -23,9 +23,10 @@ class Connection:
     """A bus that has one event, and whose second answer comes when it is let go. It waits as nats-py does."""
 
     def __init__(self, event: Event) -> None:
-        self.event = Msg(_client=cast("Client", None), data=event.encode(), headers={"Nats-Sequence": "1"})
+        self.event = Msg(_client=cast("Client", None), data=event.encode(), headers={"Nats-Sequence": "1", "Nats-Time-Stamp": "now"})
         self.second: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self.asked = 0
+        self.stats = {"reconnects": 0}
 
     async def subscribe(self, _subject: str, cb: Callable[[Msg], Awaitable[None]]) -> Subscription:
         """There is no news."""

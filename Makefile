@@ -23,6 +23,7 @@ up: install ## start the platform for daily use
 	@$(BIN)/slipway up
 
 test: install check ## every check and every test
+	@scripts/install tests
 	$(BIN)/python -m embedded.engine ensure
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/faults
 	$(BIN)/pytest tests/faults/test_strikes.py

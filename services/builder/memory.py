@@ -56,8 +56,8 @@ class Group:
     def hits(self) -> int:
         """A number that grows whenever the limit was hit (v1) or somebody was killed for it (v2)."""
         try:
-            if self.version == 1:
-                return int((self.folder / "memory.failcnt").read_text())
+            if self.version == 1:  # a huge page meets the limit with swap first
+                return sum(int(file.read_text()) for file in self.folder.glob("memory*.failcnt") if ".kmem" not in file.name)
             events = (self.folder / "memory.events").read_text()
         except (OSError, ValueError):
             return 0

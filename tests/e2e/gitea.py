@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -92,10 +93,10 @@ class Gitea:
     ssh_port: int
     folder: Path
 
-    def run(self, *words: str) -> str:
-        """A command of its own; the last line that it printed (as root, it warns before)."""
+    def run(self, *words: str) -> list[str]:
+        """A command of its own; the lines that it printed, warnings among them (it does not like to be root)."""
         command = [str(PROGRAM), "--config", str(self.folder / "app.ini"), *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=_environment(self.folder)).stdout.splitlines()[-1]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=_environment(self.folder)).stdout.splitlines()
 
     def person(self, name: str) -> "Person":
         """Somebody with an account."""
@@ -104,7 +105,8 @@ class Gitea:
             "--password", secrets.token_urlsafe(), "--must-change-password=false",
         )  # fmt: skip
         words = ("admin", "user", "generate-access-token", "--username", name, "--token-name", "tests", "--raw")
-        return Person(self, name, self.run(*words, "--scopes", "write:repository,write:issue,write:user"))
+        said = self.run(*words, "--scopes", "write:repository,write:issue,write:user")
+        return Person(self, name, next(line for line in said if re.fullmatch("[0-9a-f]{40}", line)))
 
 
 @dataclass(frozen=True)

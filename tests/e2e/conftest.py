@@ -8,5 +8,5 @@ from tests.e2e.platform import Platform, running_platform
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
     """One platform for all of these tests."""
-    with running_platform(SLIPWAY_BUILD_MEMORY_BYTES=str(1024**3), SLIPWAY_PRIVATE_FORGES="127.0.0.1") as started:
+    with running_platform(SLIPWAY_PRIVATE_FORGES="127.0.0.1") as started:
         yield started

@@ -41,6 +41,8 @@ from tests.stack import free_port
 FINAL = frozenset({"succeeded", "rolled_back", "cancelled", "superseded", "denied", "failed", "stuck"})
 """States that a deployment does not leave by itself."""
 PUSH_LIMIT_S = 150.0
+BUILDS = {"SLIPWAY_BUILD_MEMORY_BYTES": str(1024**3)}
+"""The same for all platforms here: builds of one engine share a limit, and one that allowed more would lift it for the others."""
 AWAY_LIMIT_S = 30.0
 """For this long a part of the platform may be away."""
 
@@ -248,7 +250,7 @@ def running_platform(command: Sequence[str] = DAEMON, **environment: str) -> Ite
     )
     home = Home.at(settings.home)
     try:
-        with _environment(environment):
+        with _environment(BUILDS | environment):
             up(settings, detach=True, command=command)
         registry = f"127.0.0.1:{ports_of(home)['registry']}"
         made = ensure(("shell", "postgres:18"), registry)

@@ -16,6 +16,7 @@ import pytest
 from embedded.postgres import SYSTEM_FOLDER
 from examples.demo.application import Application
 from examples.demo.promises import TODOS
+from tests.e2e.platform import BUILDS
 from tests.stack import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +83,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     names = ("SLIPWAY_WEB_PORT", "SLIPWAY_HTTPS_PORT", "SLIPWAY_NATS_PORT")
     mine = {"SLIPWAY_HOME": str(home), "SLIPWAY_HTTP": f"127.0.0.1:{free_port()}", **{name: str(free_port()) for name in names}}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
-    found = Shell(home, inherited | mine)
+    found = Shell(home, inherited | BUILDS | mine)
     try:
         yield found
     finally:

@@ -10,7 +10,7 @@ from tests.faults.lanes import Lanes
 from tests.faults.table import CASES, Case
 
 LANES = 6
-PATIENCE = {"SLIPWAY_SILENCE_S": "3", "SLIPWAY_BACKOFF_S": "0.2", "SLIPWAY_BUILD_MEMORY_BYTES": str(1024**3)}
+PATIENCE = {"SLIPWAY_SILENCE_S": "3", "SLIPWAY_BACKOFF_S": "0.2"}
 
 
 @pytest.fixture(scope="module")

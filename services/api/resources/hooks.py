@@ -6,11 +6,10 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from services.api.access import Asking, Caller, of_organization, of_project
+from services.api.access import Asking, of_project
 from services.api.dependencies import Parts
 from services.api.forges.github_app import Use
 from services.api.forges.reach import unreachable
-from services.api.refusals import not_found
 from services.api.resources import credentials
 from services.api.safe import project_scope
 from services.api.store import connections
@@ -57,7 +56,7 @@ class RemovedHook(BaseModel):
 async def make_hook(organization: Slug, name: Slug, caller: Asking, unit: Within, wanted: WantedHook | None = None) -> Hook:
     """Makes the hook at the forge, or finds it and gives it the connection's newest secret; and has the forge test it where it can."""
     parts = unit.parts
-    stored = await _permitted(organization, name, caller, parts)
+    stored = await credentials.permitted(organization, name, caller, parts)
     base = wanted.public_url if wanted else None
     url = f"{base}/hooks/{name}" if base else stored.hook_url or f"{parts.settings.public_url}/hooks/{name}"
     obstacle = unreachable(url, urlsplit(stored.clone_url).hostname or "")
@@ -75,21 +74,12 @@ async def make_hook(organization: Slug, name: Slug, caller: Asking, unit: Within
 async def remove_hook(organization: Slug, name: Slug, caller: Asking, unit: Within) -> RemovedHook:
     """Takes the hook away at the forge."""
     parts = unit.parts
-    stored = await _permitted(organization, name, caller, parts)
+    stored = await credentials.permitted(organization, name, caller, parts)
     url = stored.hook_url or f"{parts.settings.public_url}/hooks/{name}"
     removed = await parts.hooks.remove(await _repository(stored, parts), stored.hook_id, url)
     await connections.hooked(await unit.begin(), organization, name, "", "")
     await unit.audit(caller, "connection.hook-removed", of_project(organization, stored.project), f"{name}: {url}")
     return RemovedHook(connection=name, removed=removed)
-
-
-async def _permitted(organization: str, name: str, caller: Caller, parts: Parts) -> StoredConnection:
-    found = await connections.get(parts.pool, organization, name)
-    where = of_organization(organization) if found is None else of_project(organization, found.project)
-    await caller.may("connection.write", where)
-    if found is None:
-        raise not_found("connection", name)
-    return found
 
 
 async def _repository(stored: StoredConnection, parts: Parts) -> ForgeRepository:

@@ -62,6 +62,7 @@ class Daemon:
         self._teller = teller
         self._home = Home.at(settings.home)
         self._alarm = _Alarm()
+        self._reservation = ports.Reservation({}, ())
         self._servers: list[Child] = []
         self._services: list[Child] = []
 
@@ -104,7 +105,8 @@ class Daemon:
 
     def _wire(self, found: engine.Engine) -> tuple[Wiring, Preparation]:
         """Choose ports, make servers, users and passwords; what services and preparation need is put together."""
-        chosen = self._choose_ports(found.host)
+        self._reservation = self._reserve_ports(found.host)
+        chosen = self._reservation.ports
         stateful = [service.name for service in self._stack.services if service.stateful]
         bus = servers.bus(self._settings, self._home, chosen["nats-monitor"])
         database = servers.database(self._settings, self._home, stateful, chosen["postgres"])
@@ -132,7 +134,7 @@ class Daemon:
         wiring = Wiring(self._settings, self._home, chosen, found.host, bus.url, bus.passwords, database.dsns, found.ours)
         return wiring, preparation
 
-    def _choose_ports(self, docker_host: str) -> dict[str, int]:
+    def _reserve_ports(self, docker_host: str) -> ports.Reservation:
         running = engine.running_names(docker_host, self._home.instance)
         of_containers = {
             "registry": registry.name(self._home.instance),
@@ -141,7 +143,7 @@ class Daemon:
         of_services = [name for service in self._stack.services for name in service.port_names]
         names = dict.fromkeys([*of_services, *of_containers, "postgres", "nats-monitor", "webhooks-http", "api-http"])
         held = {port for port, container in of_containers.items() if container in running}
-        return dict(ports.choose(self._home.run / "ports.json", names, held))
+        return ports.reserve(self._home.run / "ports.json", names, held)
 
     def _fork_preparation(self, preparation: Preparation) -> int:
         teller = self._teller

@@ -1,45 +1,60 @@
-"""Local ports: chosen once and remembered, so that a restart keeps them."""
+"""Local ports: chosen once, remembered, so that a restart has them again, and kept, so that nobody else gets them meanwhile."""
 
 import json
 import secrets
 import socket
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from embedded.home import write_private
 
+_OWN = "127.0.0.1"
 _RANGE = range(20000, 32000)
 """Below the ephemeral ports, which outgoing connections take."""
 
 
-def choose(file: Path, names: Iterable[str], held: Collection[str] = ()) -> Mapping[str, int]:
-    """A port of 127.0.0.1 for each name: the remembered one if it is free or among those that we `held`, else a new one."""
+@dataclass(frozen=True)
+class Reservation:
+    """Ports of 127.0.0.1 by name, and the sockets that keep them for whoever shall listen there.
+
+    The sockets are bound and never listen. Linux lets a server in beside them that sets SO_REUSEADDR, as servers do
+    (https://man7.org/linux/man-pages/man7/socket.7.html), and `reserve` nobody.
+    """
+
+    ports: Mapping[str, int]
+    sockets: tuple[socket.socket, ...]
+
+    def close(self) -> None:
+        """Others may have them."""
+        for kept in self.sockets:
+            kept.close()
+
+
+def reserve(file: Path, names: Iterable[str], held: Collection[str] = ()) -> Reservation:
+    """A port for each name: the remembered one where it is free or among those that we `held`, else a new one."""
     known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    chosen = dict(known)
+    chosen, kept = dict(known), []
     for name in names:
-        if name not in chosen or not (name in held or is_free("127.0.0.1", chosen[name])):
-            chosen[name] = _free_port(set(chosen.values()))
+        if name in chosen and name in held:
+            continue
+        found = (_remembered(chosen[name]) if name in chosen else None) or _new()
+        chosen[name] = found.getsockname()[1]
+        kept.append(found)
     if chosen != known:
         write_private(file, json.dumps(chosen, indent=1))
-    return chosen
-
-
-def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now; connections that a former one left waiting do not count."""
-    return obstacle(host, port) is None
+    return Reservation(chosen, tuple(kept))
 
 
 def obstacle(host: str, port: int) -> OSError | None:
-    """What would keep a server from listening there now: EADDRINUSE where somebody else does."""
+    """What would keep a server from listening there now: EADDRINUSE where somebody else does.
+
+    Connections that a former server left waiting do not count.
+    """
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error
-    return None
+        return _bind(probe, host, port)
 
 
 def holder(port: int) -> str | None:
@@ -58,8 +73,32 @@ def holder(port: int) -> str | None:
     return None
 
 
-def _free_port(taken: Collection[int]) -> int:
+def _bind(to_keep: socket.socket, host: str, port: int) -> OSError | None:
+    to_keep.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        to_keep.bind((host, port))
+    except OSError as error:
+        return error
+    return None
+
+
+def _remembered(port: int) -> socket.socket | None:
+    """A socket bound to the port that we had before; None where somebody listens there."""
+    kept = socket.socket()
+    if _bind(kept, _OWN, port) is None:
+        return kept
+    kept.close()
+    return None
+
+
+def _new() -> socket.socket:
+    """A socket bound to a port that nobody has, keeps, or had just now."""
     while True:
-        port = secrets.choice(_RANGE)
-        if port not in taken and is_free("127.0.0.1", port):
-            return port
+        kept = socket.socket()
+        try:
+            kept.bind((_OWN, secrets.choice(_RANGE)))
+        except OSError:
+            kept.close()
+            continue
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return kept

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 
 import psutil
 import structlog
@@ -32,7 +32,10 @@ log = structlog.get_logger()
 
 HANDOVER_S = 30.0
 """How long a hook may take to say what it has to say."""
-_LONGEST_SOCKET_PATH = 100
+_PREFIX = "slipway-webhooks-"
+_LONGEST_SOCKET_PATH = 107
+"""https://man7.org/linux/man-pages/man7/unix.7.html: 108 bytes, of which the last is a NUL."""
+_LONGEST_OWN = len(f"/{_PREFIX}4194304-12345678/hook.sock")
 
 
 @dataclass
@@ -59,11 +62,10 @@ class Hooks:
 
     def __init__(self, run: Path) -> None:
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if len(os.fsencode(run)) + _LONGEST_OWN > _LONGEST_SOCKET_PATH:
+            run = Path(gettempdir())
         _remove_leftovers(run)
-        self._private = Path(mkdtemp(prefix=f"webhooks-{os.getpid()}-", dir=run))
-        if len(str(self._private)) > _LONGEST_SOCKET_PATH - len("/hook.sock"):
-            self._private.rmdir()
-            self._private = Path(mkdtemp(prefix="slipway-webhooks-"))  # sockets have short names
+        self._private = Path(mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=run))
         self.socket = self._private / "hook.sock"
         self.folder = self._private / "hooks"
 
@@ -82,8 +84,9 @@ class Hooks:
 
 def _remove_leftovers(run: Path) -> None:
     """What processes left that were killed."""
-    for folder in run.glob("webhooks-*-*"):
-        if not psutil.pid_exists(int(folder.name.split("-")[1])):
+    for folder in run.glob(f"{_PREFIX}*-*"):
+        process = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -16,9 +16,9 @@ from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Delivery, Origin
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Forge, Headers, Identity, Reading, Unreadable
-from services.webhooks.reading import LARGE, Reader
+from services.webhooks.reading import Reader
 from services.webhooks.request_rules import why_ignored
-from services.webhooks.requests import ClientLeft, Room, answer, busy, headers_of, read_body, size_of
+from services.webhooks.requests import SMALL, ClientLeft, Room, answer, busy, headers_of, read_body, size_of
 from services.webhooks.store import Recorded, Store
 from services.webhooks.texts import clean
 from shared.contracts.changes import FoundBy
@@ -51,18 +51,17 @@ class Intake:
         await self._writer.run()
 
     async def __call__(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request; raises `Problem`, and before it has read anything where there is no room for it."""
+        """Answers one request; raises `Problem`, and before it has read all of it where there is no room for it."""
         if scope["method"] != "POST":
             raise Problem(405, "method-not-allowed", "Deliveries are sent with POST.", headers={"Allow": "POST"})
         headers = headers_of(scope)
         kind, outcome = "_", "failed"
         try:
-            with self._room.taken(size_of(headers)) as place:
+            with self._room.opened(size_of(headers)) as place:
                 connection, forge = await self._find(name)
                 kind = connection.forge
                 with DELIVERY_SECONDS.labels(kind).time():
-                    body = await read_body(receive)
-                    place.keep(len(body))
+                    body = await read_body(receive, place)
                     connection = await self._verified(connection, forge, headers, body)
                     status, content = await self._take(connection, forge, headers, body)
                     outcome = str(content["status"])
@@ -117,7 +116,7 @@ def _size_of(arrival: Arrival) -> int:
 
 
 async def _verify(forge: Forge, headers: Headers, body: bytes, secrets: Sequence[str]) -> bool:
-    if len(body) < LARGE:
+    if len(body) <= SMALL:
         return forge.verify(headers, body, secrets)
     return await asyncio.to_thread(forge.verify, headers, body, secrets)
 

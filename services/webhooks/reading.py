@@ -14,13 +14,11 @@ import structlog
 
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.port import Headers, Reading, Unreadable
-from services.webhooks.requests import busy
+from services.webhooks.requests import SMALL, busy
 from shared.subprocesses import spawn
 
 log = structlog.get_logger()
 
-LARGE = 1024 * 1024
-"""From this size on, in bytes, a body is read elsewhere. What forges send below it is read here within ten milliseconds."""
 PATIENCE_S = 6.0
 """How long a large one may take, waiting for its turn included: forges wait ten seconds for their answer."""
 _ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +32,7 @@ class Reader:
 
     async def read(self, forge: str, headers: Headers, body: bytes) -> Reading:
         """As the forge's `read`; raises `Unreadable`, and a 503 problem where it cannot be read in time."""
-        if len(body) < LARGE:
+        if len(body) <= SMALL:  # What forges send of that size is read within ten milliseconds.
             return FORGES[forge]().read(headers, body)
         try:
             async with asyncio.timeout(PATIENCE_S), self._free:

@@ -12,10 +12,15 @@ from shared.problems import Problem
 BODY_LIMIT = 25 * 1024 * 1024
 """GitHub's own limit."""
 SLOWEST_S = 30.0
+IDLE_S = 5.0
+"""How long nothing of a body may arrive."""
 OPEN_MOST = 256
 """Deliveries that are taken at once: no more than are stored while a forge waits for its answer, even on a machine that has little time."""
-HELD_MOST = 128 * 1024 * 1024
-"""Bytes of bodies that are held at once; on its way into the database each is in memory about three times."""
+SMALL = 1024 * 1024
+SMALL_MOST = 64 * 1024 * 1024
+"""Bytes of bodies up to `SMALL`, nearly all there are, that are held at once: counted as they arrive."""
+LARGE_MOST = 128 * 1024 * 1024
+"""The same for larger ones, counted before they arrive; on its way into the database each is in memory about three times."""
 
 
 class ClientLeft(Exception):
@@ -25,43 +30,82 @@ class ClientLeft(Exception):
 class Room:
     """How many deliveries may be open together, and how much memory their bodies may take.
 
-    What finds no room is refused at once and is not read: if it waited, it would wait where nobody counts, in front of the door.
+    What finds no room is refused at once and is not read further: if it waited, it would wait where nobody counts, in front of the
+    door. Whoever sends headers and no body takes nothing that small deliveries need: before its signature is seen, anybody may.
     """
 
-    def __init__(self, most: int = OPEN_MOST, size: int = HELD_MOST) -> None:
-        self._places = most
-        self._free = size
+    def __init__(self, most: int = OPEN_MOST, small: int = SMALL_MOST, large: int = LARGE_MOST) -> None:
+        self.places = most
+        self.small = small
+        self.large = large
 
     @contextmanager
-    def taken(self, size: int) -> Iterator["Place"]:
-        """One place, and `size` bytes of memory, until the request is answered; raises a 503 problem where there is not enough."""
-        if self._places == 0 or size > self._free:
-            raise busy("More deliveries arrive than can be taken.")
-        place = Place(self, size)
-        self._places -= 1
-        self._free -= size
+    def opened(self, size: int | None) -> Iterator["Place"]:
+        """Room for one request whose body says to have that size, until it is answered; raises a 503 problem where there is none."""
+        if self.places == 0:
+            raise _no_room()
+        place = Place(self)
         try:
+            if size is not None and size > SMALL:
+                place.expect(size)
             yield place
         finally:
-            self._free += place.size
-            self._places += 1
-
-    def give_back(self, size: int) -> None:
-        """Memory that is not needed after all."""
-        self._free += size
+            place.leave()
 
 
 class Place:
     """What one request has of the room."""
 
-    def __init__(self, room: Room, size: int) -> None:
+    def __init__(self, room: Room) -> None:
         self._room = room
-        self.size = size
+        self._arrived = 0
+        self._small = 0
+        self._large = 0
+        self._complete = False
 
-    def keep(self, size: int) -> None:
-        """The body is there and has this size: the rest is free for others."""
-        self._room.give_back(self.size - size)
-        self.size = size
+    def expect(self, size: int) -> None:
+        """Keeps memory for a large body; raises a 503 problem."""
+        if size > self._room.large:
+            raise _no_room()
+        self._room.large -= size
+        self._large = size
+
+    def grow(self, size: int) -> None:
+        """So many bytes more have arrived; raises the problems 413 and 503."""
+        self._arrived += size
+        if self._arrived > BODY_LIMIT:
+            raise too_large()
+        if self._large:
+            return
+        if self._arrived > SMALL:
+            self.expect(BODY_LIMIT)
+            self._room.small += self._small
+            self._small = 0
+            return
+        if size > self._room.small:
+            raise _no_room()
+        self._room.small -= size
+        self._small += size
+
+    def complete(self) -> None:
+        """All is there, and is no larger than what arrived. It is one of those that are open now; raises a 503 problem."""
+        if self._room.places == 0:
+            raise _no_room()
+        self._room.places -= 1
+        self._complete = True
+        if self._large:
+            self._room.large += self._large - self._arrived
+            self._large = self._arrived
+
+    def leave(self) -> None:
+        """Others may have it."""
+        self._room.small += self._small
+        self._room.large += self._large
+        self._room.places += self._complete
+
+
+def _no_room() -> Problem:
+    return busy("More deliveries arrive than can be taken.")
 
 
 def busy(detail: str) -> Problem:
@@ -74,41 +118,41 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def size_of(headers: Mapping[str, str]) -> int:
-    """How large the body may be at most (bytes), by what the sender says; raises a 413 problem."""
+def size_of(headers: Mapping[str, str]) -> int | None:
+    """How large the body is, by what the sender says; raises a 413 problem."""
     declared = headers.get("content-length", "")
-    size = int(declared) if declared.isascii() and declared.isdigit() else BODY_LIMIT
-    if size > BODY_LIMIT:
-        raise _too_large()
+    size = int(declared) if declared.isascii() and declared.isdigit() else None
+    if size is not None and size > BODY_LIMIT:
+        raise too_large()
     return size
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body; raises problems 413 and 408, and `ClientLeft`."""
-    try:
-        async with asyncio.timeout(SLOWEST_S):
-            return await _read(receive)
-    except TimeoutError:
-        raise Problem(408, "too-slow", f"The body did not arrive within {SLOWEST_S:.0f} seconds.") from None
-
-
-async def _read(receive: Receive) -> bytes:
+async def read_body(receive: Receive, place: Place) -> bytes:
+    """The whole body, for which there is room; raises the problems 413, 408 and 503, and `ClientLeft`."""
+    now = asyncio.get_running_loop().time
+    end = now() + SLOWEST_S
     parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > BODY_LIMIT:
-            raise _too_large()
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
+    try:
+        async with asyncio.timeout(IDLE_S) as limit:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientLeft
+                if part := message.get("body", b""):
+                    place.grow(len(part))
+                    parts.append(part)
+                    limit.reschedule(min(end, now() + IDLE_S))
+                if not message.get("more_body", False):
+                    place.complete()
+                    return b"".join(parts)
+    except TimeoutError:
+        raise Problem(
+            408, "too-slow", f"Nothing of the body arrived for {IDLE_S:.0f} seconds, or not all within {SLOWEST_S:.0f}."
+        ) from None
 
 
-def _too_large() -> Problem:
+def too_large() -> Problem:
+    """The problem of a body that no forge sends."""
     return Problem(413, "body-too-large", f"The body is larger than {BODY_LIMIT // 1024**2} MB, which is what GitHub sends at most.")
 
 

@@ -1,21 +1,21 @@
 """Live streams (server-sent events). Each reads the archive at its reader's own speed, so nothing piles up and nothing is left out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from services.api.access import Asking
-from services.api.dependencies import Using
+from services.api.dependencies import Parts, Using
 from services.api.live import news
 from services.api.projection import FINAL
 from services.api.resources.deployments import permitted, scopes_of
 from services.api.resources.tenure import Tenure
 from services.api.store import archive, logs
-from services.api.store.archive import Archived
+from services.api.store.archive import Archived, Scopes
 from services.api.store.logs import LogLine
 from shared.messages import Slug
 
@@ -37,6 +37,18 @@ async def _visible(deployment: str, caller: Asking, using: Using) -> str:
 
 
 Visible = Annotated[str, Depends(_visible)]
+
+
+class Positioned(Protocol):
+    """What has a position in what api keeps: larger is later."""
+
+    @property
+    def position(self) -> int:
+        """Positive."""
+        ...
+
+
+S = TypeVar("S", bound=Positioned)
 
 
 class Line(BaseModel):
@@ -90,36 +102,48 @@ async def stream_deployment(
         await news(ticket)
 
 
+async def _newest(using: Using, last_event_id: LastEventId = "") -> int:
+    at = position(last_event_id)
+    return await archive.newest_position(using.pool) if at is None else at
+
+
 @router.get("/events/stream", response_class=EventSourceResponse)
 async def stream_events(
     request: Request,
     caller: Asking,
     using: Using,
+    after: Annotated[int, Depends(_newest)],
     organization: Slug | None = None,
     project: Slug | None = None,
     environment: Slug | None = None,
     names: Annotated[list[str] | None, Query(alias="name", max_length=50)] = None,
-    last_event_id: LastEventId = "",
 ) -> AsyncIterator[ServerSentEvent]:
     """Events of what you may see, from now on or from Last-Event-ID (a position of the archive; 0 is its start)."""
-    at = position(last_event_id)
-    at = await archive.newest_position(using.pool) if at is None else at
-    tenure = Tenure(request, caller, using)
+
+    async def find(scopes: Scopes, at: int) -> Sequence[Archived]:
+        place = {"organization": organization or "", "project": project or "", "environment": environment or ""}
+        return await archive.events(using.pool, scopes, at, PAGE, **place, names=names)
+
+    def told(row: Archived) -> ServerSentEvent:
+        return ServerSentEvent(data=archive.as_json(row.event), event="event", id=str(row.position))
+
+    async for event in followed(Tenure(request, caller, using), using, after, find, told):
+        yield event
+
+
+async def followed(
+    tenure: Tenure, using: Parts, after: int, find: Callable[[Scopes, int], Awaitable[Sequence[S]]], told: Callable[[S], ServerSentEvent]
+) -> AsyncIterator[ServerSentEvent]:
+    """What is stored after that position, as it comes, for as long as the reader may read it.
+
+    Where "now" is has to be known before the stream begins: who has its headers misses nothing of what happens from then on.
+    """
     while await tenure.holds():
         ticket = using.wakeups.ticket()
-        rows = await archive.events(
-            using.pool,
-            scopes_of(tenure.caller),
-            at,
-            PAGE,
-            organization=organization or "",
-            project=project or "",
-            environment=environment or "",
-            names=names,
-        )
+        rows = await find(scopes_of(tenure.caller), after)
         for row in rows:
-            at = row.position
-            yield ServerSentEvent(data=archive.as_json(row.event), event="event", id=str(at))
+            after = row.position
+            yield told(row)
         if not rows:
             await news(ticket)
 

@@ -22,4 +22,5 @@ FORM = HookForm(
     change="PATCH",
     # A push that says that nothing moved. Without a commit there is none: 404, "repository is empty".
     test=Test("hooks/{id}/tests", {}, maybe=True),
+    kind="type",
 )

@@ -22,4 +22,5 @@ FORM = HookForm(
     change="PATCH",
     test=Test("hooks/{id}/pings", {}),
     pings=True,
+    kind="name",
 )

@@ -40,7 +40,8 @@ class ForgeHooks:
             response = await self._calls.call("POST", repository, repository.url(form.path), body)
             hook = read(form.made, response, repository)
         else:
-            await self._calls.call(form.change, repository, repository.url(f"{form.path}/{quote(found.id, safe='')}"), body)
+            change = {name: value for name, value in body.items() if name != form.kind}
+            await self._calls.call(form.change, repository, repository.url(f"{form.path}/{quote(found.id, safe='')}"), change)
             hook = Hook(found.id, url)
         created = found is None
         return Made(hook, created, (created and form.pings) or await self._test(form, repository, hook))

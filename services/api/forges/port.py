@@ -44,3 +44,5 @@ class HookForm:
     test: Test | None
     pings: bool = False
     """It sends a ping when a hook is made."""
+    kind: str = ""
+    """The part of the body that says what is made, which a change does not take."""

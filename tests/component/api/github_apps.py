@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.health import serve
+from tests.forge_apis.contract import Contract
 
 APP = "4711"
 INSTALLATION = 99
@@ -61,6 +62,7 @@ class GitHubApps:
     tokens: dict[str, tuple[dict[str, str], float]] = field(default_factory=dict)
     """Each token's rights, and when it ends."""
     asked: list[str] = field(default_factory=list)
+    contract: Contract = field(default_factory=lambda: Contract("github"))
 
     def routes(self) -> list[Route]:
         """Below `/api/v3`, as on a server of one's own."""
@@ -82,7 +84,8 @@ class GitHubApps:
             assert request.headers["x-github-api-version"] == "2022-11-28"
             if (wrong := _wrong(request.headers.get("authorization", ""))) is not None:
                 return JSONResponse({"message": wrong, "documentation_url": "https://docs.github.com/rest"}, 401)
-            return answer(request, await request.body())
+            body = await request.body()
+            return self.contract.checked(request, body, answer(request, body))
 
         return respond
 
@@ -131,3 +134,4 @@ async def github_apps() -> AsyncIterator[GitHubApps]:
     async with serve(Starlette(routes=made.routes()), "127.0.0.1", 0) as port:
         made.url = f"http://127.0.0.1:{port}"
         yield made
+    made.contract.assert_kept()

@@ -1,4 +1,7 @@
-"""The webhook APIs of forges, each for one repository `acme/todo`, as their documentation says: they call the hooks that they are given."""
+"""The webhook APIs of forges, each for one repository `acme/todo`, as their documentation says: they call the hooks that they are given.
+
+What is sent to them and what they answer has to be as the forges publish it: `forge_apis.contract`.
+"""
 
 import asyncio
 import json
@@ -19,6 +22,7 @@ from shared.authorities import nobody
 from shared.health import serve
 from tests.component.api.github_apps import GitHubApps
 from tests.component.webhooks.forge_deliveries import send
+from tests.forge_apis.contract import Contract
 
 Json = dict[str, Any]
 
@@ -43,6 +47,10 @@ class HookServer:
     """By id, as they were given."""
     calls: list[str] = field(default_factory=list)
     sending: set["asyncio.Task[object]"] = field(default_factory=set)
+    contract: Contract = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.contract = Contract(self.kind)
 
     @property
     def address(self) -> str:
@@ -85,7 +93,7 @@ class HookServer:
             made = self.apps is not None and self.apps.allows(given.removeprefix("Bearer "), "repository_hooks", "write")
             if given != f"{scheme} {self.token}" and not made:
                 return JSONResponse({"message": "Bad credentials"}, 401)
-            return self.refusal or await answer(request)
+            return self.refusal or self.contract.checked(request, await request.body(), await answer(request))
 
         return respond
 
@@ -101,7 +109,7 @@ class HookServer:
         self.hooks[number] = wanted
         if self.kind == "github":
             self._send(number, "ping-repository")
-        return JSONResponse(self._shown(number), 201)
+        return JSONResponse(self._shown(number), 200 if self.kind == "bitbucket-data-center" else 201)
 
     async def _change(self, request: Request) -> Response:
         self.hooks[request.path_params["id"]] |= json.loads(await request.body())
@@ -119,7 +127,13 @@ class HookServer:
         number = request.path_params.get("id") or request.query_params["webhookId"]
         file = {"github": "ping-repository", "gitlab": "other-event", "bitbucket-data-center": "ping", "gitea": "test"}[self.kind]
         self._send(number, file)
-        return Response(status_code=204)
+        match self.kind:
+            case "gitlab":
+                return JSONResponse({"message": "201 Created"}, 201)
+            case "bitbucket-data-center":
+                return JSONResponse({"request": {"method": "POST"}, "response": {"statusCode": 202}})
+            case _:
+                return Response(status_code=204)
 
     async def _about(self, _: Request) -> Response:
         if self.kind.startswith("bitbucket"):
@@ -138,9 +152,9 @@ class HookServer:
             return JSONResponse({"message": "key is already in use"}, 422)
         number = len(self.calls)
         self.keys[str(number)] = wanted
-        return JSONResponse(
-            {"key": {"id": number}, "permission": "REPO_READ"} if self.kind == "bitbucket-data-center" else {"id": number}, 201
-        )
+        if self.kind == "bitbucket-data-center":
+            return JSONResponse({"key": {"id": number}, "permission": "REPO_READ"}, 201)
+        return JSONResponse({"id": number}, 200 if self.kind == "bitbucket" else 201)
 
     async def _remove_key(self, request: Request) -> Response:
         return Response(status_code=204 if self.keys.pop(request.path_params["id"], None) else 404)
@@ -216,3 +230,4 @@ async def hook_server(kind: str, apps: GitHubApps | None = None) -> AsyncIterato
         server.url = f"http://127.0.0.1:{port}"
         yield server
         await asyncio.gather(*server.sending, return_exceptions=True)
+    server.contract.assert_kept()

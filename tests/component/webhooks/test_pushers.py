@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
 from services.webhooks.catalogue import Connection
 from services.webhooks.pushers import Pushers
+from shared.forge_api import api_url_of
 from shared.guarded_http import guarded_client
 from shared.outbound import PRIVATE_FORGES, Reach
 from tests.component.webhooks.deliveries import A, B
 from tests.component.webhooks.forge_api import ForgeApi, serving_api
+from tests.forge_apis.contract import Contract
 
 TOKEN = "geheim"
 REF = "refs/heads/größe/1"
@@ -87,6 +90,10 @@ async def test_each_forge_keeps_a_record_of_pushes(forge: ForgeApi, pushers: Pus
     assert (found.forge, found.login, found.id, found.person) == (kind, "ada", "7", None)
     assert forge.asked[0][0] == path
     assert TOKEN in forge.asked[0][1]
+    contract, target = Contract(kind), f"{urlsplit(api_url_of(kind, 'https://git.example')).path}{path}"
+    contract.takes("GET", target)
+    contract.answers("GET", target, 200, json.dumps(forge.said).encode())
+    contract.assert_kept()
     unknown = await pushers.of(_connection(forge, kind), kind, REF, "c" * 40)
     assert (unknown.login, unknown.id) == (None, None)
 

@@ -129,7 +129,7 @@ class Comments:
         text = self.texts[number]
         match self.kind:
             case "bitbucket":
-                return {"id": number, "content": {"type": "rendered", "raw": text, "markup": "markdown"}, "deleted": False}
+                return {"id": number, "content": {"raw": text, "markup": "markdown"}, "deleted": False}
             case "bitbucket-data-center":
                 return {"id": number, "version": self.versions.get(number, 0), "text": text, "state": "OPEN", "severity": "NORMAL"}
             case _:

@@ -1,4 +1,7 @@
-"""The APIs of forges that show statuses, each for one repository `acme/todo`, as their documentation says. (GitHub's is in `receivers`.)"""
+"""The APIs of forges that show statuses, each for one repository `acme/todo`, as their documentation says. (GitHub's is in `receivers`.)
+
+What is sent to them and what they answer has to be as the forges publish it: `forge_apis.contract`.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.health import serve
+from tests.forge_apis.contract import Contract
 from tests.integration.notifier.comment_api import Answer, Comments, Json
 from tests.integration.notifier.receivers import Call, call_of
 
@@ -28,6 +32,7 @@ class ForgeServer:
     url: str = ""
     """Where its API is."""
     comments: Comments = field(init=False)
+    contract: Contract = field(init=False)
 
     kind = ""
     api = ""
@@ -37,6 +42,7 @@ class ForgeServer:
 
     def __post_init__(self) -> None:
         self.comments = Comments(self.kind)
+        self.contract = Contract(self.kind)
 
     def routes(self) -> list[Route]:
         """What it answers, besides comments."""
@@ -50,7 +56,7 @@ class ForgeServer:
             self.calls.append(call)
             if call.headers.get("authorization") != f"{self.authorization} {self.token}":
                 return JSONResponse({"message": "401 Unauthorized"}, 401)
-            return self.refuse(call) or answer(request, call)
+            return self.refuse(call) or self.contract.checked(request, call.body, answer(request, call))
 
         return respond
 
@@ -151,9 +157,8 @@ class Bitbucket(ForgeServer):
         good = wanted["state"] in ("SUCCESSFUL", "FAILED", "INPROGRESS", "STOPPED") and str(wanted["url"]).startswith("http")
         if not good or len(str(wanted["key"])) > 40:
             return JSONResponse({"type": "error", "error": {"message": "Bad request"}}, 400)
-        known = any((each["sha"], each["key"]) == (sha, wanted["key"]) for each in self.statuses)
         self.statuses.append({"sha": sha, **wanted})
-        return JSONResponse({"type": "build", **wanted}, 200 if known else 201)
+        return JSONResponse(wanted, 201)
 
 
 @dataclass
@@ -234,3 +239,4 @@ async def forge_server(kind: str, *commits: str) -> AsyncIterator[ForgeServer]:
     async with serve(Starlette(routes=routes), "127.0.0.1", 0) as port:
         server.url = f"http://127.0.0.1:{port}{server.api}"
         yield server
+    server.contract.assert_kept()

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.health import serve
+from tests.forge_apis.contract import Contract
 from tests.integration.notifier.comment_api import Answer, Comments
 
 
@@ -73,7 +74,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 class GitHub:
     """GitHub's REST API for one repository `acme/todo`, as https://docs.github.com/rest documents it.
 
-    `refuse` may answer a call instead.
+    `refuse` may answer a call instead. What is sent and answered has to be as GitHub publishes it: `forge_apis.contract`.
     """
 
     token: str = "ghs_token"
@@ -88,24 +89,22 @@ class GitHub:
     refuse: Callable[[Call], Response | None] = lambda _: None
     url: str = ""
     comments: Comments = field(default_factory=lambda: Comments("github"))
+    contract: Contract = field(default_factory=lambda: Contract("github"))
 
     def app(self) -> Starlette:
         """The routes."""
         base = "/repos/acme/todo"
         return Starlette(
             routes=[
-                Route(f"{base}/statuses/{{sha}}", self._status, methods=["POST"]),
-                Route(f"{base}/deployments", self._list, methods=["GET"]),
-                Route(f"{base}/deployments", self._create, methods=["POST"]),
-                Route(f"{base}/deployments/{{id:int}}/statuses", self._deployment_status, methods=["POST"]),
+                Route(f"{base}/statuses/{{sha}}", self._guarded(self._status), methods=["POST"]),
+                Route(f"{base}/deployments", self._guarded(self._list), methods=["GET"]),
+                Route(f"{base}/deployments", self._guarded(self._create), methods=["POST"]),
+                Route(f"{base}/deployments/{{id:int}}/statuses", self._guarded(self._deployment_status), methods=["POST"]),
                 *self.comments.routes(base, self._guarded),
             ]
         )
 
-    async def _status(self, request: Request) -> Response:
-        call, refusal = await self._begin(request)
-        if refusal is not None:
-            return refusal
+    def _status(self, request: Request, call: Call) -> Response:
         sha, wanted = request.path_params["sha"], call.json
         if sha not in self.commits:
             return _unprocessable(f"No commit found for SHA: {sha}")
@@ -114,35 +113,21 @@ class GitHub:
         self.statuses.append({"sha": sha, **wanted})
         return JSONResponse({"id": len(self.statuses), **wanted, "created_at": _now()}, 201)
 
-    async def _list(self, request: Request) -> Response:
-        call, refusal = await self._begin(request)
-        if refusal is not None:
-            return refusal
+    def _list(self, _: Request, call: Call) -> Response:
         found = [each for each in self.deployments if each["sha"] == call.query["sha"] and each["environment"] == call.query["environment"]]
         return JSONResponse(found)
 
-    async def _create(self, request: Request) -> Response:
-        call, refusal = await self._begin(request)
-        if refusal is not None:
-            return refusal
+    def _create(self, _: Request, call: Call) -> Response:
         wanted = call.json
         if wanted["ref"] not in self.commits:
             return _unprocessable(f"No ref found for: {wanted['ref']}")
         if wanted["auto_merge"] is not False or wanted["required_contexts"] != []:
             return JSONResponse({"message": "Conflict: Commit status checks failed for main."}, 409)
-        made: dict[str, JsonValue] = {
-            "id": 1000 + len(self.deployments),
-            "sha": wanted["ref"],
-            **wanted,
-            "created_at": _now(),
-        }
+        made = deployment_of(wanted, 1000 + len(self.deployments))
         self.deployments.append(made)
         return JSONResponse(made, 201)
 
-    async def _deployment_status(self, request: Request) -> Response:
-        call, refusal = await self._begin(request)
-        if refusal is not None:
-            return refusal
+    def _deployment_status(self, request: Request, call: Call) -> Response:
         wanted, deployment = call.json, request.path_params["id"]
         if deployment not in [each["id"] for each in self.deployments]:
             return JSONResponse({"message": "Not Found"}, 404)
@@ -154,19 +139,21 @@ class GitHub:
 
     def _guarded(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         async def respond(request: Request) -> Response:
-            call, refusal = await self._begin(request)
-            return refusal or answer(request, call)
+            call = await call_of(request)
+            self.calls.append(call)
+            if call.headers.get("authorization") != f"Bearer {self.token}":
+                return JSONResponse({"message": "Bad credentials"}, 401)
+            if call.headers.get("x-github-api-version") != "2022-11-28":
+                return JSONResponse({"message": "version"}, 400)
+            return self.refuse(call) or self.contract.checked(request, call.body, answer(request, call))
 
         return respond
 
-    async def _begin(self, request: Request) -> tuple[Call, Response | None]:
-        call = await call_of(request)
-        self.calls.append(call)
-        if call.headers.get("authorization") != f"Bearer {self.token}":
-            return call, JSONResponse({"message": "Bad credentials"}, 401)
-        if call.headers.get("x-github-api-version") != "2022-11-28":
-            return call, JSONResponse({"message": "version"}, 400)
-        return call, self.refuse(call)
+
+def deployment_of(wanted: dict[str, JsonValue], number: int) -> dict[str, JsonValue]:
+    """What GitHub shows of a deployment that it was asked for: not how it was to be made."""
+    shown = {name: value for name, value in wanted.items() if name not in ("auto_merge", "required_contexts")}
+    return {"id": number, "sha": wanted["ref"], **shown, "created_at": _now()}
 
 
 def _unprocessable(message: str) -> Response:
@@ -184,6 +171,7 @@ async def github() -> AsyncIterator[GitHub]:
     async with serve(server.app(), "127.0.0.1", 0) as port:
         server.url = f"http://127.0.0.1:{port}"
         yield server
+    server.contract.assert_kept()
 
 
 @dataclass

@@ -13,7 +13,7 @@ from shared.contracts.events import (
 from shared.contracts.facts import DeploymentAuthorized
 from shared.proto import catalogue_pb2 as pb
 from tests.integration.notifier.conftest import COMMIT, World
-from tests.integration.notifier.receivers import Call, GitHub, github
+from tests.integration.notifier.receivers import Call, GitHub, deployment_of, github
 from tests.polling import eventually
 
 
@@ -129,7 +129,7 @@ async def test_a_deployment_made_before_a_crash_is_found_again(notifier: World) 
         nonlocal lost
         if call.method == "POST" and call.path.endswith("/deployments") and not lost:
             lost = True
-            made = {**call.json, "id": 77, "sha": call.json["ref"]}
+            made = deployment_of(call.json, 77)
             server.deployments.append({**made, "payload": {"slipway": "another"}, "id": 76})
             server.deployments.append(made)
             return Response(status_code=502)

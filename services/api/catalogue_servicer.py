@@ -264,7 +264,12 @@ class Servicer(CatalogueServicer):
         if found is None:
             return pb.ProjectReply(exists=False)
         entries = await places.environments(connection, request.organization, request.project)
-        return pb.ProjectReply(exists=True, name=found.name, refs=sorted({entry.ref for entry in entries if _follows_refs(entry)}))
+        if request.connection:
+            entries = [entry for entry in entries if entry.connection in (None, request.connection)]
+        refs = sorted({entry.ref for entry in entries if _follows_refs(entry)})
+        return pb.ProjectReply(
+            exists=True, name=found.name, refs=refs, targets=sorted({entry.ref for entry in entries if entry.is_template})
+        )
 
     async def _public_key(self, connection: Connection, name: str) -> bytes:
         target = await places.target(connection, name)

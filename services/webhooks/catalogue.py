@@ -45,10 +45,11 @@ class Connection:
 
 @dataclass(frozen=True)
 class Project:
-    """A project, and the refs that its environments follow."""
+    """A project, the refs that its environments follow, and the branches into which change requests get environments: patterns, too."""
 
     name: str
     refs: tuple[str, ...]
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,16 @@ class Catalogue:
             raise Away(f"api: {error.details()}") from error
         return replace(connection, token=reply.token)
 
-    async def project(self, organization: str, name: str) -> Project | None:
-        """The project, if it exists; raises `Away`."""
-        request = catalogue_pb2.ProjectRequest(organization=organization, project=name)
+    async def project(self, organization: str, name: str, connection: str = "") -> Project | None:
+        """The project, if it exists, and what of a connection is followed, or of any; raises `Away`."""
+        request = catalogue_pb2.ProjectRequest(organization=organization, project=name, connection=connection)
         try:
             reply = await self._stub.Project(request, timeout=CALL_S)
         except aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return None
             raise Away(f"api: {error.details()}") from error
-        return Project(reply.name, tuple(reply.refs)) if reply.exists else None
+        return Project(reply.name, tuple(reply.refs), tuple(reply.targets)) if reply.exists else None
 
 
 class Authority:

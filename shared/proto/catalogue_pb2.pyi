@@ -916,21 +916,26 @@ Global___Channel: _TypeAlias = Channel  # noqa: Y015
 
 @_typing.final
 class ProjectRequest(_message.Message):
+    """With a connection, what of it is followed; else of any."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
+    CONNECTION_FIELD_NUMBER: _builtins.int
     organization: _builtins.str
     project: _builtins.str
+    connection: _builtins.str
     def __init__(
         self,
         *,
         organization: _builtins.str = ...,
         project: _builtins.str = ...,
+        connection: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["organization", b"organization", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "organization", b"organization", "project", b"project"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -938,25 +943,31 @@ Global___ProjectRequest: _TypeAlias = ProjectRequest  # noqa: Y015
 
 @_typing.final
 class ProjectReply(_message.Message):
+    """`targets`: the branches into which change requests get environments. Both may be patterns."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EXISTS_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     REFS_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
     exists: _builtins.bool
     name: _builtins.str
     @_builtins.property
     def refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         exists: _builtins.bool = ...,
         name: _builtins.str = ...,
         refs: _abc.Iterable[_builtins.str] | None = ...,
+        targets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exists", b"exists", "name", b"name", "refs", b"refs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exists", b"exists", "name", b"name", "refs", b"refs", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

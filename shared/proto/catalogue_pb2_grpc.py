@@ -142,7 +142,7 @@ class CatalogueServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Project(self, request, context):
-        """A project for the own git remote: does it exist, and which branch do its environments follow?
+        """A project: does it exist, and what do its environments follow?
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,7 +50,7 @@ class CatalogueStub:
     Channels: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.ChannelsRequest, _catalogue_pb2.ChannelsReply]
     """Whom to tell what, for notifier."""
     Project: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.ProjectRequest, _catalogue_pb2.ProjectReply]
-    """A project for the own git remote: does it exist, and which branch do its environments follow?"""
+    """A project: does it exist, and what do its environments follow?"""
 
 @_typing.type_check_only
 class CatalogueAsyncStub(CatalogueStub):
@@ -74,7 +74,7 @@ class CatalogueAsyncStub(CatalogueStub):
     Channels: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.ChannelsRequest, _catalogue_pb2.ChannelsReply]  # type: ignore[assignment]
     """Whom to tell what, for notifier."""
     Project: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.ProjectRequest, _catalogue_pb2.ProjectReply]  # type: ignore[assignment]
-    """A project for the own git remote: does it exist, and which branch do its environments follow?"""
+    """A project: does it exist, and what do its environments follow?"""
 
 class CatalogueServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -149,6 +149,6 @@ class CatalogueServicer(metaclass=_abc_1.ABCMeta):
         request: _catalogue_pb2.ProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalogue_pb2.ProjectReply, _abc.Awaitable[_catalogue_pb2.ProjectReply]]:
-        """A project for the own git remote: does it exist, and which branch do its environments follow?"""
+        """A project: does it exist, and what do its environments follow?"""
 
 def add_CatalogueServicer_to_server(servicer: CatalogueServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -100,8 +100,10 @@ async def test_pushes_do_not_deploy_previews(catalogue: "CatalogueAsyncStub") ->
     assert (await catalogue.Followers(by_name)).environments[0].HasField("preview")
     by_name.environment = "previews"
     assert (await catalogue.Followers(by_name)).environments[0].template
-    project = await catalogue.Project(pb.ProjectRequest(organization="main", project="todo"))
-    assert list(project.refs) == ["refs/heads/main"]
+    project = await catalogue.Project(pb.ProjectRequest(organization="main", project="todo", connection="hub"))
+    assert (list(project.refs), list(project.targets)) == (["refs/heads/main"], ["refs/heads/main"])
+    of_another = await catalogue.Project(pb.ProjectRequest(organization="main", project="todo", connection="another"))
+    assert (list(of_another.refs), list(of_another.targets)) == (["refs/heads/main"], [])
 
 
 async def test_once_a_fork_s_always_a_fork_s(catalogue: "CatalogueAsyncStub") -> None:

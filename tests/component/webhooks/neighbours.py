@@ -29,6 +29,8 @@ class Api(catalogue_pb2_grpc.CatalogueServicer):
     away: bool = False
     connections: dict[str, catalogue_pb2.Connection] = field(default_factory=dict)
     refs: tuple[str, ...] = ("refs/heads/main",)
+    targets: tuple[str, ...] = ()
+    """The branches into which change requests get environments."""
     asked: int = 0
     made: list[int] = field(default_factory=list)
     """The uses of the tokens that it has made."""
@@ -57,7 +59,7 @@ class Api(catalogue_pb2_grpc.CatalogueServicer):
     async def Project(self, request: catalogue_pb2.ProjectRequest, _context: object) -> catalogue_pb2.ProjectReply:  # noqa: N802 -- the name in the .proto
         """There is one: main/todo."""
         exists = (request.organization, request.project) == ("main", "todo")
-        return catalogue_pb2.ProjectReply(exists=exists, name="To do", refs=self.refs)
+        return catalogue_pb2.ProjectReply(exists=exists, name="To do", refs=self.refs, targets=self.targets)
 
     def register(self, server: aio.Server) -> None:
         """Adds the service to a server."""

@@ -81,7 +81,8 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     reach = Reach(PRIVATE_FORGES, settings.private_forges)
     client = await process.enter(guarded_client(reach))
     sweep = ForgeSweep(store, connections, catalogue, repositories, reach, Pushers(client), settings.sweep_s, settings.sweep_grace_s)
-    process.spawn("request-sweep", RequestSweep(store, connections, catalogue, client).run())
+    requests = RequestSweep(store, connections, catalogue, client, settings.sweep_s, settings.sweep_grace_s)
+    process.spawn("request-sweep", requests.run())
     process.spawn("forge-sweep", sweep.run())
     return port
 

@@ -31,7 +31,8 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 ON CONFLICT (name) DO UPDATE SET organization = EXCLUDED.organization, project = EXCLUDED.project, forge = EXCLUDED.forge,
     repository = EXCLUDED.repository, clone_url = EXCLUDED.clone_url, api_url = EXCLUDED.api_url,
     version = EXCLUDED.version, sealed = EXCLUDED.sealed,
-    sweep_next_at = CASE WHEN connections.version = EXCLUDED.version THEN connections.sweep_next_at ELSE now() END
+    sweep_next_at = CASE WHEN connections.version = EXCLUDED.version THEN connections.sweep_next_at ELSE now() END,
+    requests_next_at = CASE WHEN connections.version = EXCLUDED.version THEN connections.requests_next_at ELSE now() END
 """
 """One that was changed, its token for instance, is looked at at once."""
 _DROP = "DELETE FROM connections WHERE NOT name = ANY($1::text[])"

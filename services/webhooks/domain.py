@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.contracts.changes import FoundBy, Pusher
+from shared.contracts.changes import ChangeRequestClosed, FoundBy, Pusher, RequestChange
 from shared.forges import REQUEST_REFS, kind_of
 
 
@@ -115,7 +115,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Arrival:
-    """Pushes that arrived together. `expected`: the arrival number that the sweep saw before it looked at the refs.
+    """Pushes that arrived together. `expected`: the arrival number that the sweep saw before it looked at the forge.
 
     `request`: what happened to a change request. `ignored`: why the delivery tells of neither. `again`: the id of the stored delivery that a person had read again. `trace` is the span of what brought them (W3C traceparent); where several came together, each begins a trace of its own.
     """
@@ -139,6 +139,24 @@ class Head:
     arrival: int
     change: str
     state: State
+
+
+@dataclass(frozen=True)
+class LastOfRequest:
+    """The last change known of a change request."""
+
+    change: RequestChange
+    state: State
+
+    @property
+    def is_over(self) -> bool:
+        """It was closed."""
+        return isinstance(self.change, ChangeRequestClosed)
+
+    @property
+    def stands(self) -> bool:
+        """It led to something, and is open as far as is known."""
+        return self.state is State.TAKEN and not self.is_over
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ SELECT commit FROM heads WHERE connection = $1 AND repository = $2 AND ref = $3 
 """
 
 _NEWEST_OF_REQUEST = """
-SELECT max(arrival) FROM changes
+SELECT coalesce(max(arrival), 0) FROM changes
 WHERE connection = $1 AND type <> 'slipway.ChangePushed.v1' AND repository = $2 AND message::json ->> 'number' = $3
 """
 
@@ -153,7 +153,7 @@ class Recording:
         if request is None or arrival.expected is None:
             return False
         place = (origin.connection, origin.repository or request.repository, request.number)
-        newest: int | None = await self._connection.fetchval(_NEWEST_OF_REQUEST, *place)
+        newest: int = await self._connection.fetchval(_NEWEST_OF_REQUEST, *place)
         return newest != arrival.expected
 
     async def _heads(self, arrivals: Sequence[Arrival]) -> tuple[dict[_Place, Head | None], "_Numbers"]:

@@ -24,7 +24,7 @@ class Settings(StatefulSettings):
     private_forges: PrivateHosts = ()
     """Forges at private addresses that the sweep may ask: names, addresses, networks."""
     sweep_s: float = 60.0
-    """A push whose webhook got lost is found within so many seconds."""
+    """A push or a change request whose webhook got lost is found within so many seconds."""
     push_limit_bytes: int = 1024 * 1024 * 1024
     """Largest pack that one push to the own remote may bring."""
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.webhooks.domain import Arrival, State
+from services.webhooks.domain import Arrival, LastOfRequest, State
 from services.webhooks.recording import FIRST_RESEND_S, Recorded, Recording
-from shared.contracts.changes import Change, decode_change
+from shared.contracts.changes import Change, RequestChange, decode_change
 from shared.outbox import Outbox, Outgoing, outgoing
 from shared.postgres import Connection, Pool
 
@@ -28,6 +28,11 @@ UPDATE changes SET sends = sends + 1, send_next_at = now() + make_interval(secs 
 WHERE id = ANY($1::text[])
 """
 _KNOWN = "SELECT ref, commit, arrival FROM heads WHERE connection = $1 AND repository = $2 AND change IS NOT NULL"
+_KNOWN_REQUESTS = """
+SELECT DISTINCT ON (message::json ->> 'number') type, state, message FROM changes
+WHERE connection = $1 AND repository = $2 AND type <> 'slipway.ChangePushed.v1'
+ORDER BY message::json ->> 'number', arrival DESC
+"""
 _CHANGES_BY_ID = "SELECT type, message FROM changes WHERE id = ANY($1::text[]) ORDER BY arrival"
 _FORGET_BODIES = "UPDATE deliveries SET body = NULL WHERE body IS NOT NULL AND received_at < now() - make_interval(days => $1)"
 _FORGET_DELIVERIES = "DELETE FROM deliveries WHERE received_at < now() - make_interval(days => $1)"
@@ -95,6 +100,15 @@ class Store:
         """Commit and arrival number of the last change known, by ref."""
         rows = await self.pool.fetch(_KNOWN, connection, repository)
         return {row["ref"]: (row["commit"], row["arrival"]) for row in rows}
+
+    async def known_requests(self, connection: str, repository: str) -> dict[str, LastOfRequest]:
+        """The last change known of each change request, by number."""
+        last = {}
+        for row in await self.pool.fetch(_KNOWN_REQUESTS, connection, repository):
+            change = decode_change(row["type"], row["message"])
+            assert isinstance(change, RequestChange)
+            last[change.number] = LastOfRequest(change, State(row["state"]))
+        return last
 
     async def forget(self, bodies_days: int = 14, days: int = 60) -> None:
         """Drops what is too old to be of use; heads and pending changes stay."""

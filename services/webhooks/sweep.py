@@ -19,7 +19,7 @@ from services.webhooks.pushers import Pushers
 from services.webhooks.refs import follows, is_commit, is_ref
 from services.webhooks.store import Store
 from services.webhooks.texts import clean
-from services.webhooks.turns import Paused, Turns, by_turns
+from services.webhooks.turns import Paused, Setbacks, Turns, by_turns
 from shared import ssh
 from shared.contracts.changes import Change, FoundBy, Pusher
 from shared.forges import CLONE_USERS, credential_config
@@ -34,8 +34,6 @@ log = structlog.get_logger()
 LS_REMOTE_S = 45.0
 _MOST_ASKED = 10
 """Refs of one look whose pushers a forge is asked for: a repository that is new here may have hundreds."""
-_LONGEST = timedelta(minutes=15)
-"""Between two looks at a forge that does not answer as it should."""
 
 _DUE = """
 UPDATE connections SET sweep_next_at = now() + make_interval(secs => $1)
@@ -114,7 +112,7 @@ class ForgeSweep:
         self._turns = Turns(_DUE, _LATER, every_s)
         self._grace_s = grace_s
         self._heard: dict[str, tuple[Sequence[Reference], Project, _Known]] = {}
-        self._failed: dict[str, int] = {}
+        self._setbacks = Setbacks(every_s)
 
     async def run(self) -> None:
         """For ever."""
@@ -132,10 +130,9 @@ class ForgeSweep:
                 let_in = await self._catalogue.let_in(connection, CLONE)
                 changes = await self._compare(let_in, Path(folder), answers)
             except (GitError, TimeoutError, NotLetIn, Away) as error:
-                failed = self._failed[connection.name] = self._failed.get(connection.name, 0) + 1
-                longer = min(timedelta(seconds=self._turns.every_s * 2 ** min(failed, 10)), _LONGEST)
+                longer = self._setbacks.another(connection.name)
                 raise Paused(max(longer, _asked(answers) or longer), str(error) or "no answer in time") from error
-            self._failed.pop(connection.name, None)
+            self._setbacks.over(connection.name)
             if (wait := _asked(answers)) is not None:
                 raise Paused(wait, "the forge's rate limit is used up")
         return changes

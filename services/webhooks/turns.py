@@ -23,12 +23,33 @@ _POLL_S = 2.0
 Sweep = Callable[[Connection], Awaitable[list[Change]]]
 
 
+LONGEST = timedelta(minutes=15)
+"""Between two looks at a forge that does not answer as it should."""
+
+
 class Paused(Exception):
     """The forge is not asked again before `wait` is over: it says so, or does not answer as it should."""
 
     def __init__(self, wait: timedelta, reason: str) -> None:
         super().__init__(reason)
         self.wait = wait
+
+
+class Setbacks:
+    """Connections whose forge does not answer as it should: each time they wait for longer, until it does."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._failed: dict[str, int] = {}
+
+    def another(self, connection: str) -> timedelta:
+        """How long it waits now."""
+        failed = self._failed[connection] = self._failed.get(connection, 0) + 1
+        return min(timedelta(seconds=self._every_s * 2 ** min(failed, 10)), LONGEST)
+
+    def over(self, connection: str) -> None:
+        """It answered."""
+        self._failed.pop(connection, None)
 
 
 @dataclass(frozen=True)

@@ -183,14 +183,18 @@ def test_a_change_request_of_somebody_who_may_only_read_is_a_fork_s(connected: C
     until(lambda: connected.is_gone(f"pr-{request['number']}"), within=60, what="its preview is gone")
 
 
-def test_a_push_that_nobody_told_of_is_found(connected: Connected) -> None:
-    """The hook is off; Gitea's own feed says whose push it was."""
+def test_what_nobody_told_of_is_found(connected: Connected) -> None:
+    """The hook is off: a push, and a change request, which gets its preview. Gitea's own feed says whose they are."""
     (hook,) = connected.ada.ask("GET", f"repos/{REPOSITORY}/hooks")
     connected.ada.ask("PATCH", f"repos/{REPOSITORY}/hooks/{hook['id']}", {"active": False})
     commit = connected.push(apps.good(connected.platform.bases.shell, version="swept"))
-    found = connected.newest("production", commit)
-    assert (found["state"], found["pusher"]) == ("succeeded", "ada"), found
-    assert connected.environment().get().json()["version"] == "swept"
+    proposed = connected.push(apps.good(connected.platform.bases.shell, version="proposed"), "refs/heads/proposed")
+    request = connected.ada.ask("POST", f"repos/{REPOSITORY}/pulls", {"head": "proposed", "base": "main", "title": "Proposed"})
+    preview = f"pr-{request['number']}"
+    for environment, head, version in (("production", commit, "swept"), (preview, proposed, "proposed")):
+        found = connected.newest(environment, head)
+        assert (found["state"], found["pusher"]) == ("succeeded", "ada"), found
+        assert connected.environment(environment).get().json()["version"] == version
 
 
 def test_a_deploy_key_reads_over_ssh(connected: Connected) -> None:

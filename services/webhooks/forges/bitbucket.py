@@ -37,6 +37,12 @@ class Bitbucket:
         document = Document.parse(body)
         return _request(document, _ACTIONS[event]) if event in _ACTIONS else unknown(event)
 
+    def listed(self, item: Document, repository: str) -> ChangeRequest:
+        """A delivery's `pullrequest`; the first digits of its commit are there as long as its branch is."""
+        here, by = item.text("destination", "repository", "full_name"), _account(item.at("author"))
+        required(destination__repository__full_name=here, source__commit__hash=item.text("source", "commit", "hash"))
+        return _change_request(item, here, repository, RequestAction.OPENED, by)
+
 
 def _pushes(document: Document) -> Reading:
     page = document.text("repository", "links", "html", "href")
@@ -61,7 +67,7 @@ def _push(document: Document, repository: str, page: str, change: Document) -> P
         ref=f"refs/{folder}/{name}",
         before=before if is_commit(before) else None,
         commit=commit or None,
-        pusher=_account(document),
+        pusher=_account(document.at("actor")),
         title=new.text("target", "message"),
         author=new.text("target", "author", "user", "display_name") or new.text("target", "author", "raw").partition(" <")[0],
         web_url=new.text("target", "links", "html", "href") or None,
@@ -69,19 +75,18 @@ def _push(document: Document, repository: str, page: str, change: Document) -> P
 
 
 def _request(document: Document, action: RequestAction) -> Reading:
-    request = document.at("pullrequest")
+    repository = identity_of(document.text("repository", "links", "html", "href"))
+    required(repository__links__html__href=repository)
+    here, by = document.text("repository", "full_name"), _account(document.at("actor"))
+    return Reading(request=_change_request(document.at("pullrequest"), here, repository, action, by))
+
+
+def _change_request(request: Document, here: str, repository: str, action: RequestAction, by: Pusher) -> ChangeRequest:
     number, commit = request.text("id"), request.text("source", "commit", "hash")
     source, target = request.text("source", "branch", "name"), request.text("destination", "branch", "name")
-    page = document.text("repository", "links", "html", "href")
-    repository = identity_of(page)
-    required(
-        pullrequest__id=number,
-        pullrequest__source=source,
-        pullrequest__destination=target,
-        repository__links__html__href=repository,
-    )
-    here, there = document.text("repository", "full_name"), request.text("source", "repository", "full_name")
-    found = ChangeRequest(
+    required(pullrequest__id=number, pullrequest__source=source, pullrequest__destination=target)
+    there = request.text("source", "repository", "full_name")
+    return ChangeRequest(
         repository=repository,
         number=number,
         action=action,
@@ -90,13 +95,12 @@ def _request(document: Document, action: RequestAction) -> Reading:
         target=target,
         commit=commit,
         fork=there.lower() != here.lower(),  # of a fork that is gone nothing is said
-        by=_account(document),
+        by=by,
         title=request.text("title"),
         web_url=request.text("links", "html", "href") or None,
     )
-    return Reading(request=found)
 
 
-def _account(document: Document) -> Pusher:
+def _account(said: Document) -> Pusher:
     """By its id alone: a nickname is not unique there, and anyone may take another's."""
-    return Pusher(forge=FORGE, id=document.text("actor", "account_id") or document.text("actor", "uuid") or None)
+    return Pusher(forge=FORGE, id=said.text("account_id") or said.text("uuid") or None)

@@ -1,6 +1,7 @@
 """Bitbucket Data Center (confluence.atlassian.com, "Event payload")."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from services.webhooks.domain import ChangeRequest, Push, RequestAction
 from services.webhooks.forges.document import Document, required
@@ -40,6 +41,10 @@ class BitbucketDataCenter:
             return _request(document, event)
         return Reading(ignored="pong: the hook is connected") if event == "diagnostics:ping" else unknown(event)
 
+    def listed(self, item: Document, repository: str) -> ChangeRequest:
+        """A delivery's `pullRequest`."""
+        return replace(_change_request(item, RequestAction.OPENED, _account(item.at("author", "user"))), repository=repository)
+
 
 def _pushes(document: Document) -> Reading:
     repository = _repository(document.at("repository"))
@@ -62,7 +67,7 @@ def _push(document: Document, repository: str, change: Document, *, alone: bool)
         ref=ref,
         before=before if is_commit(before) and not is_zeros(before) else None,
         commit=None if deleted else commit,
-        pusher=_account(document),
+        pusher=_account(document.at("actor")),
         title=head.text("message"),
         author=head.text("author", "displayName") or head.text("author", "name"),
         web_url=f"{page.removesuffix('/browse')}/commits/{commit}" if shown else None,
@@ -92,6 +97,11 @@ def _request(document: Document, event: str) -> Reading:
     target = request.text("toRef", "displayId")
     if event == "pr:modified" and document.text("previousTarget", "displayId") == target:
         return Reading(ignored="the change request was changed (title or description): nothing to deploy changes by that")
+    return Reading(request=_change_request(request, _ACTIONS[event], _account(document.at("actor"))))
+
+
+def _change_request(request: Document, action: RequestAction, by: Pusher) -> ChangeRequest:
+    target = request.text("toRef", "displayId")
     number, source, commit = request.text("id"), request.text("fromRef", "displayId"), request.text("fromRef", "latestCommit")
     here, there = _repository(request.at("toRef", "repository")), _repository(request.at("fromRef", "repository"))
     required(
@@ -100,20 +110,19 @@ def _request(document: Document, event: str) -> Reading:
         pullRequest__toRef=target,
         pullRequest__toRef__repository=here,
     )
-    found = ChangeRequest(
+    return ChangeRequest(
         repository=here,
         number=number,
-        action=_ACTIONS[event],
+        action=action,
         source_repository=there,
         source=source,
         target=target,
         commit=commit,
         fork=here.lower() != there.lower(),
-        by=_account(document),
+        by=by,
         title=request.text("title"),
         web_url=next((link.text("href") for link in request.objects("links", "self")), "") or None,
     )
-    return Reading(request=found)
 
 
 def _repository(said: Document) -> str:
@@ -121,10 +130,10 @@ def _repository(said: Document) -> str:
     return f"/{key}/{slug}" if key and slug else ""
 
 
-def _account(document: Document) -> Pusher:
+def _account(said: Document) -> Pusher:
     return Pusher(
         forge=FORGE,
-        login=document.text("actor", "name") or None,
-        id=document.text("actor", "id") or None,
-        email=document.text("actor", "emailAddress") or None,
+        login=said.text("name") or None,
+        id=said.text("id") or None,
+        email=said.text("emailAddress") or None,
     )

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from services.webhooks.domain import ChangeRequest
 from services.webhooks.forges.document import Document
-from services.webhooks.forges.github_form import creation_in, deletion_in, push_in, request_in
+from services.webhooks.forges.github_form import creation_in, deletion_in, listed_in, push_in, request_in
 from services.webhooks.forges.port import Headers, Identity, Reading, unknown
 from services.webhooks.forges.signatures import sha256_header_of_any, signed_by_any
 
@@ -37,6 +38,10 @@ class Gitea:
                 return request_in(document, FORGE)
             case event:
                 return unknown(event)
+
+    def listed(self, item: Document, repository: str) -> ChangeRequest:
+        """As a delivery says it."""
+        return listed_in(item, repository, FORGE)
 
 
 def _header(headers: Headers, name: str) -> str:

@@ -64,25 +64,38 @@ def request_in(document: Document, forge: str) -> Reading:
         return Reading(ignored=f"the change request was {said[:50] or 'changed'}: nothing to deploy changes by that")
     if action is RequestAction.CLOSED and (request.flag("merged") or request.has("merged_at")):
         action = RequestAction.MERGED
-    number = request.text("number") or document.text("number")
-    source, target, commit = (request.text(*path) for path in (("head", "ref"), ("base", "ref"), ("head", "sha")))
     repository = repository_in(document)
-    required(number=number, head__ref=source, base__ref=target, head__sha=is_commit(commit), repository__full_name=repository)
-    full_name, from_name = document.text("repository", "full_name"), request.text("head", "repo", "full_name")
-    found = ChangeRequest(
+    required(repository__full_name=repository)
+    return Reading(request=_request(request, document.text("repository", "full_name"), repository, action, pusher_in(document, forge)))
+
+
+def listed_in(item: Document, repository: str, forge: str) -> ChangeRequest:
+    """One of the API's list: a delivery's `pull_request`, without what came to pass."""
+    author = Pusher(forge=forge, login=item.text("user", "login") or None, id=item.text("user", "id") or None)
+    full_name = item.text("base", "repo", "full_name")
+    required(base__repo__full_name=full_name)
+    return _request(item, full_name, repository, RequestAction.OPENED, author)
+
+
+def _request(request: Document, full_name: str, repository: str, action: RequestAction, by: Pusher) -> ChangeRequest:
+    """In Gitea's list one without a branch may bear the name of a branch that is there; its label is empty all the same."""
+    number, from_name = request.text("number"), request.text("head", "repo", "full_name")
+    source, target, commit = (request.text(*path) for path in (("head", "ref"), ("base", "ref"), ("head", "sha")))
+    required(number=number, head__ref=source, base__ref=target, head__sha=is_commit(commit))
+    branchless = source.startswith("refs/") or (request.has("head", "label") and not request.text("head", "label"))
+    return ChangeRequest(
         repository=repository,
         number=number,
         action=action,
-        source_repository=from_name and f"{_host(document)}/{from_name}",
+        source_repository=from_name and f"{repository.partition('/')[0]}/{from_name}",
         source=source,
         target=target,
         commit=commit,
-        fork=from_name.lower() != full_name.lower() or source.startswith("refs/"),
-        by=pusher_in(document, forge),
+        fork=branchless or from_name.lower() != full_name.lower(),
+        by=by,
         title=request.text("title"),
         web_url=request.text("html_url") or None,
     )
-    return Reading(request=found)
 
 
 def pusher_in(document: Document, forge: str) -> Pusher:

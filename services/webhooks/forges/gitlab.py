@@ -51,6 +51,26 @@ class GitLab:
             case kind:
                 return unknown(kind or document.text("event_name") or self.identify(headers).event)
 
+    def listed(self, item: Document, repository: str) -> ChangeRequest:
+        """Names and ids stand elsewhere than in a delivery (docs.gitlab.com, "Merge requests API"); of another project the id alone."""
+        number, commit, origin = item.text("iid"), item.text("sha"), item.text("source_project_id")
+        source, target = item.text("source_branch"), item.text("target_branch")
+        required(iid=number, source_branch=source, target_branch=target, sha=is_commit(commit))
+        fork = not origin or origin != item.text("target_project_id")
+        return ChangeRequest(
+            repository=repository,
+            number=number,
+            action=RequestAction.OPENED,
+            source_repository=repository if not fork else origin and f"project {origin}",
+            source=source,
+            target=target,
+            commit=commit,
+            fork=fork,
+            by=Pusher(forge=FORGE, login=item.text("author", "username") or None, id=item.text("author", "id") or None),
+            title=item.text("title"),
+            web_url=item.text("web_url") or None,
+        )
+
 
 def _push(document: Document) -> Push:
     """`checkout_sha` is the commit, also of an annotated tag, whose object is `after`; null where the ref was deleted."""

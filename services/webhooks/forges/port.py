@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from services.webhooks.domain import ChangeRequest, Push
+
+if TYPE_CHECKING:
+    from services.webhooks.forges.document import Document
 
 Headers = Mapping[str, str]
 """Request headers, names in lower case."""
@@ -33,7 +36,7 @@ class Reading:
 
 
 class Forge(Protocol):
-    """Reads one forge's deliveries. Without state and without I/O; its constructor takes no arguments."""
+    """Reads one forge's deliveries, and its list of change requests. Without state and without I/O; its constructor takes no arguments."""
 
     def identify(self, headers: Headers) -> Identity:
         """Which delivery it is."""
@@ -45,6 +48,10 @@ class Forge(Protocol):
 
     def read(self, headers: Headers, body: bytes) -> Reading:
         """What it says; raises `Unreadable`."""
+        ...
+
+    def listed(self, item: "Document", repository: str) -> ChangeRequest:
+        """An open change request of the repository, as the forge's API lists it, by its author; raises `Unreadable`."""
         ...
 
 

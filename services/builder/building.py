@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 
 from prometheus_client import Counter, Histogram
@@ -110,7 +109,7 @@ class ImageBuilding:
             order = BuildOrder(
                 recipe.context, recipe.file, str(name), {"slipway.instance": self.settings.instance}, command.build.target,
                 {**self.settings.proxy, **arguments_of(recipe, command.build, self.settings.build_args)}, secrets,
-                _caches(self.settings.instance, command), command.fresh,
+                self.sources.key.tag(_caches(self.settings.instance, command)), command.fresh,
             )  # fmt: skip
             try:
                 async with asyncio.timeout(limit_s):
@@ -166,5 +165,4 @@ class ImageBuilding:
 def _caches(instance: str, command: BuildImage) -> str:
     """Whose cache mounts a build has: its project's; a fork's build those of its preview, since what it leaves there others would run."""
     place = command.place
-    whose = (instance, place.organization, place.project, *([place.environment] if command.fork else []))
-    return sha256("\0".join(whose).encode()).hexdigest()[:32]
+    return "\0".join(("caches", instance, place.organization, place.project, *([place.environment] if command.fork else [])))

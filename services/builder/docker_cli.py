@@ -33,7 +33,7 @@ class BuildOrder:
     arguments: dict[str, str]
     secrets: dict[str, Path]
     caches: str
-    """Who shares cache mounts: builds that say the same."""
+    """Who shares cache mounts: builds that say the same. No build can tell what another says."""
     fresh: bool = False
     """Without cache, and with base images as their registries have them now."""
 

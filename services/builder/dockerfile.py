@@ -6,8 +6,9 @@ Source: https://docs.docker.com/reference/dockerfile/
 import re
 from dataclasses import dataclass
 
+from services.builder.frontends import asked_for
+
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*([\\`])", re.IGNORECASE)
-_SYNTAX = re.compile(r"#\s*syntax\s*=\s*(\S+)", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*[A-Za-z]+\s*=")
 _HEREDOC = re.compile(r"<<-?\s*([\"']?)([A-Za-z0-9_]+)\1")
 _VERTICES = ("FROM", "RUN", "COPY", "ADD", "WORKDIR")
@@ -81,7 +82,7 @@ class Dockerfile:
 def parse(content: str) -> Dockerfile:
     """Reads a Dockerfile; never fails: what is wrong with it is BuildKit's to say."""
     lines = content.splitlines()
-    escape, syntax = _directives(lines)
+    escape = _escape(lines)
     instructions: list[Instruction] = []
     stage, index = -1, 0
     while index < len(lines):
@@ -96,19 +97,17 @@ def parse(content: str) -> Dockerfile:
         if keyword in ("RUN", "COPY", "ADD"):
             index = _past_heredocs(lines, index, arguments)
         instructions.append(Instruction(start + 1, keyword, arguments.strip(), stage))
-    return Dockerfile(tuple(instructions), syntax)
+    return Dockerfile(tuple(instructions), next((frontend.reference for frontend in asked_for(content)), None))
 
 
-def _directives(lines: list[str]) -> tuple[str, str | None]:
-    escape, syntax = "\\", None
+def _escape(lines: list[str]) -> str:
+    escape = "\\"
     for line in lines:
         if not _DIRECTIVE.match(line.strip()):
             break
         if found := _ESCAPE.match(line.strip()):
             escape = found[1]
-        if found := _SYNTAX.match(line.strip()):
-            syntax = found[1]
-    return escape, syntax
+    return escape
 
 
 def _logical_line(lines: list[str], index: int, escape: str) -> tuple[str, int]:

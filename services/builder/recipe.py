@@ -6,7 +6,7 @@ A repository may hold links that lead out of it (`Dockerfile -> /root/.ssh/id_rs
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.builder import dockerfile
+from services.builder import dockerfile, frontends
 from shared.contracts.manifest import BuildSpec
 from shared.work import StepFailure
 
@@ -23,7 +23,7 @@ class Recipe:
 
 
 def recipe_of(source: Path, service: str, build: BuildSpec) -> Recipe:
-    """Finds what the build needs; raises `StepFailure` that says where it looked."""
+    """Finds what the build needs; raises `StepFailure` that says where it looked, or which frontend may not build."""
     context = _inside(source, build.context)
     if not context.is_dir():
         raise StepFailure(
@@ -38,7 +38,9 @@ def recipe_of(source: Path, service: str, build: BuildSpec) -> Recipe:
         content = opened.read(_LARGEST_BYTES + 1)
     if len(content) > _LARGEST_BYTES:
         raise StepFailure("dockerfile_invalid", f"{build.dockerfile} is larger than {_LARGEST_BYTES // 1024} KiB")
-    return Recipe(context, file, dockerfile.parse(content.decode(errors="replace")))
+    text = content.decode(errors="replace")
+    frontends.check(service, build.dockerfile, text, build.args)
+    return Recipe(context, file, dockerfile.parse(text))
 
 
 def arguments_of(recipe: Recipe, build: BuildSpec, defaults: dict[str, str]) -> dict[str, str]:

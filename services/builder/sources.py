@@ -8,8 +8,8 @@ from services.builder.git import Credential
 from services.builder.mirrors import Remote
 from shared.contracts.commands import Source
 from shared.contracts.releases import Sealed
-from shared.sealing import Unopenable, unseal
-from shared.work import StepFailure, Work
+from shared.sealing import Unopenable, Vault, unseal
+from shared.work import StepFailure, Unavailable, Work
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,13 @@ class TargetKey:
                 raise StepFailure("secret_unreadable", message, details=f"{self.path}: {error}") from None
         work.redact(opened)
         return opened
+
+    def tag(self, text: str) -> str:
+        """32 hex digits for a text, which nobody without the key can tell. Raises `Unavailable`."""
+        try:
+            return Vault.from_file(self.path).tag(text)
+        except OSError as error:
+            raise Unavailable(f"the target's key cannot be read: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,20 @@ async def test_an_unknown_stage(builder: Builder, repository: Repository) -> Non
     assert "nowhere" in failure.message
 
 
+async def test_a_frontend_of_its_own_is_refused(builder: Builder, repository: Repository) -> None:
+    """It would reach more than a step does, so it is not even pulled; no argument of the manifest brings one either."""
+    repository.commit({"Dockerfile": f"# escape=\\\n#syntax = {builder.settings.registry}/frontend:1\n{BASE}"})
+    failure = await failing(builder, repository.build())
+    assert (failure.code, failure.message.partition(". Only")[0]) == (
+        "frontend_refused",
+        f"Dockerfile, line 2: it asks for the frontend {builder.settings.registry}/frontend:1",
+    )
+    repository.commit({"Dockerfile": BASE})
+    failure = await failing(builder, repository.build(build=BuildSpec(args={"BUILDKIT_SYNTAX": "evil.example/frontend"})))
+    assert failure.code == "frontend_refused"
+    assert failure.message.startswith("services.web.build.args: BUILDKIT_SYNTAX asks for the frontend evil.example/frontend.")
+
+
 async def test_a_missing_dockerfile_says_where_it_looked(builder: Builder, repository: Repository) -> None:
     """And which Dockerfiles there are."""
     repository.commit({"docker/web.Dockerfile": BASE})

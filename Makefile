@@ -3,6 +3,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# What is found out once for all checkouts.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/slipway-tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test faults forge-test check fix bench docs lock proto
@@ -43,7 +45,7 @@ forge-test: install ## a real Gitea, built where it is not yet (12 minutes, with
 check: install ## verify style, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
+	$(BIN)/mypy --cache-dir $(CACHE)/mypy .
 	$(BIN)/lint-imports
 
 fix: install ## mend what can be mended

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio.plugin
 import uvloop
 
-from tests.stack import nats_shared, nats_url, postgres_dsn, postgres_shared
+from tests.stack import nats_shared, nats_url, postgres_dsn, postgres_shared, schemas
 
-__all__ = ["nats_shared", "nats_url", "postgres_dsn", "postgres_shared"]
+__all__ = ["nats_shared", "nats_url", "postgres_dsn", "postgres_shared", "schemas"]
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 * 1024**3

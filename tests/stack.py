@@ -14,8 +14,8 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -155,10 +155,24 @@ class PostgresServer:
 
     folder: Path
     port: int
+    templates: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def dsn(self, database: str = "slipway") -> str:
         """How to connect."""
         return f"postgresql://slipway:test@127.0.0.1:{self.port}/{database}"
+
+    async def template(self, schemas: tuple[str, ...]) -> str:
+        """A database with these services' schemas as they are after their migrations, to make others from."""
+        if not schemas:
+            return "template1"
+        if schemas not in self.templates:
+            name = "_".join(("template", *schemas))
+            async with _administering(self) as admin:
+                await admin.execute(f"CREATE DATABASE {name}")
+            for service in schemas:
+                await migrated(self.dsn(name), service)
+            self.templates[schemas] = name
+        return self.templates[schemas]
 
 
 @contextmanager
@@ -255,15 +269,29 @@ def postgres_shared() -> Iterator[PostgresServer]:
         yield server
 
 
+@asynccontextmanager
+async def _administering(server: PostgresServer) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    connection = await asyncpg.connect(server.dsn())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def schemas() -> tuple[str, ...]:
+    """The services whose schemas a test finds in its database. None, where a folder's conftest does not say otherwise."""
+    return ()
+
+
 @pytest.fixture
-async def postgres_dsn(postgres_shared: PostgresServer) -> AsyncIterator[str]:
-    """The DSN of an empty database of the test's own, dropped at the end."""
-    name = f"test_{os.urandom(6).hex()}"
-    admin = await asyncpg.connect(postgres_shared.dsn())
-    await admin.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
-    yield postgres_shared.dsn(name)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+async def postgres_dsn(postgres_shared: PostgresServer, schemas: tuple[str, ...]) -> AsyncIterator[str]:
+    """The DSN of a database of the test's own, dropped at the end: empty, but for the `schemas`."""
+    name, template = f"test_{os.urandom(6).hex()}", await postgres_shared.template(schemas)
+    async with _administering(postgres_shared) as admin:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        yield postgres_shared.dsn(name)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def migrated(dsn: str, service: str) -> None:

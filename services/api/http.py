@@ -82,7 +82,6 @@ def build(parts: Parts, checks: dict[str, Check] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         max_body_size=LARGEST_BODY,
-        generate_unique_id_function=lambda route: route.name,
         exception_handlers={
             Problem: answer_problem,
             HTTPException: answer_problem,
@@ -92,7 +91,7 @@ def build(parts: Parts, checks: dict[str, Check] | None = None) -> FastAPI:
         },
     )
     app.state.parts = parts
-    app.include_router(_rest(), prefix=PREFIX, responses={"default": _PROBLEM_SCHEMA})
+    app.router.routes.extend(_REST.routes)
     app.include_router(pages.router)
     app.mount("/static", pages.static_files())
     app.add_middleware(Hardened)
@@ -119,7 +118,8 @@ class _Application(FastAPI):
 
 
 def _rest() -> APIRouter:
-    router = APIRouter()
+    """All resources, side by side: a router within a router is looked through for each request."""
+    resources = APIRouter()
     for module in (
         organizations,
         secrets,
@@ -147,8 +147,14 @@ def _rest() -> APIRouter:
         audit,
         letters,
     ):
-        router.include_router(module.router)
-    return router
+        resources.routes.extend(module.router.routes)
+    rest = APIRouter(generate_unique_id_function=lambda route: route.name)
+    rest.include_router(resources, prefix=PREFIX, responses={"default": _PROBLEM_SCHEMA})
+    return rest
+
+
+_REST = _rest()
+"""Made once a process: FastAPI looks at each route for milliseconds before it is asked the first time."""
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -18,11 +18,17 @@ from shared.authorities import nobody
 from shared.process import started
 from tests.component.api.conftest import api
 from tests.component.api.running import RunningApi
-from tests.stack import migrated, service_settings
+from tests.stack import service_settings
 
 __all__ = ["api"]
 
 Slipway = Callable[..., Coroutine[None, None, Result]]
+
+
+@pytest.fixture(scope="session")
+def schemas() -> tuple[str, ...]:
+    """What its services keep."""
+    return ("api", "auth", "webhooks")
 
 
 @pytest.fixture
@@ -41,7 +47,6 @@ def slipway(api: RunningApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 async def hooks(api: RunningApi, nats_url: str, postgres_dsn: str) -> AsyncIterator[httpx.AsyncClient]:
     """The service webhooks beside api, with the catalogue and auth that api has; a client of its address. The project main/todo is there."""
-    await migrated(postgres_dsn, "webhooks")
     await api.with_todo()
     settings = service_settings(
         Settings,

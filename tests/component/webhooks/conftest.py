@@ -20,7 +20,7 @@ from shared.process import started
 from shared.rpc import server
 from shared.settings import ServiceSettings
 from tests.component.webhooks.neighbours import TOKEN, Api, Auth, Coordinator
-from tests.stack import migrated, service_settings
+from tests.stack import service_settings
 
 
 @dataclass
@@ -44,6 +44,12 @@ Running = Callable[..., AbstractAsyncContextManager[Webhooks]]
 
 
 @pytest.fixture(scope="session")
+def schemas() -> tuple[str, ...]:
+    """What its services keep."""
+    return ("webhooks",)
+
+
+@pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Certificates and keys for the three services."""
     home = Home.at(tmp_path_factory.mktemp("tls"))
@@ -63,7 +69,6 @@ def api() -> Api:
 @pytest.fixture
 async def running(api: Api, nats_url: str, postgres_dsn: str, certificates: Home, tmp_path: Path) -> AsyncIterator[Running]:
     """Starts webhooks, with further settings; a test may start it again, on the same database and repositories."""
-    await migrated(postgres_dsn, "webhooks")
     auth = Auth()  # type: ignore[abstract]
     coordinator = await Coordinator.on(_user("coordinator", nats_url))
     builder = await Coordinator.on(_user("builder", nats_url))

@@ -29,7 +29,7 @@ from tests.component.webhooks.conftest import settings_beside
 from tests.component.webhooks.deliveries import A, B, deliver, push
 from tests.component.webhooks.neighbours import Api, Auth, Coordinator
 from tests.polling import eventually
-from tests.stack import free_port, migrated, service_settings
+from tests.stack import free_port, service_settings
 
 FORGES_WAIT_S = 10.0
 BUSY = 3
@@ -62,7 +62,6 @@ class Apart:
 @pytest.fixture
 async def apart(api: Api, nats_url: str, postgres_dsn: str, certificates: Home, tmp_path: Path) -> AsyncIterator[Apart]:
     """It has taken a delivery already."""
-    await migrated(postgres_dsn, "webhooks")
     port, health = free_port(), free_port()
     auth = Auth()  # type: ignore[abstract]
     database = await asyncpg.connect(postgres_dsn, server_settings={"search_path": "webhooks"})

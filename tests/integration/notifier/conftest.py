@@ -25,7 +25,7 @@ from shared.proto import catalogue_pb2 as pb
 from shared.settings import ServiceSettings
 from tests.integration.notifier.catalogue import Catalogue, catalogue_server
 from tests.polling import eventually
-from tests.stack import migrated, service_settings, teller_of
+from tests.stack import service_settings, teller_of
 
 COMMIT = "c0ffee" + "0" * 34
 
@@ -110,6 +110,12 @@ def new_signing_secret() -> str:
 
 
 @pytest.fixture(scope="session")
+def schemas() -> tuple[str, ...]:
+    """What its services keep."""
+    return ("notifier",)
+
+
+@pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with certificates and keys."""
     home = Home.at(tmp_path_factory.mktemp("home"))
@@ -121,7 +127,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture
 async def world(nats_url: str, postgres_dsn: str, home: Home) -> AsyncIterator[World]:
     """Everything but notifier."""
-    await migrated(postgres_dsn, "notifier")
     bus = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
     api = await Bus.connect(service_settings(ServiceSettings, "api", nats_url), "api")
     connection = await asyncpg.connect(postgres_dsn, server_settings={"search_path": "notifier"})

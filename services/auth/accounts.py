@@ -61,7 +61,7 @@ async def delete_person(pool: Pool, person: str, by: str) -> None:
 
 
 async def link_identity(pool: Pool, identity: Identity, by: str) -> Identity:
-    """From now on what that account pushes is the person's. Raises Taken where it is somebody's already.
+    """From now on what that account pushes is the person's. Raises Taken where it is somebody else's already.
 
     Nobody links an account to themselves without being an admin: it would be a way to claim another's pushes.
     """
@@ -71,8 +71,9 @@ async def link_identity(pool: Pool, identity: Identity, by: str) -> Identity:
         async with pool.acquire() as connection, connection.transaction():
             admin = await acting(connection, by)
             decision = admin.must_manage("person.update", await existing(connection, identity.person))
-            await people.link(connection, identity)
-            await audit.add(connection, _done(by, "identity.link", identity.person, decision, details=str(identity)))
+            if identity not in await people.identities_of(connection, [identity.person]):
+                await people.link(connection, identity)
+                await audit.add(connection, _done(by, "identity.link", identity.person, decision, details=str(identity)))
     except asyncpg.UniqueViolationError:
         raise Taken(f"The {identity} is linked to a person already; unlink it first.") from None
     return identity

@@ -36,9 +36,10 @@ async def test_people_are_paged(auth: RunningAuth) -> None:
 
 
 async def test_an_account_belongs_to_one_person(auth: RunningAuth) -> None:
-    """The same login in other letters is the same account; unlinked, it is free again."""
+    """The same login in other letters is the same account; linked once more it stays as it is, and unlinked it is free again."""
     ada, bob = await auth.person("Ada"), await auth.person("Bob")
-    await auth.stub.LinkIdentity(pb.Identity(person=ada, forge="github", login="octocat", by=auth.admin.id))
+    for _ in range(2):
+        await auth.stub.LinkIdentity(pb.Identity(person=ada, forge="github", login="octocat", by=auth.admin.id))
     with pytest.raises(aio.AioRpcError) as error:
         await auth.stub.LinkIdentity(pb.Identity(person=bob, forge="github", login="OctoCat", by=auth.admin.id))
     assert _code(error) is grpc.StatusCode.ALREADY_EXISTS

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from cli.answers import Json
-from cli.connections import App, AppKey, Installation, read_app, read_line
+from cli.connections import App, AppKey, Installation, read_app, read_line, speaks_to
 from cli.failures import Failed
 from cli.patience import patience
 from cli.session import command, session
@@ -98,8 +98,9 @@ def _former(path: str, forge: Forge, address: str) -> Json | None:
     former = session().api.find(path)
     if former and not (former["forge"] == forge and _leads_to(former, address)):
         name = former["name"]
+        moved = f"Was it renamed, or moved there? slipway connections change {name} {address}\n" if former["forge"] == forge else ""
         raise Failed(
-            f"The connection {name} leads to {former['clone_url']} ({former['forge']}).", "Take another: --name NAME", code="exists"
+            f"The connection {name} leads to {former['clone_url']} ({former['forge']}).", f"{moved}Take another: --name NAME", code="exists"
         )
     return former
 
@@ -142,7 +143,7 @@ def _shows_statuses(place: Place, connection: Json, credential: Json) -> bool:
     path = f"/channels/{place.organization}"
     try:
         channel = api.find(f"{path}/{name}")
-        if channel and _is_of(channel, connection):
+        if channel and speaks_to(channel, connection):
             if credential:
                 api.patch(f"{path}/{name}", {"secret": token})
             return True
@@ -162,12 +163,6 @@ def _shows_statuses(place: Place, connection: Json, credential: Json) -> bool:
         session().note(f"Deployments are not shown on the forge: {escape(failed.message)}")
         return False
     return True
-
-
-def _is_of(channel: Json, connection: Json) -> bool:
-    """Whether it speaks to the connection's repository, where the connection's token may go. Without an address: at the usual place."""
-    same = all(channel[key] == connection[key] for key in ("forge", "repository"))
-    return same and channel["api_url"] in ("", connection["api_url"])
 
 
 def _hook(path: str, url: str | None, name: str) -> Json:

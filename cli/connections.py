@@ -11,6 +11,7 @@ from cli.answers import Json
 from cli.failures import Failed
 from cli.session import command, listing, session
 from cli.where import Project, place_of
+from shared.forge_api import api_url_of, identity_of
 
 _WHERE = {
     "github": "Settings → Webhooks → Add webhook. Content type: application/json. Events: pushes, pull requests.",
@@ -49,6 +50,7 @@ def register(app: typer.Typer) -> None:
     listing(group, list_connections)
     for name, function in (
         ("add", add),
+        ("change", change),
         ("app", give_app),
         ("key", key),
         ("rotate", rotate),
@@ -139,6 +141,72 @@ def give_app(
     """Have a GitHub App make the tokens of a connection, in the place of a token. Again, to exchange its key."""
     changed = session().api.patch(_path(organization, name), {"app": read_app(app, installation, app_key)})
     session().show(changed, f"{name} uses tokens of the app {app} from now on.")
+
+
+def change(
+    name: Name,
+    address: Annotated[str, typer.Argument(help="Where the repository is now: https://github.com/acme/renamed")],
+    api_url: Annotated[str | None, typer.Option(help="Where the forge's API is, if not at the usual place.")] = None,
+    token: Annotated[bool, typer.Option("--token", help="Read a token from standard input: another server needs one of its own.")] = False,
+    organization: Organization = None,
+) -> None:
+    """Have a connection lead to where its repository is now: renamed, or moved. The channel that shows deployments there goes along."""
+    api, path = session().api, _path(organization, name)
+    former = api.get(path)
+    given: Json = {"token": read_line("Token")} if token else {}
+    try:
+        changed = _led(path, former, {"clone_url": address, **({"api_url": api_url} if api_url else {}), **given})
+    except Failed as failed:
+        if failed.code != "token-needed":
+            raise
+        raise Failed(failed.message, f"slipway connections change {name} {address} --token", code=failed.code) from failed
+    along = _takes_channel_along(f"/channels/{changed['organization']}/{name}", former, changed, given)
+    session().show(changed, f"{name} leads to {changed['repository']} from now on{', and so does its channel' if along else ''}.")
+    session().note(f"Its hook went along if it was renamed. Else it needs one: slipway connect {changed['forge']} {address} --name {name}")
+
+
+def _led(path: str, former: Json, wanted: Json) -> Json:
+    """With a deploy key it is cloned over SSH: from where the forge says, or from the address itself."""
+    api, address = session().api, wanted["clone_url"]
+    if not former["has_deploy_key"]:
+        return api.patch(path, wanted)
+    asked = not address.startswith("ssh:")
+    if asked and not (former["has_token"] or former["app"] or "token" in wanted):
+        raise Failed(
+            f"{former['name']} is cloned over SSH, and has no token to ask the forge from where.", "Say ssh://git@host/owner/name.git"
+        )
+    if asked:
+        repository, besides = identity_of(address), {key: value for key, value in wanted.items() if key != "clone_url"}
+        elsewhere = repository.partition("/")[0] != former["repository"].partition("/")[0]
+        wanted = {"repository": repository, **({"api_url": api_url_of(former["forge"], address)} if elsewhere else {}), **besides}
+    api.patch(path, wanted)
+    api.post(f"{path}/deploy-key", {"install": True} if asked else {"clone_url": address})
+    return api.get(path)
+
+
+def _takes_channel_along(path: str, former: Json, changed: Json, given: Json) -> bool:
+    """Whether deployments are shown there from now on: by the channel of its name, where it spoke to the same repository."""
+    try:
+        channel = session().api.find(path)
+        if channel is None or channel["kind"] != "forge":
+            return False
+        if not (speaks_to(channel, former) or speaks_to(channel, changed)):
+            session().note(f"The channel of its name shows deployments at {channel['repository']}: slipway channels remove {channel['name']}")
+            return False
+        body = {"repository": changed["repository"], "api_url": changed["api_url"], **({"secret": given["token"]} if given else {})}
+        session().api.patch(path, body)
+    except Failed as failed:
+        if failed.code != "forbidden":
+            raise
+        session().note(f"Its channel shows deployments where the repository was: {escape(failed.message)}")
+        return False
+    return True
+
+
+def speaks_to(channel: Json, connection: Json) -> bool:
+    """Whether a channel speaks to the connection's repository, where its token may go. Without an address: at the usual place."""
+    same = all(channel[key] == connection[key] for key in ("forge", "repository"))
+    return same and channel["api_url"] in ("", connection["api_url"])
 
 
 def key(

@@ -17,7 +17,10 @@ from shared.problems import Problem
 T = TypeVar("T")
 LIMIT_S = 25.0
 """For all calls of one wish: less than its client waits before it asks again."""
-_MOVED = ("forge-moved", "It redirects, which is not followed: connect the repository's present address.")
+_MOVED = (
+    "forge-moved",
+    "It redirects, which is not followed: have the connection lead to where the repository is now (slipway connections change).",
+)
 _ADVICE = {
     401: ("token-refused", "It does not take the token: give another."),
     403: ("token-weak", "The token may lack the right to {wish}: docs/forges.md lists the rights that it takes."),

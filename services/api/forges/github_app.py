@@ -191,7 +191,7 @@ def _advice(answer: Response, app: App, repository: ForgeRepository, use: Use | 
             needs = f" The app {app.id} needs the right {rights}, and its installation has to have accepted it"
             return f"{needs} and to include {repository.identity}."
         case 301 | 302 | 307 | 308:
-            return " It redirects, which is not followed: connect the repository's present address."
+            return " It redirects, which is not followed: have the connection lead to where the repository is now (slipway connections change)."
         case _:
             return ""
 

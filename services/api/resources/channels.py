@@ -16,6 +16,7 @@ from services.api.access import Asking, Caller, of_organization
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
 from services.api.refusals import not_found, referring, taken
+from services.api.resources import credentials
 from services.api.safe import organization_scope
 from services.api.store import channels, connections
 from services.api.store.channels import StoredChannel
@@ -60,6 +61,8 @@ class ChannelChange(BaseModel):
     url: str | None = Field(default=None, max_length=2000)
     secret: str | None = Field(default=None, max_length=4000)
     events: list[Pattern] | None = Field(default=None, max_length=50)
+    repository: str | None = Field(default=None, max_length=500, description="forge: where it is now")
+    api_url: str | None = Field(default=None, max_length=2000, description="forge: on another host it needs the secret anew")
 
 
 class Channel(BaseModel):
@@ -137,17 +140,17 @@ def _check_format(kind: str, format_: str, events: Sequence[str]) -> None:
             raise Problem(422, "bad-events", f"No CDEvent is {pattern}: there are {', '.join(KINDS)}.")
 
 
-def _repository(wanted: NewChannel) -> str:
+def _identity(repository: str) -> str:
     """Host and path, also where somebody gave the address."""
-    return identity_of(wanted.repository) if "://" in wanted.repository else wanted.repository
+    return identity_of(repository) if "://" in repository else repository
 
 
 def _api_url(wanted: NewChannel) -> str:
-    return wanted.api_url or (api_url_of(wanted.forge, f"https://{_repository(wanted)}") if wanted.kind == "forge" else "")
+    return wanted.api_url or (api_url_of(wanted.forge, f"https://{_identity(wanted.repository)}") if wanted.kind == "forge" else "")
 
 
 async def _needs_app(unit: Unit, organization: str, wanted: NewChannel) -> None:
-    if await connections.with_app(unit.connection, organization, wanted.forge, _repository(wanted)) is None:
+    if await connections.with_app(unit.connection, organization, wanted.forge, _identity(wanted.repository)) is None:
         detail = "A forge channel needs a token as secret, or a connection to the repository with a GitHub App that makes tokens."
         raise Problem(422, "incomplete", detail)
 
@@ -185,7 +188,7 @@ async def create_channel(organization: Slug, wanted: NewChannel, caller: Asking,
         events=tuple(wanted.events),
         forge=wanted.forge,
         api_url=_api_url(wanted),
-        repository=_repository(wanted),
+        repository=_identity(wanted.repository),
         version=1,
         created_at=utc_now(),
         format=wanted.format,
@@ -223,9 +226,24 @@ async def change_channel(organization: Slug, name: Slug, wanted: ChannelChange, 
     if wanted.events is not None:
         _check_format(former.kind, former.format, wanted.events)
         changed = replace(changed, events=tuple(wanted.events))
+    if wanted.repository or wanted.api_url:
+        changed = _leading(changed, wanted)
     if "project" in wanted.model_fields_set:
         changed = replace(changed, project=wanted.project or "")
     return await changed_to(changed, caller, unit)
+
+
+def _leading(former: StoredChannel, wanted: ChannelChange) -> StoredChannel:
+    """A forge's channel to where its repository is now. Its token goes to no other host than it was given for."""
+    if former.kind != "forge":
+        raise Problem(422, "not-a-forge", f"The channel {former.name} is a {former.kind}: only a forge's leads to a repository.")
+    repository, api_url = _identity(wanted.repository or former.repository), wanted.api_url or former.api_url
+    if wanted.secret is None and credentials.origin(api_url) != credentials.origin(former.api_url):
+        detail = (
+            "api_url leads to another host, and the stored token is not shown there: give secret anew, or empty where an app makes tokens."
+        )
+        raise Problem(422, "token-needed", detail)
+    return replace(former, repository=repository, api_url=api_url)
 
 
 @router.delete("/{name}", status_code=204)

@@ -186,7 +186,7 @@ async def change_connection(organization: Slug, name: Slug, wanted: ConnectionCh
     given = wanted.model_fields_set & {"token", "app"}
     if credentials.has_any(former) and not given:
         for field, url in changes.items():
-            if field.endswith("_url") and _origin(url) != _origin(getattr(former, field)):
+            if field.endswith("_url") and credentials.origin(url) != credentials.origin(getattr(former, field)):
                 raise _token_needed(field, former)
     changes |= _along(former, changes)
     hook_id = "" if changes else former.hook_id  # another repository has other hooks
@@ -250,15 +250,6 @@ def _along(former: StoredConnection, changes: dict[str, str]) -> dict[str, str]:
         "api_url": (api_url_of(former.forge, former.clone_url), api_url_of(former.forge, url)),
     }
     return {field: now for field, (was, now) in told.items() if field not in changes and getattr(former, field) == was}
-
-
-_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    """Where a request with the token goes: scheme, host and port (RFC 6454)."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
 
 
 def _token_needed(field: str, former: StoredConnection) -> Problem:

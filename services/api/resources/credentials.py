@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
@@ -61,6 +62,15 @@ async def permitted(organization: str, name: str, caller: Caller, parts: Parts) 
 def shown_app(stored: StoredConnection) -> ShownApp | None:
     """The app of a connection, where it has one."""
     return ShownApp(id=stored.app_id, installation=stored.installation) if stored.app_id else None
+
+
+_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Where a request with a token goes: scheme, host and port (RFC 6454)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
 
 
 def has_any(stored: StoredConnection) -> bool:

@@ -39,7 +39,8 @@ _LOCK = f"{_GET} FOR UPDATE"
 _LIST = "SELECT * FROM channels WHERE organization = $1 AND name > $2 ORDER BY name LIMIT $3"
 _ALL = "SELECT * FROM channels WHERE $1 = '' OR organization = $1 ORDER BY organization, name"
 _UPDATE = """
-UPDATE channels SET sealed_url = $3, sealed_secret = $4, events = $5, project = $6, sealed_former_secret = $7, version = version + 1
+UPDATE channels SET sealed_url = $3, sealed_secret = $4, events = $5, project = $6, sealed_former_secret = $7, repository = $8, api_url = $9,
+    version = version + 1
 WHERE organization = $1 AND name = $2 RETURNING *
 """
 _DELETE = "DELETE FROM channels WHERE organization = $1 AND name = $2 RETURNING name"
@@ -102,7 +103,7 @@ async def everywhere(reads: Reads, organization: str = "") -> Sequence[StoredCha
 
 
 async def update(connection: Connection, wanted: StoredChannel) -> StoredChannel | None:
-    """Address, secrets, events and project may change. None where there is none."""
+    """Addresses, secrets, events and project may change. None where there is none."""
     row = await connection.fetchrow(
         _UPDATE,
         wanted.organization,
@@ -112,6 +113,8 @@ async def update(connection: Connection, wanted: StoredChannel) -> StoredChannel
         list(wanted.events),
         wanted.project,
         wanted.sealed_former_secret,
+        wanted.repository,
+        wanted.api_url,
     )
     return None if row is None else _stored(row)
 

@@ -238,6 +238,22 @@ async def test_a_connection_that_moves_takes_along_what_its_address_said(api: Ru
     assert await moved(clone_url="https://git.example/scm/todo.git") == ("git.example/Acme/Todo", own[1])
 
 
+async def test_a_channel_s_token_goes_to_no_other_host(api: RunningApi) -> None:
+    """It follows a renamed repository; at another server it needs the token of that one."""
+    await api.with_todo()
+    forge = {"kind": "forge", "forge": "github", "repository": "github.com/acme/todo", "secret": "canary"}
+    await api.made("/channels/main", name="hub", **forge)
+    renamed = await api.client.patch("/channels/main/hub", json={"repository": "https://github.com/Acme/Renamed.git"})
+    assert (renamed.json()["repository"], renamed.json()["api_url"]) == ("github.com/acme/renamed", "https://api.github.com")
+    elsewhere = {"repository": "git.example/acme/todo", "api_url": "https://git.example/api/v3"}
+    refused = await api.client.patch("/channels/main/hub", json=elsewhere)
+    assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (422, "token-needed")
+    assert (await api.client.get("/channels/main/hub")).json()["api_url"] == "https://api.github.com"
+    assert (await api.client.patch("/channels/main/hub", json=elsewhere | {"secret": "another"})).json()["api_url"] == elsewhere["api_url"]
+    await api.made("/channels/main", name="tool", kind="webhook", url="https://example.com")
+    assert (await api.client.patch("/channels/main/tool", json=elsewhere)).status_code == 422
+
+
 async def test_a_domain_belongs_to_one_service(api: RunningApi) -> None:
     """A second service is refused it, in any spelling; when the first gives it up it is free."""
     await api.with_todo()

@@ -1,4 +1,4 @@
-"""The webhook APIs of forges, each for one repository `acme/todo`, as their documentation says: they call the hooks that they are given.
+"""The webhook APIs of forges, each for one repository, `acme/todo` until it is renamed, as their documentation says: they call the hooks that they are given.
 
 What is sent to them and what they answer has to be as the forges publish it: `forge_apis.contract`.
 """
@@ -41,6 +41,7 @@ class HookServer:
     """Where it is cloned from over SSH, as it says itself."""
     keys: dict[str, Json] = field(default_factory=dict)
     """Deploy keys by id, as they were given."""
+    name: str = "todo"
     older: bool = False
     silent: bool = False
     hooks: dict[str, Json] = field(default_factory=dict)
@@ -55,11 +56,11 @@ class HookServer:
     @property
     def address(self) -> str:
         """The repository's."""
-        return f"{self.url}/{'scm/' if self.kind == 'bitbucket-data-center' else ''}acme/todo.git"
+        return f"{self.url}/{'scm/' if self.kind == 'bitbucket-data-center' else ''}acme/{self.name}.git"
 
     def app(self) -> Starlette:
         """Its routes."""
-        base = _BASES[self.kind]
+        base = _BASES[self.kind].replace("/todo", "/{name}")
         changes = "PATCH" if self.kind in ("github", "gitea") else "PUT"
         tests = {
             "github": "{id}/pings",
@@ -73,7 +74,7 @@ class HookServer:
             Route(f"{base}/{{id}}", self._guarded(self._change), methods=[changes]),
             Route(f"{base}/{{id}}", self._guarded(self._remove), methods=["DELETE"]),
         ]
-        keys = _KEYS[self.kind]
+        keys = _KEYS[self.kind].replace("/todo", "/{name}")
         routes += [
             Route(base.rpartition("/")[0], self._guarded(self._about), methods=["GET"]),
             Route(keys, self._guarded(self._add_key), methods=["POST"]),
@@ -93,6 +94,8 @@ class HookServer:
             made = self.apps is not None and self.apps.allows(given.removeprefix("Bearer "), "repository_hooks", "write")
             if given != f"{scheme} {self.token}" and not made:
                 return JSONResponse({"message": "Bad credentials"}, 401)
+            if request.path_params["name"] != self.name:
+                return JSONResponse({"message": "Not Found"}, 404)
             return self.refusal or self.contract.checked(request, await request.body(), await answer(request))
 
         return respond

@@ -102,6 +102,49 @@ async def test_a_second_run_finds_the_hook(slipway: Slipway, hooks: httpx.AsyncC
         assert f"elsewhere/hooks/todo-{kind}" in str(server.hooks)
 
 
+async def test_a_renamed_repository_is_followed(slipway: Slipway, hooks: httpx.AsyncClient) -> None:
+    """The connection says how, when it is connected again: its hook and its statuses go along, and what it clones with."""
+    async with hook_server("gitea") as server:
+        answer(await slipway(*_words(server, hooks, "--json"), given=TOKEN))
+        server.name = "renamed"
+        words = ("connect", "gitea", server.address, "--name", "todo-gitea", "-p", "main/todo", "--url", str(hooks.base_url), "--wait", "0")
+        refused = await slipway(*words, given="\n")
+        assert (refused.exit_code, f"slipway connections change todo-gitea {server.address}" in refused.stderr) == (1, True)
+        changed = await slipway("connections", "change", "todo-gitea", server.address)
+        assert changed.stdout == "todo-gitea leads to 127.0.0.1/acme/renamed from now on, and so does its channel.\n", changed.output
+        assert answer(await slipway("connections", "change", "todo-gitea", server.address, "--json"))["clone_url"] == server.address
+        (channel,) = answer(await slipway("channels", "--json"))["items"]
+        assert (channel["repository"], channel["api_url"]) == ("127.0.0.1/acme/renamed", f"{server.url}/api/v1")
+        again = answer(await slipway(*words, "--json", given="\n"))
+        assert (again["hook"]["created"], again["statuses"], len(server.hooks)) == (False, True, 1)
+
+
+async def test_a_connection_that_goes_to_another_server_needs_a_token_for_it(slipway: Slipway, hooks: httpx.AsyncClient) -> None:
+    """Neither its own nor its channel's is sent there; with the new one both go."""
+    async with hook_server("gitea") as former, hook_server("gitea") as server:
+        answer(await slipway(*_words(former, hooks, "--json"), given=TOKEN))
+        refused = await slipway("connections", "change", "todo-gitea", server.address)
+        assert (refused.exit_code, "--token" in refused.stderr) == (1, True), refused.output
+        changed = await slipway("connections", "change", "todo-gitea", server.address, "--token", given=TOKEN)
+        assert (changed.exit_code, "and so does its channel" in changed.stdout) == (0, True), changed.output
+        (channel,) = answer(await slipway("channels", "--json"))["items"]
+        assert channel["api_url"] == f"{server.url}/api/v1"
+
+
+async def test_a_renamed_repository_is_cloned_with_its_key_from_where_the_forge_says(
+    slipway: Slipway, hooks: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """The key stays the one that it has; an address over SSH is asked for where there is no token to ask the forge with."""
+    async with hook_server("gitea") as server:
+        with running_ssh_forge(tmp_path / "sshd") as forge:
+            server.ssh_url = forge.url(Path("/acme/todo.git"))
+            assert (await slipway(*_words(server, hooks, "--deploy-key", "--wait", "0"), given=TOKEN)).exit_code == 0
+            server.name, server.ssh_url = "renamed", forge.url(Path("/acme/renamed.git"))
+            changed = answer(await slipway("connections", "change", "todo-gitea", server.address, "--json"))
+            assert (changed["clone_url"], changed["repository"]) == (server.ssh_url, "127.0.0.1/acme/renamed")
+            assert len(server.keys) == 1
+
+
 @pytest.mark.parametrize("kind", HOOKS)
 async def test_removing_a_connection_takes_its_hook_away(slipway: Slipway, hooks: httpx.AsyncClient, kind: str) -> None:
     """Nothing of it is left at the forge."""

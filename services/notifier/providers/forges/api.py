@@ -90,7 +90,8 @@ def _words(forge: str, response: Response) -> str:
         case 404:
             return f"{said} (it is not there, or the token may not see it)"
         case 301 | 302 | 307 | 308:
-            return f"{said} (moved to {response.headers.get('location', 'nowhere')!r}; redirects are not followed)"
+            where = repr(response.headers.get("location", "nowhere"))
+            return f"{said} (moved to {where}; redirects are not followed: was it renamed? slipway connections change)"
         case _:
             return said
 

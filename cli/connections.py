@@ -191,7 +191,9 @@ def _takes_channel_along(path: str, former: Json, changed: Json, given: Json) ->
         if channel is None or channel["kind"] != "forge":
             return False
         if not (speaks_to(channel, former) or speaks_to(channel, changed)):
-            session().note(f"The channel of its name shows deployments at {channel['repository']}: slipway channels remove {channel['name']}")
+            session().note(
+                f"The channel of its name shows deployments at {channel['repository']}: slipway channels remove {channel['name']}"
+            )
             return False
         body = {"repository": changed["repository"], "api_url": changed["api_url"], **({"secret": given["token"]} if given else {})}
         session().api.patch(path, body)

@@ -17,9 +17,8 @@ from tests.forge_apis.typescript import Schema
 _ROOTS = {"github": "/api/v3", "gitlab": "/api/v4", "bitbucket": "/2.0", "bitbucket-data-center": "/rest", "gitea": "/api/v1"}
 """What is before the paths that a forge publishes, on its own host."""
 
-_PAGES = {"bitbucket": ("page", "pagelen"), "bitbucket-data-center": ("start", "limit")}
+_OF_ALL_LISTS = {"bitbucket": ("page", "pagelen", "sort", "fields"), "bitbucket-data-center": ("start", "limit")}
 """What those say of every list in one place, and of few where they publish it (Bitbucket Data Center's `webhooks` has a `limit`, too)."""
-
 _PLACE = re.compile(r"\[\d+\]")
 """Of one of many, which all fit or do not."""
 
@@ -50,7 +49,7 @@ class Contract:
             self.misfits.append(f"{name}: there is no such operation")
             return
         for key, values in parse_qs(urlsplit(target).query, keep_blank_values=True).items():
-            if key in _PAGES.get(self.forge, ()):
+            if key in _OF_ALL_LISTS.get(self.forge, ()):
                 continue
             if key not in operation["query"]:
                 self.misfits.append(f"{name}: it knows no {key} in its query")

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +18,7 @@ from services.webhooks.request_sweep import RequestSweep
 from services.webhooks.store import Store
 from services.webhooks.turns import Paused
 from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened, ChangeRequestUpdated, FoundBy, RequestChange
+from shared.forge_api import api_url_of
 from shared.guarded_http import GuardedClient, guarded_client
 from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox
@@ -26,6 +28,7 @@ from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.forge_api import ForgeApi, serving_api
 from tests.component.webhooks.forge_deliveries import send
 from tests.component.webhooks.neighbours import Api
+from tests.forge_apis.contract import Contract
 from tests.polling import eventually
 from tests.unit.webhooks.forge_lists import LIST_PATHS, item, page
 
@@ -128,6 +131,10 @@ async def test_a_lost_opening_is_found_once(webhooks: Webhooks, sweeping: Sweepi
         assert (await webhooks.coordinator.take_request()).id == one.id
     assert await sweeping.sweep(connection) == []
     assert all(TOKEN in shown for _, shown in forge.asked)
+    contract = Contract(kind)
+    for path, _ in forge.asked:
+        contract.takes("GET", f"{urlsplit(api_url_of(kind, 'https://git.example')).path}{path}")
+    contract.assert_kept()
 
 
 async def test_a_webhook_that_comes_later_makes_no_second_preview(webhooks: Webhooks, sweeping: Sweeping, forge: ForgeApi) -> None:

@@ -8,7 +8,7 @@ from tests.simulation.target import Failed, Landing, Made, Target, made_by
 def provision(target: Target, command: c.ProvisionDatabase) -> Landing:
     """Recorded, then run."""
     name = command.database.name
-    made = target.databases.get(name) or Made(command.database, f"database-{command.step_key}", str(command.deployment))
+    made = target.standing(name) or Made(command.database, f"database-{command.step_key}", str(command.deployment))
     made.spec = command.database
     target.databases[name] = made
     return lambda: _run_database(target, made, command)
@@ -31,9 +31,12 @@ def restore(target: Target, command: c.ProvisionDatabase) -> Landing | None:
 
 
 def detach(target: Target, command: c.RemoveDatabase) -> Landing | None:
-    """The container goes."""
+    """Marked, then the container goes."""
     made = target.databases.get(command.former.name)
-    return None if made is None else lambda: target.remove(made.container)
+    if made is None:
+        return None
+    made.detached = True
+    return lambda: target.remove(made.container)
 
 
 def forget(target: Target, command: c.RemoveDatabase) -> None:

@@ -44,6 +44,8 @@ class Made:
     spec: DatabaseSpec
     container: str
     deployment: str
+    detached: bool = False
+    """It is to go: whoever comes next finishes that."""
 
 
 @dataclass
@@ -108,8 +110,19 @@ class Target:
                 self.undone.add(container.step_key)
                 del self.containers[name]
 
+    def standing(self, name: str) -> Made | None:
+        """The database of that name; one that was to go is gone."""
+        made = self.databases.get(name)
+        if made is not None and made.detached:
+            self.remove(made.container)
+            del self.databases[name]
+            return None
+        return made
+
     def reconcile(self) -> None:
         """Record against target: what is live runs, leftovers go."""
+        for name in list(self.databases):
+            self.standing(name)
         for record in self.services.values():
             if record.live is not None and not record.giving_way:
                 self.bring_back(record.live)

@@ -6,6 +6,8 @@ import asyncpg
 import pytest
 
 from services.deployer.targets.local import links
+from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.records import Records
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.releases import ContainerSpec, DatabaseLink, DatabaseSpec, Sealed
@@ -193,6 +195,36 @@ async def test_detached_when_the_environment_no_longer_has_it(here: Site) -> Non
     assert fact.detached_volume is not None
     assert (await here.target.state.describe(here.place)).containers == {}
     await second.do(c.RemoveDatabase, "remove-database-main", f.DatabaseDetached, former=spec)
+
+
+@pytest.mark.parametrize(("part", "effect"), [(Engine, "remove"), (Records, "forget_database")])
+@pytest.mark.parametrize("who", ["provision", "reconcile"])
+async def test_a_removal_that_was_given_up_half_way_is_finished_by_who_comes_next(
+    here: Site, monkeypatch: pytest.MonkeyPatch, part: type, effect: str, who: str
+) -> None:
+    """Its volume is kept as detached and serves nobody: the next database of that name is a new one, also where that is undone."""
+    spec = here.database()
+    await provision(here.deployment(), spec)
+    await sql(here, "CREATE TABLE former()")
+    record = here.target.records.database(here.place, "main")
+    assert record is not None
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="no more"):
+        broken.setattr(part, effect, _fails)
+        await here.deployment().do(c.RemoveDatabase, "remove-database-main", f.DatabaseDetached, former=spec)
+    if who == "reconcile":
+        await here.target.reconcile.once()
+        assert here.target.records.database(here.place, "main") is None
+    third = here.deployment()
+    assert (await provision(third, spec)).made
+    assert await sql(here, "SELECT to_regclass('former') IS NULL")
+    assert record.volume in (await here.target.state.describe(here.place)).detached
+    await undo(third, spec)
+    state = await here.target.state.describe(here.place)
+    assert (state.containers, len(state.detached)) == ({}, 2)
+
+
+def _fails(*_: object) -> None:
+    raise OSError("no more")
 
 
 async def test_a_databases_password_is_taken_out_of_logs(here: Site) -> None:

@@ -43,13 +43,15 @@ class Databases:
     instance: str
 
     async def provision(self, claim: Claim, spec: DatabaseSpec, journal: Journal) -> Provisioned:
-        """Made, or changed in place; a database whose container is gone gets it back on its volume."""
+        """Made, or changed in place; a database whose container is gone gets it back on its volume, unless that is detached."""
         known = self.records.database(claim.place, spec.name)
-        if known is not None:
+        if known is not None and not self.records.is_detached(known.volume):
             refuse_no_way_back(known.spec, spec)
         image = await self.images.ensure(spec)
         async with claim.lease():
             known = self.records.database(claim.place, spec.name)
+            if known is not None and await self.finish_detaching(known):
+                known = None
             record = known or self._new(claim, spec)
             if record.spec != spec or known is None:
                 record = record.model_copy(update={"spec": spec})
@@ -106,9 +108,22 @@ class Databases:
             detached = DetachedVolume(place=claim.place, database=former.name, volume=record.volume, version=record.spec.version)
             if await self.engine.volume(record.volume) is not None:
                 self.records.detach(detached)
-            await self.engine.remove(record.container)
-            self.records.forget_database(claim.place, former.name)
+            await self._remove(record)
         return record.volume
+
+    async def finish_detaching(self, record: DatabaseRecord) -> bool:
+        """Whether it was to go, and somebody got no further than to mark its volume as detached: it is gone then.
+
+        The caller holds the lease.
+        """
+        if not self.records.is_detached(record.volume):
+            return False
+        await self._remove(record)
+        return True
+
+    async def _remove(self, record: DatabaseRecord) -> None:
+        await self.engine.remove(record.container)
+        self.records.forget_database(record.place, record.spec.name)
 
     async def bring_back(self, record: DatabaseRecord) -> bool:
         """The container runs again as it was made, made anew where it is gone; True where something had to be done.

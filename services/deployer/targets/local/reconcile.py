@@ -99,6 +99,8 @@ class Reconcile:
     async def _database(self, database: DatabaseRecord) -> list[str]:
         async with self.fence.lease(database.place):
             now = self.records.database(database.place, database.spec.name)
+            if now is not None and await self.databases.finish_detaching(now):
+                return [f"{database.place}: the database {database.spec.name}, which was to be removed, is gone"]
             started = now is not None and await self.databases.bring_back(now)
         return [f"{database.place}: the database {database.spec.name} is as recorded again"] if started else []
 

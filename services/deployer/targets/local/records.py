@@ -176,6 +176,10 @@ class Records:
         """Marks a volume as detached."""
         write_durably(self._folder / "detached" / f"{detached.volume}.json", detached.model_dump_json())
 
+    def is_detached(self, volume: str) -> bool:
+        """Whether a volume is marked so."""
+        return (self._folder / "detached" / f"{volume}.json").exists()
+
     def forget_detached(self, detached: DetachedVolume) -> None:
         """A detached volume is gone."""
         remove_durably(self._folder / "detached" / f"{detached.volume}.json")

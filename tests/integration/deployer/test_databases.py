@@ -208,9 +208,11 @@ async def test_a_removal_that_was_given_up_half_way_is_finished_by_who_comes_nex
     await sql(here, "CREATE TABLE former()")
     record = here.target.records.database(here.place, "main")
     assert record is not None
-    with monkeypatch.context() as broken, pytest.raises(OSError, match="no more"):
+    second = here.deployment()
+    with monkeypatch.context() as broken:
         broken.setattr(part, effect, _fails)
-        await here.deployment().do(c.RemoveDatabase, "remove-database-main", f.DatabaseDetached, former=spec)
+        with pytest.raises(OSError, match="no more"):
+            await second.do(c.RemoveDatabase, "remove-database-main", f.DatabaseDetached, former=spec)
     if who == "reconcile":
         await here.target.reconcile.once()
         assert here.target.records.database(here.place, "main") is None

@@ -21,12 +21,6 @@ def register(app: typer.Typer) -> None:
     command(app, "doctor")(doctor)
 
 
-_EXAMINED = frozenset({"application", "database", "job"})
-"""Roles of containers that the target examines."""
-_PLATFORMS_OWN = ("registry", "load-balancer")
-"""Roles of those that the platform cannot be without."""
-
-
 @dataclass(frozen=True)
 class Finding:
     """One thing that was looked at."""
@@ -160,17 +154,8 @@ def _platform() -> list[Finding]:
     unready = [process.name for process in found.processes if not process.ready]
     detail = f"not ready: {', '.join(unready)}" if unready else f"{len(found.processes)} processes are ready"
     engine = Finding("container engine", found.engine is not None, found.engine or "not found", "Start it: dockerd")
-    own = [container for container in found.containers if container.role not in _EXAMINED]
-    stopped = [container.name for container in own if container.state != "running"]
-    stopped += [f"the {role} (removed)" for role in _PLATFORMS_OWN if role not in {container.role for container in own}]
-    standing = Finding(
-        "containers",
-        not stopped,
-        f"not running: {', '.join(stopped)}" if stopped else f"{len(own)} of the platform's own run",
-        "They are set right at the next start: slipway down && slipway up",
-    )
     seen = [Finding("waits for you", good=False, detail=each.what, remedy=each.remedy) for each in found.attention]
-    return [engine, Finding("platform", not unready, detail, f"See {found.home}/logs/"), standing, *seen]
+    return [engine, Finding("platform", not unready, detail, f"See {found.home}/logs/"), *seen]
 
 
 def _access() -> Finding:

@@ -35,6 +35,12 @@ async def is_running(docker: Docker, name: str) -> bool:
     return found is not None and found.running
 
 
+async def was_started(docker: Docker, name: str) -> bool:
+    """Whether there is a container of that name which ran at some time. One whose maker died first never did."""
+    found = await _inspect(docker, name)
+    return found is not None and found.was_started
+
+
 async def remove(docker: Docker, name: str) -> bool:
     """Stop and remove it; False if there is none."""
     container: DockerContainer = docker.containers.container(name)
@@ -87,7 +93,8 @@ async def _inspect(docker: Docker, name: str) -> "_State | None":
         if error.status != 404:
             raise
         return None
-    return _State(bool(found["State"]["Running"]), (found["Config"]["Labels"] or {}).get(FINGERPRINT))
+    state, labels = found["State"], found["Config"]["Labels"] or {}
+    return _State(bool(state["Running"]), state["Status"] != "created", labels.get(FINGERPRINT))
 
 
 @dataclass(frozen=True)
@@ -95,4 +102,5 @@ class _State:
     """What is there under a name."""
 
     running: bool
+    was_started: bool
     fingerprint: str | None

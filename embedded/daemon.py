@@ -8,33 +8,27 @@ import argparse
 import asyncio
 import gc
 import importlib
-import json
 import os
 import pkgutil
-import select
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType, ModuleType
-
-import structlog
+from types import ModuleType
 
 import shared
 from embedded import authority, engine, health, lock, ports, processes, registry, servers, traefik
-from embedded.children import Child, as_json
+from embedded.alarm import Alarm
+from embedded.children import Child
 from embedded.data_plane import DataPlane
-from embedded.home import Home, write_private
+from embedded.home import Home
 from embedded.preparation import Preparation
 from embedded.progress import WHOLE, Teller
+from embedded.restoration import Restoration
 from embedded.services import PRELOADED, SERVICES, Service, Wiring
 from embedded.settings import Settings
 from embedded.subscribers import LOOK_S
+from embedded.supervision import Supervision
 
-log = structlog.get_logger()
-
-_SERVICES_END = 10.0
-_SERVERS_END = 15.0
 _PROBE_AT_START = 0.05
 _PROBE_LATER = 5.0
 
@@ -61,14 +55,10 @@ class Daemon:
         self._stack = stack
         self._teller = teller
         self._home = Home.at(settings.home)
-        self._alarm = _Alarm()
+        self._alarm = Alarm()
         self._reservation = ports.Reservation({}, ())
-        self._servers: list[Child] = []
-        self._services: list[Child] = []
-
-    @property
-    def _children(self) -> list[Child]:
-        return [*self._servers, *self._services]
+        self._supervision = Supervision(self._home, teller)
+        self._restorations: list[Restoration] = []
 
     def run(self) -> None:
         """Until SIGTERM. Raises what made the start fail, after everything that was started has ended."""
@@ -92,7 +82,7 @@ class Daemon:
         self._teller.say("engine", "done", f"Docker {found.version}")
         authority.prepare(self._home, tuple(service.name for service in self._stack.services))
         wiring, preparation = self._wire(found)
-        self._tend_children()
+        self._supervision.tend()
         preparing = self._fork_preparation(preparation)
         for module in (*self._stack.preloaded, *_modules_of(shared)):
             importlib.import_module(module)
@@ -101,7 +91,7 @@ class Daemon:
         self._wait_for(preparing)
         gc.collect()
         gc.freeze()
-        self._services = [self._service(service, wiring) for service in self._stack.services]
+        self._supervision.services = [self._service(service, wiring) for service in self._stack.services]
 
     def _wire(self, found: engine.Engine) -> tuple[Wiring, Preparation]:
         """Choose ports, make servers, users and passwords; what services and preparation need is put together."""
@@ -110,7 +100,7 @@ class Daemon:
         stateful = [service.name for service in self._stack.services if service.stateful]
         bus = servers.bus(self._settings, self._home, chosen["nats-monitor"])
         database = servers.database(self._settings, self._home, stateful, chosen["postgres"])
-        self._servers = [child for child in (bus.child, database.child) if child is not None]
+        self._supervision.servers = [child for child in (bus.child, database.child) if child is not None]
         self._admission = bus.admission
         data_plane = DataPlane(
             self._settings,
@@ -131,6 +121,8 @@ class Daemon:
             data_plane=data_plane if self._stack.data_plane else None,
             bootstrap=self._stack.bootstrap,
         )
+        if self._stack.data_plane:
+            self._restorations = [Restoration(data_plane, part, self._home, self._teller) for part in data_plane.ports]
         wiring = Wiring(self._settings, self._home, chosen, found.host, bus.url, bus.passwords, database.dsns, found.ours)
         return wiring, preparation
 
@@ -160,7 +152,7 @@ class Daemon:
     def _wait_for(self, preparing: int) -> None:
         outcome = None
         while outcome is None and not self._alarm.stopping:
-            self._tend_children()
+            self._supervision.tend()
             outcome = processes.reap(preparing)
             if outcome is None:
                 self._alarm.sleep(0.05)
@@ -193,12 +185,12 @@ class Daemon:
         was_ready = False
         probe_at = 0.0
         while not self._alarm.stopping:
-            changed = self._tend_children()
+            changed = self._supervision.tend()
             now = time.monotonic()
             if changed:
                 probe_at = min(probe_at, now + _PROBE_AT_START)
             if now >= probe_at:
-                is_ready = self._probe()
+                is_ready = self._supervision.probe()
                 if is_ready and not was_ready:
                     self._teller.say(WHOLE, "ready")
                 was_ready = was_ready or is_ready
@@ -206,97 +198,14 @@ class Daemon:
                 probe_at = now + (_PROBE_LATER if is_ready else _PROBE_AT_START)
             if was_ready and self._admission.due(now):
                 asyncio.run(self._admission.settle())
-            delays = (child.due_in(now) for child in self._children)
-            self._alarm.sleep(min([probe_at - now, LOOK_S, *(delay for delay in delays if delay is not None)]))
-
-    def _tend_children(self) -> bool:
-        changed = False
-        for child in self._children:
-            happened = child.tend(time.monotonic())
-            self._keep_on(child.rotate)
-            if happened is None:
-                continue
-            changed = True
-            if child.pid is None:
-                words = child.last_words()
-                self._teller.say(child.name, "failed", f"{happened}\n{words}")
-                log.warning("process ended", process=child.name, how=happened, last_words=words, restarts=child.restarts)
-            else:
-                self._teller.say(child.name, "working", happened)
-                log.info("process started", process=child.name, pid=child.pid)
-        if changed:
-            self._keep_on(self._write_state)
-        return changed
-
-    def _keep_on(self, write: Callable[[], None]) -> None:
-        """A full disk must not end what still works."""
-        try:
-            write()
-        except OSError as error:
-            self._teller.say("supervisor", "failed", str(error))
-
-    def _probe(self) -> bool:
-        """Ask everyone for their readiness, tell what became ready; whether all are."""
-
-        async def ask(child: Child) -> tuple[bool, bool]:
-            ready = await child.probe()
-            return ready, ready or child.lives is None or await child.lives()
-
-        async def ask_all() -> list[tuple[bool, bool]]:
-            answers = await asyncio.gather(*(ask(child) for child in self._children), return_exceptions=True)
-            return [answer if isinstance(answer, tuple) else (False, False) for answer in answers]
-
-        before = [child.ready for child in self._children]
-        for child, was, (ready, lives) in zip(self._children, before, asyncio.run(ask_all()), strict=True):
-            child.ready = ready and child.pid is not None
-            if child.heard(time.monotonic(), answered=lives):
-                self._teller.say(child.name, "failed", "it hangs and was killed")
-                log.error("process killed, it hangs", process=child.name)
-            if child.ready and not was:
-                self._teller.say(child.name, "done")
-                log.info("process ready", process=child.name)
-        if before != [child.ready for child in self._children]:
-            self._keep_on(self._write_state)
-        return all(child.ready for child in self._children)
-
-    def _write_state(self) -> None:
-        states = as_json([child.state() for child in self._children])
-        write_private(self._home.run / "processes.json", json.dumps(states))
+            for restoration in self._restorations:
+                restoration.tend(now)
+            self._alarm.sleep(min([probe_at - now, LOOK_S, *self._supervision.due_in(now)]))
 
     def _end(self) -> None:
-        """Services first, within ten seconds; then the servers that they used."""
-        self._end_all(self._services, signal.SIGTERM, _SERVICES_END)
-        for child in self._servers:
-            self._end_all([child], child.stop_signal, _SERVERS_END)
-        (self._home.run / "processes.json").unlink(missing_ok=True)
-
-    def _end_all(self, children: list[Child], with_signal: signal.Signals, limit: float) -> None:
-        running = {child.pid: child.name for child in children if child.pid is not None}
-        for killed in processes.end(list(running), with_signal, limit):
-            self._teller.say(running[killed], "failed", f"did not end within {limit:.0f} s and was killed")
-
-
-class _Alarm:
-    """Signals as something to wait for: SIGTERM and SIGINT ask to stop, SIGCHLD only wakes."""
-
-    def __init__(self) -> None:
-        self.stopping = False
-        self._reading, writing = os.pipe()
-        for descriptor in (self._reading, writing):
-            os.set_blocking(descriptor, False)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
-            signal.signal(number, self._ring)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    def _ring(self, number: int, _: FrameType | None) -> None:
-        if number != signal.SIGCHLD:
-            self.stopping = True
-
-    def sleep(self, seconds: float) -> None:
-        """Until a signal comes, at most that long."""
-        if select.select([self._reading], [], [], max(seconds, 0.0))[0]:
-            os.read(self._reading, 1024)
+        for restoration in self._restorations:
+            restoration.end()
+        self._supervision.end()
 
 
 def _modules_of(package: ModuleType) -> list[str]:

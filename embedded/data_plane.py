@@ -1,8 +1,8 @@
-"""Registry and load balancer: made right at each start, and seen to answer. Left alone where they are right."""
+"""Registry and load balancer: made right at each start, made again when removed, and seen to answer. Left alone where they are right."""
 
 import asyncio
 import http.client
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiodocker import Docker
@@ -38,19 +38,37 @@ class DataPlane:
     webhooks: str
     api: str
 
-    async def ensure(self, say: Say) -> None:
-        """Both at once; `say` is told each name and what was done. Raises DataPlaneFailed."""
-        async with Docker(self.docker_host) as docker:
-            await asyncio.gather(self._registry(docker, say), self._traefik(docker, say))
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Where each part listens on 127.0.0.1."""
+        return {"registry": self.registry_port, "traefik": self.traefik_api_port}
 
-    async def _registry(self, docker: Docker, say: Say) -> None:
+    async def ensure(self, say: Say) -> None:
+        """Both at once, before the services run; `say` is told each name and what was done. Raises DataPlaneFailed."""
+        async with Docker(self.docker_host) as docker:
+            await asyncio.gather(self._registry(docker, say, in_use=False), self._traefik(docker, say))
+
+    async def restore(self, part: str, say_gone: Callable[[], None], say: Say) -> None:
+        """Make one again whose container was removed, while the services run; it says so before and after.
+
+        A container that is there is left as it is: stopped, restarting, or of another version. Raises DataPlaneFailed, DockerError,
+        and what keeps its image from being loaded.
+        """
+        async with Docker(self.docker_host) as docker:
+            if await containers.was_started(docker, f"{self.home.instance}-{part}"):
+                return
+            say_gone()
+            await (self._registry(docker, say, in_use=True) if part == "registry" else self._traefik(docker, say))
+
+    async def _registry(self, docker: Docker, say: Say, *, in_use: bool) -> None:
         image = await asyncio.to_thread(load, "registry", engine=self.docker_host)
         container = registry.prepare(self.home, self.registry_port, image)
-        swept = await self._sweep(docker, container)
+        swept = "" if in_use else await self._sweep(docker, container)
         changed = await containers.ensure(docker, container)
         await _until_it_answers(docker, container.name, self.registry_port, "/v2/")
         say("registry", swept or (_STARTED if changed else _LEFT_ALONE))
-        await self._substitutes(docker, say)
+        if not in_use:
+            await self._substitutes(docker, say)
 
     async def _sweep(self, docker: Docker, container: Container) -> str:
         """Frees what deleted images took, with the registry stopped: nobody pushes or pulls before the services run."""

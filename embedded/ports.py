@@ -14,6 +14,7 @@ from embedded.home import write_private
 _OWN = "127.0.0.1"
 _RANGE = range(20000, 32000)
 """Below the ephemeral ports, which outgoing connections take."""
+_PATIENCE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,19 @@ def obstacle(host: str, port: int) -> OSError | None:
     """
     with socket.socket() as probe:
         return _bind(probe, host, port)
+
+
+def somebody_listens(port: int) -> bool:
+    """Whether somebody does on 127.0.0.1. One that is too busy to accept within 0.1 s counts."""
+    with socket.socket() as probe:
+        probe.settimeout(_PATIENCE_S)
+        try:
+            probe.connect((_OWN, port))
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            pass
+    return True
 
 
 def holder(port: int) -> str | None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from embedded import engine, lock
 from embedded.attention import Attention, attention
 from embedded.home import Home
 from embedded.settings import Settings
+
+_PLATFORMS_OWN = {"load-balancer": "load balancer", "registry": "registry"}
+"""Roles of the containers that the platform cannot be without, and what they are called."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Status:
     supervisor: int | None
     """Its process, or None where the control plane is down."""
     ready: bool
-    """Whether every health check is true."""
+    """Whether every health check is true, and registry and load balancer run as far as the engine can be asked."""
     engine: str | None
     processes: tuple[ProcessStatus, ...]
     containers: tuple[ContainerStatus, ...]
@@ -68,17 +72,30 @@ def status(settings: Settings) -> Status:
     found = engine.find(settings.engine)
     instance = home.instance if home.instance_file.exists() else ""
     processes = _processes(home, running) if running is not None else ()
+    containers = _containers(found.host, instance) if found is not None and instance else ()
+    missing = tuple(lacking(home, containers)) if running is not None and found is not None else ()
     return Status(
         home=str(home.path),
         instance=instance,
         url=f"http://{settings.http}",
         supervisor=running,
-        ready=bool(processes) and all(process.ready for process in processes),
+        ready=bool(processes) and all(process.ready for process in processes) and not missing,
         engine=None if found is None else f"Docker {found.version} at {found.host}",
         processes=processes,
-        containers=_containers(found.host, instance) if found is not None and instance else (),
-        attention=() if running is None else attention(_health_ports(_known(home))),
+        containers=containers,
+        attention=() if running is None else (*missing, *attention(_health_ports(_known(home)))),
     )
+
+
+def lacking(home: Home, containers: Sequence[ContainerStatus]) -> Iterator[Attention]:
+    """Of what the platform cannot be without. The supervisor makes again what was removed, and starts nothing that its owner stopped."""
+    for role, called in _PLATFORMS_OWN.items():
+        found = next((container for container in containers if container.role == role), None)
+        if found is None:
+            remedy = f"It is made again within a minute; if it is not, {home.logs}/supervisor.log says why"
+            yield Attention(f"the {called}'s container was removed", remedy)
+        elif found.state != "running":
+            yield Attention(f"the {called} does not run: {found.name} is {found.state}", f"docker start {found.name}")
 
 
 def _processes(home: Home, supervisor: int) -> tuple[ProcessStatus, ...]:

@@ -68,12 +68,14 @@ def test_the_platform_comes_up_is_looked_at_and_goes(stack: Stack) -> None:
     again = stack.call("up", "--detach")
     assert again.returncode == 1
     assert "runs already" in again.stderr
-    subprocess.run(["docker", "rm", "--force", f"{status['instance']}-registry"], check=True, capture_output=True)
-    lacking = next(each for each in json.loads(stack.call("doctor", "--json").stdout)["findings"] if each["what"] == "containers")
-    assert lacking["detail"] == "not running: the registry (removed)"
+    registry = f"{status['instance']}-registry"
+    subprocess.run(["docker", "stop", registry], check=True, capture_output=True)
+    lacking = next(each for each in json.loads(stack.call("doctor", "--json").stdout)["findings"] if each["what"] == "waits for you")
+    assert lacking["detail"] == f"the registry does not run: {registry} is exited"
+    assert lacking["remedy"] == f"docker start {registry}"
     ended = stack.answer("down", "--all", "--volumes")
     assert ended["was_running"]
-    assert len(ended["containers"]) == 1
+    assert len(ended["containers"]) == 2
     assert stack.answer("down")["was_running"] is False
 
 

@@ -128,6 +128,23 @@ async def test_what_is_right_is_left_alone_and_what_is_not_is_mended(plane: tupl
     assert told == {"registry": "started", "traefik": "started"}
 
 
+async def test_only_what_was_removed_is_made_again_while_services_run(plane: tuple[DataPlane, Web], home: Home) -> None:
+    """What was stopped is left to its owner, and nothing is swept from a registry that is pushed to."""
+    made, _ = plane
+    home.deleted_images.parent.mkdir(exist_ok=True)
+    home.deleted_images.touch()
+    told: list[str] = []
+    async with Docker(made.docker_host) as docker:
+        await docker.containers.container(registry.name(home.instance)).delete(force=True)
+        await docker.containers.container(traefik.name(home.instance)).stop()
+    for part in made.ports:
+        await made.restore(part, lambda: told.append("gone"), lambda name, detail: told.append(f"{name} {detail}"))
+    assert told == ["gone", "registry started"]
+    assert get(made.registry_port, "/v2/")[0] == 200
+    assert (await inspect(made, traefik.name(home.instance)))["State"]["Status"] == "exited"
+    assert home.deleted_images.exists()
+
+
 async def test_a_changed_setting_makes_the_container_anew(plane: tuple[DataPlane, Web], settings: Settings) -> None:
     """Another port for applications is listened on after the next start."""
     made, _ = plane

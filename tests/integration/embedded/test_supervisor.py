@@ -12,7 +12,7 @@ import asyncpg
 import psutil
 import pytest
 
-from embedded import supervisor
+from embedded import engine, supervisor
 from embedded.home import Home
 from embedded.preflight import PreflightFailed
 from embedded.progress import WHOLE, Progress
@@ -88,6 +88,25 @@ async def test_whatever_dies_is_started_again(settings: Settings) -> None:
         await eventually(came_back, within=30)
         assert process(status(settings), name).restarts == 1
         assert process(status(settings), name).last_end == "ended by SIGKILL"
+
+
+async def test_a_removed_container_comes_back(settings: Settings) -> None:
+    """Registry and load balancer, without anybody's help and with everything else as it was; the log tells of it."""
+    up(settings, detach=True, command=TINY)
+    before = status(settings)
+    names = [container.name for container in before.containers]
+    for name in names:
+        engine.order(settings.engine.address, "DELETE", f"/containers/{name}?force=true", 10)
+
+    async def came_back() -> bool:
+        return status(settings).ready
+
+    await eventually(came_back)
+    found = status(settings)
+    assert [container.name for container in found.containers] == names
+    assert [each.pid for each in found.processes] == [each.pid for each in before.processes]
+    assert found.attention == ()
+    assert "container removed, it is made again" in (settings.home / "logs" / "supervisor.log").read_text()
 
 
 async def test_nothing_is_left_of_a_killed_supervisor(settings: Settings) -> None:

@@ -41,8 +41,8 @@ async def test_a_failing_step_is_named_with_its_line(builder: Builder, repositor
     failure = await failing(builder, repository.build(key="broken"))
     assert failure.code == "dockerfile_failed"
     assert failure.message == "Dockerfile, line 5: `RUN seq 1 30; echo boom >&2; exit 3` failed with exit code 3"
-    # The engine reads a step's two outputs side by side: which of the two last lines it sees first is chance.
-    assert set(failure.log_tail[-2:]) == {"boom", "30"}
+    # The engine reads a step's two outputs side by side: which line it sees first is chance.
+    assert {"boom", "29", "30"} <= set(failure.log_tail)
     assert await builder.outside.registry.find("main/todo/web", "broken") is None
 
 

@@ -1,4 +1,4 @@
-"""Whether what goes to a forge, and what comes from it, is as the forge publishes it: `tests/data/<forge>/api.json` or `.json.gz`."""
+"""Whether what goes to a forge, and what comes from it, is as the forge publishes it: `tests/data/apis`."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ _PLACE = re.compile(r"\[\d+\]")
 
 def file_of(forge: str) -> Path:
     """Where the operations of a forge are that Slipway calls."""
-    return Path(__file__).resolve().parents[1] / "data" / forge / ("api.json" if forge == "gitlab" else "api.json.gz")
+    return Path(__file__).resolve().parents[1] / "data" / "apis" / f"{forge}.json{'' if forge == 'gitlab' else '.gz'}"
 
 
 @cache

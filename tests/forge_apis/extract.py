@@ -1,7 +1,7 @@
-"""Takes the operations that Slipway calls out of the descriptions that forges publish, into `tests/data/<forge>/api.json.gz`.
+"""Takes the operations that Slipway calls out of the descriptions that forges publish, into `tests/data/apis/<forge>.json.gz`.
 
 `python -m tests.forge_apis.extract` does it anew: npm has to be there, and Gitea's source (`python -m tests.e2e.gitea` keeps it).
-Tests need neither. GitLab's description is in no package: `tests/data/gitlab/api.json` is written by hand, after its documentation.
+Tests need neither. GitLab's description is in no package: `tests/data/apis/gitlab.json` is written by hand, after its documentation.
 """
 
 import gzip

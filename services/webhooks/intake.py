@@ -15,7 +15,8 @@ from services.webhooks.catalogue import Away, Connection
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Delivery, Origin
 from services.webhooks.forges import FORGES
-from services.webhooks.forges.port import Forge, Headers, Identity, Reading, Unreadable
+from services.webhooks.forges.document import Headers, Unreadable
+from services.webhooks.forges.port import Forge, Identity, Reading
 from services.webhooks.reading import Reader
 from services.webhooks.request_rules import why_ignored
 from services.webhooks.requests import SMALL, ClientLeft, Room, answer, busy, headers_of, read_body, size_of

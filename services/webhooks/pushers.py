@@ -10,8 +10,7 @@ from urllib.parse import quote
 import structlog
 
 from services.webhooks.catalogue import Connection
-from services.webhooks.forges.document import Document
-from services.webhooks.forges.port import Unreadable
+from services.webhooks.forges.document import Document, Unreadable
 from services.webhooks.texts import clean
 from shared.contracts.changes import Pusher
 from shared.forge_api import ForgeRepository

@@ -13,7 +13,7 @@ from services.webhooks.connections import Connections
 from services.webhooks.deliveries import Deliveries, Stored
 from services.webhooks.domain import Arrival, Push
 from services.webhooks.forges import FORGES
-from services.webhooks.forges.port import Unreadable
+from services.webhooks.forges.document import Unreadable
 from services.webhooks.intake import origin_of
 from services.webhooks.reading import Reader
 from services.webhooks.request_rules import why_ignored

@@ -13,7 +13,8 @@ from subprocess import PIPE
 import structlog
 
 from services.webhooks.forges import FORGES
-from services.webhooks.forges.port import Headers, Reading, Unreadable
+from services.webhooks.forges.document import Headers, Unreadable
+from services.webhooks.forges.port import Reading
 from services.webhooks.requests import SMALL, busy
 from shared.subprocesses import spawn
 

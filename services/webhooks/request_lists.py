@@ -10,8 +10,7 @@ from services.webhooks.asking import UNCHANGED, NotSaid, ask
 from services.webhooks.catalogue import Connection
 from services.webhooks.domain import ChangeRequest
 from services.webhooks.forges import FORGES
-from services.webhooks.forges.document import Document
-from services.webhooks.forges.port import Unreadable
+from services.webhooks.forges.document import Document, Unreadable
 from services.webhooks.refs import is_commit
 from services.webhooks.request_rules import cleaned_request
 from shared.forge_api import ForgeRepository

@@ -9,7 +9,8 @@ import resource
 import sys
 
 from services.webhooks.forges import FORGES
-from services.webhooks.forges.port import Reading, Unreadable
+from services.webhooks.forges.document import Unreadable
+from services.webhooks.forges.port import Reading
 
 MEMORY = 1024 * 1024 * 1024
 """Bytes that reading may take. 25 MB of text need 100 MB; of brackets alone, as no forge sends them, several times this."""

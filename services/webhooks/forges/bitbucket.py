@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from services.webhooks.domain import ChangeRequest, Push, RequestAction
-from services.webhooks.forges.document import Document, identity_of, required
-from services.webhooks.forges.port import Headers, Identity, Reading, Unreadable, unknown
+from services.webhooks.forges.document import Document, Headers, Unreadable, identity_of, required
+from services.webhooks.forges.port import Identity, Reading, unknown
 from services.webhooks.forges.signatures import sha256_header_of_any
 from services.webhooks.refs import is_commit
 from shared.contracts.changes import Pusher

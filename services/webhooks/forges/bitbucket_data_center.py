@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.webhooks.domain import ChangeRequest, Push, RequestAction
-from services.webhooks.forges.document import Document, required
-from services.webhooks.forges.port import Headers, Identity, Reading, unknown
+from services.webhooks.forges.document import Document, Headers, required
+from services.webhooks.forges.port import Identity, Reading, unknown
 from services.webhooks.forges.signatures import sha256_header_of_any
 from services.webhooks.refs import is_commit, is_zeros
 from shared.contracts.changes import Pusher

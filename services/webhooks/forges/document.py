@@ -1,15 +1,19 @@
 """A JSON document from outside, read by path: what has another type than asked is as if it were not there."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic_core import from_json
 
-from services.webhooks.forges.port import Headers, Unreadable
-
+Headers = Mapping[str, str]
+"""Request headers, names in lower case."""
 LONGEST_TEXT = 64 * 1024
 """In characters: nothing that is read of a delivery is longer, and what follows from a text takes no longer than this."""
+
+
+class Unreadable(ValueError):
+    """The body is not what the forge's documentation says; the text says what is missing."""
 
 
 class Document:

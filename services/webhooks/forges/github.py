@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from services.webhooks.domain import ChangeRequest
-from services.webhooks.forges.document import Document
+from services.webhooks.forges.document import Document, Headers
 from services.webhooks.forges.github_form import creation_in, deletion_in, listed_in, push_in, request_in
-from services.webhooks.forges.port import Headers, Identity, Reading, unknown
+from services.webhooks.forges.port import Identity, Reading, unknown
 from services.webhooks.forges.signatures import sha256_header_of_any
 
 FORGE = "github"

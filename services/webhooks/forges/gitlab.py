@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from services.webhooks.domain import ChangeRequest, Push, RequestAction
-from services.webhooks.forges.document import Document, identity_of, required
-from services.webhooks.forges.port import Headers, Identity, Reading, unknown
+from services.webhooks.forges.document import Document, Headers, identity_of, required
+from services.webhooks.forges.port import Identity, Reading, unknown
 from services.webhooks.forges.signatures import SIGNING_KEY, is_any, signed_as_standard_webhooks
 from services.webhooks.refs import is_commit, is_zeros
 from shared.contracts.changes import Pusher

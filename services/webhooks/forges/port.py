@@ -1,20 +1,11 @@
 """What intake needs of a forge. One file a forge beside this one; `forges.FORGES` is the table of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from services.webhooks.domain import ChangeRequest, Push
-
-if TYPE_CHECKING:
-    from services.webhooks.forges.document import Document
-
-Headers = Mapping[str, str]
-"""Request headers, names in lower case."""
-
-
-class Unreadable(ValueError):
-    """The body is not what the forge's documentation says; the text says what is missing."""
+from services.webhooks.forges.document import Document, Headers
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,7 @@ class Forge(Protocol):
         """What it says; raises `Unreadable`."""
         ...
 
-    def listed(self, item: "Document", repository: str) -> ChangeRequest:
+    def listed(self, item: Document, repository: str) -> ChangeRequest:
         """An open change request of the repository, as the forge's API lists it, by its author; raises `Unreadable`."""
         ...
 

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from services.webhooks.forges.port import Headers
+from services.webhooks.forges.document import Headers
 
 SIGNING_KEY = "whsec_"
 """How a key begins that signs as Standard Webhooks says (standardwebhooks.com): base64 follows."""

@@ -7,8 +7,7 @@ import pytest
 
 from services.webhooks.domain import ChangeRequest, RequestAction
 from services.webhooks.forges import FORGES
-from services.webhooks.forges.document import Document
-from services.webhooks.forges.port import Unreadable
+from services.webhooks.forges.document import Document, Unreadable
 from tests.unit.webhooks.forge_cases import read
 from tests.unit.webhooks.forge_lists import OWN, item
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from services.webhooks.domain import ChangeRequest, Push
 from services.webhooks.forges import FORGES
+from services.webhooks.forges.document import Unreadable
 from services.webhooks.forges.gitlab import GitLab
-from services.webhooks.forges.port import Unreadable
 from services.webhooks.push_rules import cleaned
 from services.webhooks.refs import is_commit
 from tests.component.webhooks.deliveries import A, B, push, signed

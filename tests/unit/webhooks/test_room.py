@@ -14,7 +14,8 @@ from services.webhooks import requests
 from services.webhooks.catalogue import Connection
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival
-from services.webhooks.forges.port import Headers, Reading
+from services.webhooks.forges.document import Headers
+from services.webhooks.forges.port import Reading
 from services.webhooks.intake import Intake
 from services.webhooks.reading import Reader
 from services.webhooks.requests import BODY_LIMIT, SMALL, Room

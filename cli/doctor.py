@@ -13,7 +13,7 @@ from cli.answers import Json
 from cli.failures import Failed
 from cli.patience import patience
 from cli.session import command, session
-from cli.stack import settings_of_platform
+from cli.stack import misspelt_settings, settings_of_platform
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def doctor(
         raise typer.BadParameter("--yes goes with --mend")
     if mend and not yes and current.as_json:
         raise typer.BadParameter("--json cannot ask: --mend needs --yes")
-    findings = [_python(), _git(), *_platform(), _access()]
+    findings = [_python(), _git(), *_settings(), *_platform(), _access()]
     for finding in findings:
         _say(finding)
     examined = list(_examined()) if findings[-1].good else []
@@ -139,6 +139,10 @@ def _python() -> Finding:
 def _git() -> Finding:
     path = shutil.which("git")
     return Finding("git", path is not None, path or "not found", "Install it: apt-get install git")
+
+
+def _settings() -> list[Finding]:
+    return [Finding("settings", good=False, detail=each.problem, remedy=each.remedy) for each in misspelt_settings()]
 
 
 def _platform() -> list[Finding]:

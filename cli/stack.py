@@ -1,6 +1,7 @@
 """`slipway up`, `down`, `status`: the embedded stack on this machine."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,13 @@ from rich.text import Text
 from cli.failures import Failed
 from cli.patience import patience
 from cli.session import command, session
+from cli.settings import Settings
 
 if TYPE_CHECKING:
     from embedded.display import LiveProgress
-    from embedded.preflight import PreflightFailed
+    from embedded.preflight import Finding, PreflightFailed
     from embedded.progress import Progress, Report
-    from embedded.settings import Settings
+    from embedded.settings import Settings as PlatformSettings
     from embedded.status import Status
 
 
@@ -35,6 +37,7 @@ def up(
     from embedded.preflight import PreflightFailed
 
     current, settings = session(), settings_of_platform()
+    _warn()
     try:
         if current.as_json:
             started = supervisor.up(settings, detach=detach, report=_print_progress)
@@ -50,7 +53,7 @@ def up(
         current.show({"url": started.url, "seconds": started.seconds, "pid": started.pid, "token_file": started.token_file}, text)
 
 
-def settings_of_platform() -> "Settings":
+def settings_of_platform() -> "PlatformSettings":
     """What the user has set of the embedded stack. Raises `Failed` with every variable that cannot be read."""
     from embedded.preflight import PreflightFailed, read_settings
 
@@ -58,6 +61,22 @@ def settings_of_platform() -> "Settings":
         return read_settings()
     except PreflightFailed as error:
         raise Failed(f"The settings are wrong.\n{_findings(error)}", code="settings") from error
+
+
+def misspelt_settings() -> "tuple[Finding, ...]":
+    """Variables of the environment that look like settings of the platform or of the command line, and are none."""
+    from embedded.preflight import misspelt
+
+    return misspelt(Settings)
+
+
+def _warn() -> None:
+    """What is wrong and keeps nothing from starting."""
+    for finding in misspelt_settings():
+        if session().as_json:
+            print(json.dumps({"warning": asdict(finding)}), file=sys.stderr)
+        else:
+            session().err.print(Text.assemble(("! ", "bold yellow"), f"{finding.problem}. {finding.remedy}"))
 
 
 def _findings(failed: "PreflightFailed") -> str:

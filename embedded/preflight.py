@@ -10,6 +10,7 @@ from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 
+from pydantic_settings import BaseSettings
 from rich.console import Console
 from rich.text import Text
 
@@ -17,8 +18,8 @@ from embedded import engine, nats, ports, traefik
 from embedded.home import Home
 from embedded.lock import running_supervisor
 from embedded.services import SERVICES
-from embedded.settings import EngineSettings, Settings
-from embedded.variables import Misread, misread
+from embedded.settings import CacheSettings, EngineSettings, Settings
+from embedded.variables import Misread, misread, names, nearest, unread
 
 _LEAST_SPACE = 2 * 1024**3
 _LEAST_GLIBC = (2, 28)
@@ -116,14 +117,34 @@ def _programs(settings: Settings) -> list[Finding]:
     return findings
 
 
+def misspelt(*others: type[BaseSettings]) -> tuple[Finding, ...]:
+    """Variables that no setting of the platform or of `others` knows: a start ignores them. What they hold is not said, it may be secret."""
+    strange = unread(known := _names(Settings, EngineSettings, CacheSettings, *others))
+    if strange:
+        strange = unread(known := known | _names(*_of_services()))
+    return tuple(_strange(variable, nearest(variable, known)) for variable in strange)
+
+
+def _strange(variable: str, meant: str | None) -> Finding:
+    remedy = f"Did you mean {meant}?" if meant else "Unset it; docs/operations.md names the settings."
+    return Finding(f"{variable} is no setting", "the environment", remedy)
+
+
 def _variables() -> list[Finding]:
     """A service that cannot read its settings would end again and again. Looked at where any of theirs is set."""
-    known = {f"SLIPWAY_{name.upper()}" for name in (*Settings.model_fields, "token", "url")}
-    if not any(name.startswith("SLIPWAY_") and name not in known for name in os.environ):
+    if not unread(_names(Settings, EngineSettings, CacheSettings) | {"SLIPWAY_TOKEN", "SLIPWAY_URL"}):
         return []
-    kinds = (import_module(f"{service.module.rpartition('.')[0]}.settings").Settings for service in SERVICES)
-    found = {each.variable: each for kind in kinds for each in misread(kind)}
+    found = {each.variable: each for kind in _of_services() for each in misread(kind)}
     return [_wrong(each) for each in found.values()]
+
+
+def _names(*kinds: type[BaseSettings]) -> frozenset[str]:
+    return frozenset().union(*(names(kind) for kind in kinds))
+
+
+def _of_services() -> list[type[BaseSettings]]:
+    """Imported when they are needed: it takes a third of a second."""
+    return [import_module(f"{service.module.rpartition('.')[0]}.settings").Settings for service in SERVICES]
 
 
 def _wrong(each: Misread) -> Finding:

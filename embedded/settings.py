@@ -34,6 +34,15 @@ class EngineSettings(BaseSettings):
         return self.address != f"unix://{self.socket}"
 
 
+class CacheSettings(BaseSettings):
+    """Where images that are assembled on this machine are kept."""
+
+    model_config = SettingsConfigDict(env_prefix="SLIPWAY_", env_ignore_empty=True, frozen=True)
+
+    cache: Path | None = None
+    """Without it `slipway` in the user's cache folder."""
+
+
 class Settings(BaseSettings):
     """The embedded stack: its folder, its ports, and what is used instead of the embedded parts."""
 

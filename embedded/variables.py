@@ -1,10 +1,11 @@
-"""Variables of the environment that cannot be read, said so that their owner can mend them."""
+"""Variables of the environment that cannot be read, or that nothing reads, said so that their owner can mend them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
 _PREFIX = "SLIPWAY_"
@@ -30,6 +31,26 @@ def misread(kind: type[BaseSettings]) -> tuple[Misread, ...]:
         names = (name for name in kind.model_fields if f'"{name}"' in str(error))
         return tuple(_said(kind, name, "it is no JSON") for name in names)
     return ()
+
+
+def names(kind: type[BaseSettings]) -> frozenset[str]:
+    """The variables of ours that `kind` is read from."""
+    own = kind.model_config.get("env_prefix", _PREFIX)
+    fields = ((name, field.validation_alias) for name, field in kind.model_fields.items())
+    choices = (alias.choices if isinstance(alias, AliasChoices) else (f"{own}{name.upper()}",) for name, alias in fields)
+    return frozenset(str(each) for several in choices for each in several if str(each).startswith(_PREFIX))
+
+
+def unread(known: Collection[str]) -> list[str]:
+    """Those of ours in the environment that are not `known`. Case means nothing, as where they are read."""
+    return sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
+
+
+def nearest(variable: str, known: Collection[str]) -> str | None:
+    """What its owner may have meant."""
+    short = {name.removeprefix(_PREFIX): name for name in known}
+    found = get_close_matches(variable.upper().removeprefix(_PREFIX), short, n=1)
+    return short[found[0]] if found else None
 
 
 def _misread(kind: type[BaseSettings], error: ValidationError) -> Iterator[Misread]:

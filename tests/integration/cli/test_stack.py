@@ -80,15 +80,16 @@ def test_the_platform_comes_up_is_looked_at_and_goes(stack: Stack) -> None:
 
 
 def test_a_taken_port_is_named_before_anything_starts(stack: Stack) -> None:
-    """Which port, who has it, and what to do; status 1; nothing was started."""
+    """Which port, who has it, and what to do; status 1; nothing was started. So is a setting that nobody knows."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = stack.call("up", "--detach", SLIPWAY_HTTP=f"127.0.0.1:{port}")
+        done = stack.call("up", "--detach", SLIPWAY_HTTP=f"127.0.0.1:{port}", SLIPWAY_WEBPORT="8085")
     assert done.returncode == 1
     assert f"Port {port} is taken" in done.stderr
     assert "SLIPWAY_HTTP" in done.stderr
+    assert "SLIPWAY_WEBPORT is no setting. Did you mean SLIPWAY_WEB_PORT?" in done.stderr
     assert stack.answer("down")["was_running"] is False
 
 

@@ -8,15 +8,22 @@ import typer
 from rich.text import Text
 
 from cli.answers import Json
+from cli.failures import Failed
 from cli.requesting import finish, request, run, settled
 from cli.session import command, listing, session
-from cli.where import Environment, Project, environment_path, git, newest_deployment, place_of
+from cli.where import Environment, Place, Project, environment_path, git, newest_deployment, only_deployment, place_of
 from shared.printable import printable
 
 Id = Annotated[str, typer.Argument(help="A deployment's id.")]
 Detach = Annotated[bool, typer.Option("--detach", "-d", help="Do not wait for its end.")]
 Which = Annotated[str | None, typer.Argument(help="A deployment's id; without it, the newest of the project.")]
+Live = Annotated[str | None, typer.Argument(help="A deployment's id; without it, the one that is under way in the project.")]
+Waiting = Annotated[str | None, typer.Argument(help="A deployment's id; without it, the one that waits in the project.")]
+Among = Annotated[str | None, typer.Option("--environment", "-e", help="The one of this environment.")]
 Within = Annotated[str | None, typer.Option("--environment", "-e", help="The newest of this environment.")]
+
+_UNDER_WAY = ("authorizing", "waiting", "building", "queued", "running")
+"""States from which a deployment can be cancelled, in their usual order: one that goes on meanwhile is found all the same."""
 
 
 def register(app: typer.Typer) -> None:
@@ -134,15 +141,16 @@ def rollback(
     run(request(path, {"to": to}), detach=detach)
 
 
-def cancel(deployment: Id, detach: Detach = False) -> None:
+def cancel(deployment: Live = None, project: Project = None, environment: Among = None, detach: Detach = False) -> None:
     """End a deployment; what it has changed already is undone."""
     from cli.live import follow
 
-    settled(request(f"/deployments/{deployment}/cancel"))
+    found = deployment or str(only_deployment(place_of(project), environment, _UNDER_WAY, "cancel")["id"])
+    settled(request(f"/deployments/{found}/cancel"))
     if detach:
-        session().show({"deployment": deployment}, "It is being cancelled.")
+        session().show({"deployment": found}, f"{found} is being cancelled.")
         return
-    page = follow(deployment, logs=False)
+    page = follow(found, logs=False)
     if page["deployment"]["state"] == "cancelled":
         session().show(page)
         return
@@ -150,15 +158,26 @@ def cancel(deployment: Id, detach: Detach = False) -> None:
 
 
 def approve(
-    deployment: Id,
+    deployment: Waiting = None,
+    project: Project = None,
+    environment: Among = None,
     no: Annotated[bool, typer.Option("--no", help="Refuse it instead.")] = False,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
 ) -> None:
     """Let a waiting deployment go on, or refuse it."""
-    settled(request(f"/deployments/{deployment}/approve", {"approved": not no, "reason": reason}))
-    session().show(
-        {"deployment": deployment, "approved": not no}, "Refused." if no else f"Approved. Follow it: slipway logs -f {deployment}"
-    )
+    found = deployment or _that_waits(place_of(project), environment, refuse=no)
+    settled(request(f"/deployments/{found}/approve", {"approved": not no, "reason": reason}))
+    text = f"{found} is refused." if no else f"{found} is approved. Follow it: slipway logs -f {found}"
+    session().show({"deployment": found, "approved": not no}, text)
+
+
+def _that_waits(place: Place, environment: str | None, *, refuse: bool) -> str:
+    """The id of the only one. Of a change request each commit is approved by itself: one that nobody has seen may have come meanwhile."""
+    found = only_deployment(place, environment, ("waiting",), "approve")
+    if found["environment_kind"] == "preview" and not refuse:
+        what = f"{found['id']} is of a change request, and an approval is of one commit."
+        raise Failed(what, f"Look at {found['commit']}, then: slipway approve {found['id']}", code="unseen")
+    return str(found["id"])
 
 
 def retry(deployment: Id) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +10,10 @@ from urllib.parse import urlsplit
 
 import typer
 
+from cli.answers import Json
 from cli.failures import Failed
 from cli.session import session
+from shared.printable import printable
 
 Project = Annotated[str | None, typer.Option("--project", "-p", help="[ORGANIZATION/]PROJECT; without it, that of the checkout.")]
 Environment = Annotated[str, typer.Option("--environment", "-e", help="The environment.")]
@@ -81,3 +84,21 @@ def newest_deployment(place: Place, environment: str | None) -> str:
         return str(found["id"])
     where = f"{place}/{environment}" if environment else str(place)
     raise Failed(f"Nothing was deployed to {where} yet.", "Deploy: slipway push")
+
+
+def only_deployment(place: Place, environment: str | None, states: Sequence[str], what: str) -> Json:
+    """The one deployment there that is in one of these states; `what` says what it is wanted for. Raises where there is none, or several."""
+    query = {"organization": place.organization, "project": place.project, "environment": environment}
+    found = {item["id"]: item for state in states for item in session().api.items("/deployments", {**query, "state": state})}
+    if len(found) == 1:
+        return found.popitem()[1]
+    where = f"{place}/{environment}" if environment else str(place)
+    if not found:
+        raise Failed(f"There is nothing to {what} in {where}.", "See what there is: slipway deployments", code="none")
+    lines = "".join(f"\n  {_line(item)}" for item in found.values())
+    raise Failed(f"There are several to {what} in {where}:{lines}", f"Name one: slipway {what} ID", code="several")
+
+
+def _line(item: Json) -> str:
+    reason = f" for {printable(item['waiting_for'])}" if item["waiting_for"] else ""
+    return f"{item['id']}  {item['environment']}: {item['state']}{reason}, {(item['commit'] or '')[:8]} {printable(item['title'])[:60]}"

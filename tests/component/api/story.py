@@ -29,6 +29,7 @@ class Story:
     environment: str = "production"
     project: str = "todo"
     commit: str = COMMIT
+    kind: EnvironmentKind = EnvironmentKind.PRODUCTION
     events: list[Event] = field(default_factory=list)
 
     def tell(
@@ -55,7 +56,7 @@ class Story:
         self.tell(
             e.DeploymentCreated(
                 kind=kind,
-                environment_kind=EnvironmentKind.PRODUCTION,
+                environment_kind=self.kind,
                 target="local",
                 connection="slipway",
                 repository="slipway/main/todo",

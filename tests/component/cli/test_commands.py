@@ -8,7 +8,9 @@ import pytest
 from services.api.previews import open_request
 from services.api.store.previews import Request
 from shared.contracts.events import Event, RequestRefused
-from shared.contracts.requests import CancelRequested, DeployRequested, RollbackRequested
+from shared.contracts.facts import ApprovalRequested, DeploymentApproved
+from shared.contracts.places import EnvironmentKind
+from shared.contracts.requests import ApproveRequested, CancelRequested, DeployRequested, RollbackRequested
 from tests.component.api.running import RunningApi, fetched, published
 from tests.component.api.story import Story, rolled_back, successful
 from tests.component.cli.conftest import Slipway, answer
@@ -296,7 +298,7 @@ async def test_organizations(slipway: Slipway) -> None:
 
 
 async def test_cancel_waits_for_the_end(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
-    """It ends with 0 when the deployment ended as cancelled."""
+    """It is the one that is under way, where none is named, and ends with 0 when that ended as cancelled."""
     from shared.contracts.events import DeploymentCancelled
 
     await api.with_todo()
@@ -308,7 +310,7 @@ async def test_cancel_waits_for_the_end(slipway: Slipway, api: RunningApi, nats_
         return (await api.client.get(f"/deployments/{story.deployment}")).status_code == 200
 
     await eventually(known)
-    running = asyncio.create_task(slipway("cancel", story.deployment))
+    running = asyncio.create_task(slipway("cancel", "-p", "todo"))
     request = CancelRequested.decode(await fetched(nats_url, "coordinator-requests", "REQUESTS"))
     assert request.target_deployment == story.deployment
     story.tell(DeploymentCancelled(by="zoe"), outcome="cancelled", cause=request.id)
@@ -316,6 +318,35 @@ async def test_cancel_waits_for_the_end(slipway: Slipway, api: RunningApi, nats_
     result = await running
     assert result.exit_code == 0, result.output
     assert "Cancelled by zoe" in result.output
+
+
+async def test_which_deployment_is_meant(slipway: Slipway, api: RunningApi, nats_url: str) -> None:
+    """The only one that waits; of none and of several it is said; a change request's commit has to be named."""
+    await api.with_todo()
+    waiting, other, preview = Story(), Story(environment="staging"), Story(environment="pr-7", kind=EnvironmentKind.PREVIEW)
+    for story in (waiting, other, preview):
+        story.created()
+        story.tell(ApprovalRequested(rule="environment asks", reason="production asks for approval"))
+    none = await slipway("approve", "-p", "todo")
+    assert (none.exit_code, "There is nothing to approve in main/todo." in none.stderr) == (1, True)
+    await published(nats_url, *waiting.events, *other.events, *preview.events)
+
+    async def known() -> bool:
+        return len((await api.client.get("/deployments?state=waiting")).json()["items"]) == 3
+
+    await eventually(known)
+    several = await slipway("approve", "-p", "todo")
+    assert several.exit_code == 1
+    assert f"{other.deployment}  staging: waiting for production asks for approval" in several.stderr
+    assert "Name one: slipway approve ID" in several.stderr
+    unseen = await slipway("approve", "-p", "todo", "-e", "pr-7")
+    assert (unseen.exit_code, f"then: slipway approve {preview.deployment}" in unseen.stderr) == (1, True)
+    running = asyncio.create_task(slipway("approve", "-p", "todo", "-e", "production", "--json"))
+    request = ApproveRequested.decode(await fetched(nats_url, "coordinator-requests", "REQUESTS"))
+    assert (request.target_deployment, request.approved) == (waiting.deployment, True)
+    waiting.tell(DeploymentApproved(by="zoe"), cause=request.id)
+    await published(nats_url, waiting.events[-1])
+    assert answer(await running)["deployment"] == waiting.deployment
 
 
 @pytest.mark.parametrize(

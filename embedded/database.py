@@ -5,6 +5,19 @@ from collections.abc import Mapping
 import asyncpg
 
 from embedded.postgres import DATABASE
+from shared.postgres import UNAVAILABLE
+
+_CONNECT_LIMIT = 2.0
+
+
+async def why_not_accepted(dsn: str) -> Exception | None:
+    """What came of connecting; None where the server accepted it."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_LIMIT)
+    except (*UNAVAILABLE, asyncpg.PostgresError, ValueError) as failure:
+        return failure
+    await connection.close()
+    return None
 
 
 async def make_database(administrator_dsn: str) -> None:

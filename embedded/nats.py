@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -159,7 +160,12 @@ def administrator(password: str) -> User:
 
 async def is_ready(url: str, user: str, password: str, limit: float = 1.0) -> bool:
     """Whether JetStream answers a request within `limit` seconds: a server that only accepts connections is not ready."""
-    return await holds(url, user, password, limit, _answers)
+    return await why_not_ready(url, user, password, limit) is None
+
+
+async def why_not_ready(url: str, user: str, password: str, limit: float = 1.0) -> Exception | None:
+    """What came of asking JetStream; None where it answered."""
+    return await _attempt(url, user, password, limit, _answers)
 
 
 async def is_whole(url: str, user: str, password: str, target: str, others: int = 0) -> bool:
@@ -184,10 +190,20 @@ async def _answers(js: "JetStreamContext") -> None:
 
 async def holds(url: str, user: str, password: str, limit: float, what: "Callable[[JetStreamContext], Awaitable[None]]") -> bool:
     """Whether something can be done on JetStream within a time, as that user; empty where the server asks for none."""
+    return await _attempt(url, user, password, limit, what) is None
+
+
+async def _attempt(
+    url: str, user: str, password: str, limit: float, what: "Callable[[JetStreamContext], Awaitable[None]]"
+) -> Exception | None:
+    """Why it cannot be done: where no server lets one in, what the last one said."""
     import nats
     from nats.aio.client import Client
 
-    async def quiet(_: Exception) -> None: ...
+    reasons: list[Exception] = []
+
+    async def note(reason: Exception) -> None:
+        reasons.append(reason)
 
     client = Client()
     try:
@@ -200,11 +216,14 @@ async def holds(url: str, user: str, password: str, limit: float, what: "Callabl
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
-                error_cb=quiet,
+                error_cb=note,
             )
             await what(client.jetstream(timeout=limit))
-    except (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError):
-        return False
+    except nats.errors.NoServersError as failure:
+        return reasons[-1] if reasons else failure
+    except (OSError, nats.errors.Error, nats.js.errors.Error, TimeoutError) as failure:
+        return failure
     finally:
-        await client.close()
-    return True
+        with suppress(AssertionError):  # nats-py closes nothing where the URL was wrong.
+            await client.close()
+    return None

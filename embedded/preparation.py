@@ -4,32 +4,26 @@ Done in a child process of its own, so that no event loop and no thread of it is
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from time import monotonic
 
-import asyncpg
 from nats.aio.client import Client
 
 from embedded import database
 from embedded.data_plane import DataPlane
 from embedded.home import Home, write_private
-from embedded.nats import is_ready
+from embedded.nats import why_not_ready
 from embedded.progress import Teller
+from embedded.reach import Server, until_it_answers
 from embedded.servers import Bus, Database
 from embedded.services import Service
 from shared.bus import open_client
-from shared.postgres import SHARED_MIGRATIONS, UNAVAILABLE, migrate
+from shared.postgres import SHARED_MIGRATIONS, migrate
 from shared.topology import declare
 
 Say = Callable[[str, str], None]
-_SERVER_LIMIT = 30.0
-
-
-class PreparationFailed(Exception):
-    """A server does not come up; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,8 @@ class Preparation:
 
     async def _declare(self, say: Say) -> None:
         user, password = self.bus.administrator, self.bus.passwords[self.bus.administrator]
-        await _until(lambda: is_ready(self.bus.url, user, password), "NATS")
+        server = Server("NATS", self.bus.url, None if self.bus.child else "SLIPWAY_NATS_URL")
+        await until_it_answers(server, lambda: why_not_ready(self.bus.url, user, password))
         client = Client()
         await open_client(client, self.bus.url, user=user or None, password=password or None)
         try:
@@ -74,7 +69,8 @@ class Preparation:
     async def _migrate(self, say: Say) -> None:
         wanted = self.database
         reachable = wanted.maintenance_dsn or wanted.administrator_dsn
-        await _until(lambda: _accepts(reachable), "PostgreSQL")
+        server = Server("PostgreSQL", reachable, None if wanted.child else "SLIPWAY_POSTGRES_DSN")
+        await until_it_answers(server, lambda: database.why_not_accepted(reachable))
         if wanted.maintenance_dsn is not None:
             await database.make_database(wanted.maintenance_dsn)
         await database.make_roles(wanted.administrator_dsn, wanted.passwords)
@@ -93,23 +89,6 @@ class Preparation:
             return f"none: organization {self.organization} has no admin any more"
         write_private(self.home.token, f"{token}\n")
         return f"new in {self.home.token}"
-
-
-async def _until(is_true: Callable[[], Awaitable[bool]], server: str) -> None:
-    deadline = monotonic() + _SERVER_LIMIT
-    while not await is_true():
-        if monotonic() > deadline:
-            raise PreparationFailed(f"{server} does not answer within {_SERVER_LIMIT:.0f} s.")
-        await asyncio.sleep(0.02)
-
-
-async def _accepts(dsn: str) -> bool:
-    try:
-        connection = await asyncpg.connect(dsn, timeout=2)
-    except UNAVAILABLE:
-        return False
-    await connection.close()
-    return True
 
 
 def _migrations(service: Service) -> tuple[Path, ...]:

@@ -21,7 +21,7 @@ from embedded.status import ProcessStatus, Status, status
 from embedded.supervisor import StartFailed, down, up
 from tests.integration.embedded.conftest import TINY
 from tests.polling import eventually
-from tests.stack import nats_server, postgres_server
+from tests.stack import free_port, nats_server, postgres_server
 
 EXPECTED = {"supervisor", "nats", "postgres", "auth", "builder"}
 
@@ -240,6 +240,18 @@ def test_real_servers_are_used_instead_of_embedded_ones(settings: Settings) -> N
         assert {each.name for each in found.processes} == EXPECTED - {"nats", "postgres"}
         assert asyncio.run(applied_migrations(database.dsn())) > 0
         assert down(theirs).was_running
+
+
+def test_a_server_of_somebody_elses_that_is_away_is_named(settings: Settings) -> None:
+    """With its address and without the password, long before a start is given up."""
+    place = f"127.0.0.1:{free_port()}"
+    theirs = settings.model_copy(update={"nats_url": f"nats://admin:s3cret@{place}"})
+    began = time.monotonic()
+    with pytest.raises(StartFailed) as failed:
+        up(theirs, detach=True, command=TINY)
+    assert time.monotonic() - began < 25
+    assert f"NATS at nats://{place} (SLIPWAY_NATS_URL) cannot be used: the connection is refused." in str(failed.value)
+    assert "s3cret" not in str(failed.value)
 
 
 async def applied_migrations(dsn: str) -> int:

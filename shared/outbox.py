@@ -77,8 +77,9 @@ def outgoing(message: Message, traceparent: str | None = None) -> Outgoing:
 class Outbox:
     """Writes messages of one service; `source` is the service's name."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, handed_most: int = HANDED_MOST) -> None:
         self.source = source
+        self._handed_most = handed_most
         self.written = asyncio.Event()
         self._handed: list[Row] = []
         self._look = True
@@ -111,7 +112,7 @@ class Outbox:
 
     def wake(self, rows: Sequence[Row] | None = None) -> None:
         """Tells this process's relay that something was committed: these rows, or, without them, what it has to look for."""
-        if rows is None or len(self._handed) + len(rows) > HANDED_MOST:
+        if rows is None or len(self._handed) + len(rows) > self._handed_most:
             self._look = True
         else:
             self._handed += rows

@@ -16,7 +16,7 @@ from services.coordinator.snapshot import Record, Snapshot
 from services.coordinator.turns import Turn, turn
 from shared.contracts.answers import Answer, Failure
 from shared.contracts.events import Event
-from shared.outbox import Outgoing, outgoing
+from shared.outbox import Outgoing, Row, outgoing
 from tests.simulation import deliveries, wishes
 from tests.simulation.outbox import Relay
 from tests.simulation.streams import Consumer, Delivery
@@ -69,12 +69,12 @@ class Work:
         """Another message with the same transaction."""
         self.messages.append(outgoing(event))
 
-    def write(self) -> None:
-        """The messages, in the same transaction."""
-        outbox, now = self.world.database.outbox, self.world.now
-        for message in self.messages:
-            outbox.add(message, now)
+    def write(self) -> list[Row]:
+        """The messages, in the same transaction; the rows that the outbox took, for its relay once it is committed."""
+        outbox = self.world.database.outbox
+        rows = outbox.add(self.messages, self.world.now)
         outbox.close(self.closed)
+        return rows
 
     def _save(self, before: Saga, saga: Saga) -> None:
         database = self.world.database
@@ -131,7 +131,7 @@ class Coordinator(Party):
         """Silence counts anew, and the relay looks for losses."""
         self.connected_since = now
         self.relay.check = True
-        self.wake([*self.world.database.outbox.relays])
+        self.relay.wake()
 
     def wake(self, tasks: Iterable[Task]) -> None:
         """There is something to do."""
@@ -171,7 +171,8 @@ class Coordinator(Party):
 
     def committed(self, work: Work) -> Steps[None]:
         """The commit, and what comes after it: best effort."""
-        work.write()
+        rows = work.write()
+        yield from self.relay.hand_over(rows)
         self.newer += work.newer
         self.wake([self._driver, self._timers])
         for cancel in work.cancels:
@@ -182,7 +183,6 @@ class Coordinator(Party):
             if world.bus.up and not world.happens(world.profile.lost_core):
                 for process in world.processes:
                     process.hear(cancel)
-        yield 0.0
 
     # Timers
 

@@ -81,7 +81,7 @@ class Webhooks(Party):
     def reconnected(self, now: float) -> None:
         """Looks for losses."""
         self.relay.check = True
-        self.stored.outbox.relays[0].wake(now)
+        self.relay.wake()
 
     def push(self) -> None:
         """Somebody pushes: stored before it is answered."""
@@ -103,7 +103,8 @@ class Webhooks(Party):
         )
         self.world.tell(f"ada: pushes commit {number}")
         self.stored.unsettled[change.id] = None
-        self.stored.outbox.add(outgoing(change), self.world.now)
+        rows = self.stored.outbox.add([outgoing(change)], self.world.now)
+        self.spawn("answer", self.relay.hand_over(rows), self.world.now)
         self._unsettled.wake(self.world.now + UNSETTLED_S)
 
     def _hear(self) -> Steps[None]:
@@ -133,4 +134,4 @@ class Webhooks(Party):
                 if row.sent_in is not None:
                     row.sent_in = None
                     self.stored.outbox.unsent[change] = row
-            self.stored.outbox.relays[0].wake(self.world.now)
+            self.relay.wake()

@@ -1,14 +1,15 @@
-"""The outbox of a service and its relay, as `shared.outbox` and `shared.relay` do it: written with the state, published afterwards,
-sent again where a stream lost its end or is a new one."""
+"""The outbox of a service and its relay, as `shared.outbox` and `shared.relay` do it: written with the state, handed to the relay in
+memory after the commit, found in the table where that is lost, sent again where a stream lost its end or is a new one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from shared import outbox as shared_outbox
 from shared.outbox import Outgoing
 from tests.simulation.streams import Stream, Unavailable
-from tests.simulation.tasks import IDLE, Steps, Task
+from tests.simulation.tasks import IDLE, Nap, Steps, Task
 from tests.simulation.violation import hold
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 REMEMBER_S = 60.0
 LOST_ROUNDS = 4
 PAUSE_S = 0.5
+POLL_S = 0.25
 BATCH = 64
+HANDED_MOST = 12
+"""So few that there is often no room for more."""
+MESSAGE_ID = "Nats-Msg-Id"
 
 
 @dataclass(eq=False)
@@ -40,13 +45,17 @@ class Outbox:
     """Stream → when it was created, its last sequence, and the last round of which all is well."""
     relays: list[Task] = field(default_factory=list)
 
-    def add(self, outgoing: Outgoing, now: float) -> None:
-        """In the transaction of the caller."""
-        known = self.rows.get(outgoing.message_id)
-        hold(known is None, f"a second message with the id {outgoing.message_id}")
-        self.rows[outgoing.message_id] = self.unsent[outgoing.message_id] = Row(outgoing, outgoing.open)
-        for relay in self.relays:
-            relay.wake(now)
+    def add(self, messages: Iterable[Outgoing], now: float) -> list[shared_outbox.Row]:
+        """In the transaction of the caller, who hands the rows to the relay after it. One that is handed nothing looks by itself."""
+        added = []
+        for outgoing in messages:
+            name = outgoing.message_id
+            hold(name not in self.rows, f"a second message with the id {name}")
+            self.rows[name] = self.unsent[name] = Row(outgoing, outgoing.open)
+            added.append(shared_outbox.Row(len(self.rows), outgoing.stream, outgoing.subject, {MESSAGE_ID: name}, b""))
+        for relay in self.relays if added else ():
+            relay.wake(now + POLL_S)
+        return added
 
     def close(self, ids: Iterable[str]) -> None:
         """They need not be sent again, nor at all."""
@@ -77,10 +86,13 @@ class Relay:
 
     world: "World"
     outbox: Outbox
+    memory: shared_outbox.Outbox = field(default_factory=lambda: shared_outbox.Outbox("", HANDED_MOST))
+    """What was handed over: the real one."""
     check: bool = True
     _seen: dict[str, tuple[int, int]] = field(default_factory=dict)
     round: int = 0
     _remember_at: float = 0.0
+    _look_at: float = 0.0
 
     def run(self) -> Steps[None]:
         """For ever."""
@@ -93,7 +105,18 @@ class Relay:
                 continue
             if self.world.now >= self._remember_at and self.world.bus.up:
                 self.remember()
-            yield 0.0 if self.check else IDLE
+            yield 0.0 if self.check else Nap(max(self._look_at - self.world.now, 0.0)) if self.outbox.unsent else IDLE
+
+    def wake(self, rows: Sequence[shared_outbox.Row] | None = None) -> None:
+        """These were committed; without rows: something was."""
+        self.memory.wake(rows)
+        for relay in self.outbox.relays:
+            relay.wake(self.world.now)
+
+    def hand_over(self, rows: Sequence[shared_outbox.Row] | None = None) -> Steps[None]:
+        """The same, after a stop: whoever dies there loses the hand-over, and no row."""
+        yield 0.0
+        self.wake(rows)
 
     def remember(self) -> None:
         """All is well until now."""
@@ -111,15 +134,25 @@ class Relay:
         while True:
             if self.check:
                 self.look_for_losses()
-                self.check = False
+                self.check, self._look_at = False, 0.0
                 yield 0.0
-            names = list(self.outbox.unsent)[:BATCH]
+            names = self.waiting()
             if not names:
                 return
             yield from self.publish(names)
 
+    def waiting(self) -> list[str]:
+        """What was handed over; from time to time, and where more was written than that, what the table has."""
+        handed, more = self.memory.handed()
+        if not more and self.world.now < self._look_at:
+            return [row.headers[MESSAGE_ID] for row in handed]
+        names = list(self.outbox.unsent)[:BATCH]
+        self._look_at = 0.0 if len(names) == BATCH else self.world.now + POLL_S
+        return names
+
     def publish(self, names: list[str]) -> Steps[None]:
         """Publishes, then marks what the stream has said that it has."""
+        yield 0.0
         sent, failure, before = [], None, dict(self._seen)
         for name in names:
             try:
@@ -135,6 +168,7 @@ class Relay:
             raise failure
 
     def _publish_one(self, name: str, before: dict[str, tuple[int, int]]) -> None:
+        hold(name in self.outbox.rows, f"{name} was published, and its transaction is not committed")
         outgoing = self.outbox.rows[name].outgoing
         said = self.world.bus.publish(outgoing.stream, name, outgoing.subject, outgoing.message)
         if outgoing.stream not in before:

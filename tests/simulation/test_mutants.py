@@ -2,35 +2,34 @@
 
 import pytest
 
-from tests.simulation import engine_mutants, surrounding_mutants
+from tests.simulation import engine_mutants, relay_mutants, surrounding_mutants
 from tests.simulation.exploration import explore
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.shrinking import shrink
 
 SCHEDULES = 3000
 SHOWN_BY = {
-    "cancels_after_the_pivot": 129,
-    "counts_a_failure_twice": 35,
-    "gives_up_without_a_word": 44,
-    "cancels_what_was_decided": 44,
-    "sends_what_is_over": 452,
-    "takes_a_late_answer": 60,
-    "acknowledges_first": 500,
-    "writes_messages_after_the_commit": 25,
+    "cancels_after_the_pivot": 339,
+    "counts_a_failure_twice": 532,
+    "gives_up_without_a_word": 158,
+    "cancels_what_was_decided": 19,
+    "sends_what_is_over": 903,
+    "takes_a_late_answer": 120,
+    "acknowledges_first": 188,
     "takes_silence_for_a_word": 26,
-    "keeps_timers_in_memory": 144,
-    "has_no_fence": 106,
-    "keeps_a_fence_in_each_process": 805,
-    "never_sweeps": 1525,
-    "sweeps_jobs_away": 278,
-    "runs_jobs_again": 27,
-    "leaves_the_former_stopped": 517,
-    "labels_nothing": 1106,
-    "trusts_a_stream_that_it_did_not_know": 747,
+    "keeps_timers_in_memory": 943,
+    "has_no_fence": 118,
+    "keeps_a_fence_in_each_process": 122,
+    "never_sweeps": 264,
+    "sweeps_jobs_away": 1030,
+    "leaves_the_former_stopped": 2016,
+    "labels_nothing": 264,
+    "trusts_a_stream_that_it_did_not_know": 6052,
     "goes_by_the_databases_clock": 143,
+    "believes_that_all_is_handed_over": 4,
 }
 """Schedules that are known to show a defect are tried first; where they do not any more, all are."""
-__all__ = ["engine_mutants", "surrounding_mutants"]
+__all__ = ["engine_mutants", "relay_mutants", "surrounding_mutants"]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=list(MUTANTS))

@@ -116,7 +116,7 @@ class Api(Party):
     def reconnected(self, now: float) -> None:
         """Looks for losses."""
         self.relay.check = True
-        self.stored.outbox.relays[0].wake(now)
+        self.relay.wake()
 
     def wish(self, kind: type[r.Request], **more: object) -> None:
         """Somebody wants something."""
@@ -126,7 +126,8 @@ class Api(Party):
         request = kind.model_validate(given)
         self.world.tell(f"ada: {name}: {request.verb} {more or ''}")
         self.stored.wishes.append(name)
-        self.stored.outbox.add(outgoing(request), self.world.now)
+        self.stored.outbox.add([outgoing(request)], self.world.now)
+        self.spawn("answer", self.relay.hand_over(), self.world.now)
 
     def _archive(self) -> Steps[None]:
         while True:

@@ -35,7 +35,14 @@ def pytest_asyncio_loop_factories() -> Mapping[str, pytest_asyncio.plugin.LoopFa
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests begin first: where several workers share the tests, none is left alone with one in the end."""
+    """Long tests begin first: where several workers share the tests, none is left alone with one in the end.
+
+    uvloop swallows what a signal's handler raises: only a thread, which ends the whole process, ends a test on it that takes too long.
+    """
+    for item in items:
+        if item.get_closest_marker("asyncio"):
+            own = item.get_closest_marker("timeout") or pytest.mark.timeout().mark
+            item.add_marker(pytest.mark.timeout(*own.args, **{**own.kwargs, "method": "thread"}))
     items.sort(
         key=lambda item: next((turn for turn, folder in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(folder)), len(_LONGEST_FIRST))
     )

@@ -55,9 +55,13 @@ async def test_who_gives_up_connecting_closes_the_socket(nats_url: str, connect:
 
         await eventually(taken)
         assert closed == [False]
-        connecting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await connecting
+
+        async def given_up() -> bool:
+            connecting.cancel()  # asyncio.wait_for of Python 3.11 loses one that comes in the moment in which the connection is made
+            return connecting.done()
+
+        await eventually(given_up)
+        assert connecting.cancelled()
 
         async def all_closed() -> bool:
             return all(closed)

@@ -11,10 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
-from faststream import AckPolicy
-from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
-from faststream.nats.subscriber.usecases.stream_pull_subscriber import PullStreamSubscriber
-from faststream.security import SASLPlaintext
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError
 from opentelemetry.trace import StatusCode
@@ -22,16 +18,16 @@ from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
 from shared import bus as bus_module
+from shared.answering import Answering, redacted, without_secrets
 from shared.bus import Bus, Gone
 from shared.consumer import UNKNOWN_DELAY_S, UNKNOWN_TRIES
-from shared.contracts.answers import Answer, Failure, Outcome, answer
+from shared.contracts.answers import Answer, Failure, Outcome
 from shared.contracts.commands import Command, Direction
 from shared.contracts.facts import Fact
 from shared.contracts.logs import Beat, Cancel
 from shared.contracts.steps import COMMANDS, pools_of
 from shared.letters import Delivered, as_it_came, bury, delivered
 from shared.messages import UnknownType, type_of
-from shared.process import worker_name
 from shared.redaction import Redactor
 from shared.settings import ServiceSettings
 from shared.telemetry import HANDLED, HANDLING_SECONDS, REDELIVERED, span
@@ -81,19 +77,20 @@ class Participant:
         self._bus = bus
         self._handlers = {Direction.DO: dict(handlers), Direction.UNDO: dict(undos or {})}
         self._working: dict[tuple[str, Direction], _AtWork] = {}
-        self._worker = worker_name()
+        self._answers = Answering(bus, name, self.target)
         self._stopping = False
 
     async def run(self) -> None:
         """Takes commands for ever."""
-        broker = self._broker()
+        broker = WorkersBroker.of(self._settings, f"slipway-{self.name}-commands", inbox_of(self.name))
         for pool in pools_of(self.name):
             self._subscribe(broker, pool)
         cancels = await self._bus.nc.subscribe(f"slipway.cancel.{self.target}.>", cb=self._hear_cancel)
         client = await broker.connect()
         looking = asyncio.create_task(self._look())
         try:
-            await broker.start()
+            with suppress(ConnectionClosedError):
+                await broker.start()
             while not client.is_closed:  # where nats-py has given up, nothing brings commands any more
                 await asyncio.sleep(CLOSED_S)
             raise bus_module.ConnectionLost(self.name)
@@ -104,11 +101,7 @@ class Participant:
                 at_work.task.cancel()
             with suppress(ConnectionClosedError):
                 await cancels.unsubscribe()
-            for subscriber in broker.subscribers:
-                if client.is_closed and isinstance(subscriber, PullStreamSubscriber):
-                    subscriber.subscription = None  # it cannot be given up any more; what else the subscriber has is closed
-                await subscriber.stop()
-            await client.close()  # not `broker.stop()`: it drains, which raises while reconnecting
+            await broker.end(client)
 
     async def _look(self) -> None:
         """FastStream asks a consumer that is gone for ever, and says nothing: the bus does."""
@@ -117,45 +110,14 @@ class Participant:
             with suppress(Gone, *bus_module.UNAVAILABLE):
                 await self._bus.look()
 
-    def _broker(self) -> WorkersBroker:
-        settings = self._settings
-        security = None
-        if settings.nats_user:
-            security = SASLPlaintext(username=settings.nats_user, password=settings.nats_password.get_secret_value())
-        return WorkersBroker(
-            settings.nats_url,
-            name=f"slipway-{self.name}-commands",
-            security=security,
-            inbox_prefix=inbox_of(self.name),
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
-            apply_types=False,
-            logger=None,
-        )
-
-    def _subscribe(self, broker: NatsBroker, pool: str) -> None:
+    def _subscribe(self, broker: WorkersBroker, pool: str) -> None:
         durable = command_durable(self.target, self.name, pool)
         self._bus.reading.add(("COMMANDS", durable))
 
-        async def take(_body: bytes) -> None:
-            message: NatsMessage = broker.context.get_local("message")
-            raw = message.raw_message
-            if isinstance(raw, Msg):
-                await self._take(durable, raw)
+        async def take(raw: Msg) -> None:
+            await self._take(durable, raw)
 
-        async def as_it_is(message: NatsMessage) -> bytes:
-            return message.body
-
-        broker.subscriber(
-            f"slipway.cmd.{self.target}.{self.name}.{pool}.>",
-            durable=durable,
-            stream=JStream("COMMANDS", declare=False),
-            pull_sub=PullSub(batch_size=1, timeout=5),
-            max_workers=WORKERS[pool],
-            ack_policy=AckPolicy.MANUAL,
-            inbox_prefix=f"{inbox_of(self.name)}.".encode(),
-            decoder=as_it_is,
-        )(take)
+        broker.take_commands(f"slipway.cmd.{self.target}.{self.name}.{pool}.>", durable, WORKERS[pool], inbox_of(self.name), take)
 
     async def _take(self, durable: str, raw: Msg) -> None:
         if self._stopping:
@@ -188,7 +150,7 @@ class Participant:
             if said.failure is not None:
                 now.set_status(StatusCode.ERROR, f"{said.failure.code}: {said.failure.message}")
             said = said.model_copy(update={"seconds": round(time.monotonic() - begin, 3)})
-            await self._say(said)
+            await self._answers.say(said)
             await raw.ack()
             if said.failure is None:
                 log.info("command done", command=title, seconds=said.seconds)
@@ -215,7 +177,7 @@ class Participant:
             f"{self.name} took it {tries - 1} times and never answered: its workers died of it, or were ended; their logs may say more"
         )
         await bury(self._bus, came, RuntimeError("killed its workers"), message)
-        await self._say(self._answer(command, Outcome.FAILED, failure=Failure(code="worker_killed", message=message)))
+        await self._answers.say(self._answers.form(command, Outcome.FAILED, failure=Failure(code="worker_killed", message=message)))
         await raw.ack()
 
     async def _not_read(self, raw: Msg, came: Delivered, tries: int, error: ValueError) -> None:
@@ -241,7 +203,7 @@ class Participant:
             unexpected = await self._unexpected(command, raw, tries, came, error, work.redactor)
             if unexpected is None or unexpected.failure is None:
                 return None
-            return unexpected.model_copy(update={"failure": _redacted(unexpected.failure, work.redactor)})
+            return unexpected.model_copy(update={"failure": redacted(unexpected.failure, work.redactor)})
         finally:
             del self._working[command.step_key, command.direction]
             beats.cancel()
@@ -251,22 +213,22 @@ class Participant:
     async def _result(self, command: Command, work: Work, task: asyncio.Task[Fact]) -> Answer:
         try:
             async with asyncio.timeout(command.timeout_s):
-                return self._answer(command, Outcome.DONE, fact=_without_secrets(await task, work.redactor))
+                return self._answers.form(command, Outcome.DONE, fact=without_secrets(await task, work.redactor))
         except StepFailure as error:
-            return self._answer(command, Outcome.FAILED, failure=_redacted(error.failure, work.redactor))
+            return self._answers.form(command, Outcome.FAILED, failure=redacted(error.failure, work.redactor))
         except LowerEpoch as error:
-            refused = self._answer(command, Outcome.REFUSED, failure=Failure(code="lower_epoch", message=str(error)))
+            refused = self._answers.form(command, Outcome.REFUSED, failure=Failure(code="lower_epoch", message=str(error)))
             return refused.model_copy(update={"seen_epoch": error.seen})
         except TimeoutError:
             waited = f": it waited, since {work.redactor(work.waits_for)}" if work.waits_for else ""
             message = f"the step did not end within {command.timeout_s:g} s{waited}"
-            return self._answer(command, Outcome.FAILED, failure=Failure(code="timed_out", message=message))
+            return self._answers.form(command, Outcome.FAILED, failure=Failure(code="timed_out", message=message))
         except asyncio.CancelledError:
             if (current := asyncio.current_task()) is None or current.cancelling():
                 raise
             if not work.cancelled.is_set():
                 raise GivenBack from None
-            return self._answer(command, Outcome.FAILED, failure=Failure(code="cancelled", message="cancelled"))
+            return self._answers.form(command, Outcome.FAILED, failure=Failure(code="cancelled", message="cancelled"))
 
     async def _handle(self, command: Command, work: Work) -> Fact:
         handler = self._handlers[command.direction][type(command)]
@@ -291,39 +253,12 @@ class Participant:
             return None
         await bury(self._bus, came, error, redactor(str(error)))
         message = f"{self.name} failed unexpectedly {tries} times; this is a defect of Slipway or of its surroundings"
-        return self._answer(command, Outcome.FAILED, failure=Failure(code="internal_error", message=message, details=repr(error)))
-
-    def _answer(self, command: Command, outcome: Outcome, *, fact: Fact | None = None, failure: Failure | None = None) -> Answer:
-        said = answer(command, self.name, outcome, fact=fact, failure=failure, worker=self._worker)
-        return said.model_copy(update={"target": self.target})
-
-    async def _say(self, said: Answer) -> None:
-        """Publishes an answer until JetStream has it; one that is too large for the bus becomes a failure."""
-        try:
-            await self._publish(said)
-        except bus_module.TooLarge as error:
-            log.error("answer too large", step=said.step, error=str(error))
-            message = "what the step has to say is too large for the bus: describe less in slipway.yaml"
-            failure = Failure(code="answer_too_large", message=message, details=str(error))
-            await self._publish(said.model_copy(update={"outcome": Outcome.FAILED, "name": None, "data": {}, "failure": failure}))
-
-    async def _publish(self, said: Answer) -> None:
-        subject = f"slipway.res.{self.target}.{self.name}.{said.deployment}-{said.step}"
-        pause = 0.1
-        while True:
-            try:
-                await self._bus.publish(subject, said)
-            except bus_module.UNAVAILABLE as error:
-                log.warning("answer waits for the bus", step=said.step, error=repr(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
-            else:
-                return
+        return self._answers.form(command, Outcome.FAILED, failure=Failure(code="internal_error", message=message, details=repr(error)))
 
     async def _beat(self, command: Command, raw: Msg) -> None:
         beat = Beat(deployment=command.deployment, step=command.step, direction=command.direction, attempt=command.attempt)
         await asyncio.sleep(ACCEPT_AFTER_S)
-        await self._say(self._answer(command, Outcome.ACCEPTED))
+        await self._answers.say(self._answers.form(command, Outcome.ACCEPTED))
         while True:
             await asyncio.sleep(BEAT_S)
             with suppress(*bus_module.UNAVAILABLE):
@@ -359,19 +294,3 @@ def _about(participant: str, command: Command, durable: str) -> dict[str, str | 
         "messaging.system": "nats",
         "messaging.consumer.group.name": durable,
     }
-
-
-def _without_secrets(fact: Fact, redactor: Redactor) -> Fact:
-    """A fact whose last lines of a program's log show no secrets. The rest is Slipway's own words, of which none may be lost."""
-    tail: tuple[str, ...] | None = getattr(fact, "log_tail", None)
-    return fact if tail is None else fact.model_copy(update={"log_tail": tuple(redactor(line) for line in tail)})
-
-
-def _redacted(failure: Failure, redactor: Redactor) -> Failure:
-    return failure.model_copy(
-        update={
-            "message": redactor(failure.message),
-            "details": redactor(failure.details),
-            "log_tail": tuple(redactor(line) for line in failure.log_tail),
-        }
-    )

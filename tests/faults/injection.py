@@ -184,7 +184,7 @@ class FaultyParticipant(Participant):
         if self._faults.of(command) not in {Fault.SLEEPS, Fault.OVERSLEEPS} or command.attempt > 1:
             return await super()._work(command, raw, tries, came)
         if self._faults.first(command):
-            await self._say(self._answer(command, Outcome.ACCEPTED))
+            await self._answers.say(self._answers.form(command, Outcome.ACCEPTED))
             sleeper = asyncio.create_task(self._asleep(command))
             self._sleepers.add(sleeper)
             sleeper.add_done_callback(self._sleepers.discard)
@@ -197,5 +197,5 @@ class FaultyParticipant(Participant):
         else:
             await self._faults.sleep(command)
         said = await self._result(command, work, asyncio.create_task(self._handle(command, work)))
-        await self._say(said)
+        await self._answers.say(said)
         self._faults.note(command, said.outcome)

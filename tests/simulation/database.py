@@ -1,13 +1,18 @@
-"""The coordinator's PostgreSQL: what a crash leaves. A transaction is what happens between two stops of a task."""
+"""The coordinator's PostgreSQL: what a crash leaves, and which rows open transactions have locked."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from services.coordinator.saga import Saga
 from services.coordinator.snapshot import Record
 from shared.contracts.changes import ChangePushed
 from tests.simulation.outbox import Outbox
+from tests.simulation.tasks import Party
 from tests.simulation.violation import hold
+
+if TYPE_CHECKING:
+    from tests.simulation.work import Work
 
 
 @dataclass
@@ -38,13 +43,19 @@ class Database:
     inbox: set[str] = field(default_factory=set)
     outbox: Outbox = field(default_factory=Outbox)
     arrivals: int = 0
+    locks: "dict[str, Work]" = field(default_factory=dict)
+    """Row → the transaction that has locked it."""
+    open: "dict[Work, None]" = field(default_factory=dict)
 
-    def take(self, message_id: str) -> bool:
-        """Into the inbox; False where it was there."""
-        if message_id in self.inbox:
-            return False
-        self.inbox.add(message_id)
-        return True
+    def knows(self, message_id: str) -> bool:
+        """It is in the inbox."""
+        return message_id in self.inbox
+
+    def release(self, work: "Work") -> None:
+        """A transaction has ended."""
+        self.open.pop(work, None)
+        for key in [key for key, holder in self.locks.items() if holder is work]:
+            del self.locks[key]
 
     def arrival(self) -> int:
         """A number for a deployment: larger is newer."""
@@ -56,3 +67,9 @@ class Database:
         holders = [name for name, saga in self.sagas.items() if saga.holds]
         hold(len(holders) <= 1, f"the environment is held by {holders}")
         return holders[0] if holders else None
+
+    def cut(self, party: Party) -> None:
+        """Rolls back what a process has begun."""
+        for work in [work for work in self.open if work.party is party]:
+            work.cut = True
+            self.release(work)

@@ -13,38 +13,49 @@ from tests.simulation.streams import Consumer
 from tests.simulation.tasks import IDLE, Nap, Party, Steps
 
 if TYPE_CHECKING:
-    from tests.simulation.coordinator import Work
+    from tests.simulation.work import Work
     from tests.simulation.world import World
 
 UNSETTLED_S = 300.0
 _PUSHER = Pusher(forge="slipway", login="ada")
 
 
-def take(work: "Work", message: object) -> None:
+def take(work: "Work", message: object) -> Steps[None]:
     """Handles one change in a transaction, as `services.coordinator.changes`."""
     assert isinstance(message, ChangePushed)
-    world, database = work.world, work.world.database
+    database = work.world.database
+    new = yield from work.take([message.id])
+    yield from work.lock_rows(["ref"])
     last = database.taken
-    if not database.take(message.id):
+    if not new:
         made = database.made_of.get(message.id, ())
         _settle(work, message, ChangeTaken(change=message.id, deployments=made, ref=message.ref, commit=message.commit) if made else None)
     elif last is not None and (last.commit == message.commit or last.arrival >= message.arrival):
         _settle(work, message, None)
     else:
-        name = f"d{database.arrival()}"
-        number = int(message.commit, 16)
-        origin = applications.origin(
-            database.arrivals,
-            source=applications.source(number, ending=world.profile.ending),
-            change=message.id,
-            pusher=message.pusher,
-            needs_approval=False,
-            gates=world.gates,
-        )
-        world.tell(f"coordinator: {name} is of commit {number}")
-        work.create(Saga(name, origin, DeploymentState.AUTHORIZING, world.clock()), message.id)
+        _deploy(work, message)
+
+
+def _deploy(work: "Work", message: ChangePushed) -> None:
+    world, database = work.world, work.world.database
+    arrival = database.arrival()
+    name, number = f"d{arrival}", int(message.commit, 16)
+    origin = applications.origin(
+        arrival,
+        source=applications.source(number, ending=world.profile.ending),
+        change=message.id,
+        pusher=message.pusher,
+        needs_approval=False,
+        gates=world.gates,
+    )
+    world.tell(f"{work.party.name}: {name} is of commit {number}")
+    work.create(Saga(name, origin, DeploymentState.AUTHORIZING, world.clock()), message.id)
+
+    def taken() -> None:
         database.taken, database.made_of[message.id] = message, (name,)
-        _settle(work, message, ChangeTaken(change=message.id, deployments=(name,), ref=message.ref, commit=message.commit))
+
+    work.then(taken)
+    _settle(work, message, ChangeTaken(change=message.id, deployments=(name,), ref=message.ref, commit=message.commit))
 
 
 def _settle(work: "Work", change: ChangePushed, fact: ChangeTaken | None) -> None:
@@ -73,8 +84,7 @@ class Webhooks(Party):
     def start(self, now: float) -> None:
         """Publishes what is unsettled, and hears what is settled."""
         super().start(now)
-        self.relay = Relay(self.world, self.stored.outbox)
-        self.stored.outbox.relays = [self.spawn("relay", self.relay.run(), now)]
+        self.relay = Relay(self.world, self.stored.outbox, self)
         self.settled.readers = [self.spawn("settled", self._hear(), now)]
         self._unsettled = self.spawn("unsettled", self._send_again(), now)
 

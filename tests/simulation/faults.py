@@ -6,10 +6,13 @@ from services.coordinator.saga import DeploymentState
 from shared.contracts import requests as r
 
 if TYPE_CHECKING:
+    from tests.simulation.tasks import Party
     from tests.simulation.world import World
 
 _DOWN_S = (0.0, 1.0, 20.0, 600.0)
 _ASLEEP_S = (20.0, 40.0, 400.0, 4000.0)
+_STOPPED_AT_MOST_S = 100.0
+"""A replica that keeps rows locked, and the relay's lock: nothing goes on meanwhile."""
 _CLOCK_S = (30.0, -30.0, 3600.0, -3600.0)
 
 
@@ -21,16 +24,25 @@ def crash(world: "World") -> None:
 
 
 def crash_coordinator(world: "World") -> None:
-    """The same, for the one that matters most."""
-    if world.coordinator.up:
-        world.crash(world.coordinator, _DOWN_S[world.pick(4)])
+    """The same, for the one that matters most; or the database ends all connections of it."""
+    up = [one for one in world.coordinators if one.up]
+    if not up:
+        return
+    struck = up[world.pick(len(up))]
+    if world.replicated and world.pick(2):
+        world.cut(struck)
+    else:
+        world.crash(struck, _DOWN_S[world.pick(4)])
 
 
 def sleep(world: "World") -> None:
-    """A worker's process is stopped, through its lease, and wakes later."""
-    awake = [process for process in world.processes if process.awake]
+    """A worker's process is stopped, through its lease, and wakes later; or a replica, with what it has locked."""
+    awake: list[Party] = [process for process in world.processes if process.awake]
+    awake += [one for one in world.coordinators if world.replicated and one.awake]
     if awake:
         process, seconds = awake[world.pick(len(awake))], _ASLEEP_S[world.pick(4)]
+        if process in world.coordinators:
+            seconds = min(seconds, _STOPPED_AT_MOST_S)
         world.tell(f"{process.name}: sleeps for {seconds:g} s")
         process.sleep(world.now, world.now + seconds)
 

@@ -1,6 +1,7 @@
 """What holds in every schedule: the design's sentences, looked at after each move of a saga, and what is true in the end."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from services.coordinator import inputs as i
@@ -44,8 +45,8 @@ class Invariants:
         self.leftovers = False
         """Something could not be taken away after the pivot."""
 
-    def moved(self, before: Saga, message: i.Input, after: Saga, outputs: Sequence[Output]) -> None:
-        """One message moved one saga."""
+    def moved(self, before: Saga, message: i.Input, after: Saga, outputs: Sequence[Output], at: datetime) -> None:
+        """One message moved one saga, then."""
         if isinstance(message, Answer) and not self._is_awaited(before, message):
             hold(not outputs and after == before, f"{message.id}, which nothing awaits, changed {after.id}")
         if isinstance(message, i.GateAnswered):
@@ -56,7 +57,7 @@ class Invariants:
             if isinstance(output, Command):
                 # A timer may send one step's next attempt and find that another's time is over: then the deployment turns in one move.
                 self._command(
-                    before if output.direction is Direction.DO and before.state is DeploymentState.RUNNING else after, after, output
+                    before if output.direction is Direction.DO and before.state is DeploymentState.RUNNING else after, after, output, at
                 )
             elif isinstance(output, Event):
                 self._sequence[after.id] = self._sequence.get(after.id, 0) + 1
@@ -114,7 +115,7 @@ class Invariants:
         if saga.state is DeploymentState.RUNNING and runs is not None and not saga.origin.by_hand:
             hold(runs.origin.arrival < saga.origin.arrival, f"{saga.id} takes the place of the newer {runs.id}")
 
-    def _command(self, sender: Saga, saga: Saga, sent: Command) -> None:
+    def _command(self, sender: Saga, saga: Saga, sent: Command, at: datetime) -> None:
         step = saga.steps[str(sent.step)]
         if PARTICIPANT_OF[type(sent)] == "deployer":
             hold(sent.epoch is not None and sent.epoch in {sender.epoch, saga.epoch}, f"{sent.attempt_id} carries the epoch {sent.epoch}")
@@ -135,7 +136,7 @@ class Invariants:
             if isinstance(sent, InspectSource | BuildImage):
                 ends = sent.source.valid_until
                 hold(
-                    ends is None or ends >= self._world.clock() + LONGEST_IN_QUEUE,
+                    ends is None or ends >= at + LONGEST_IN_QUEUE,
                     f"{step.name} was sent with a credential that ends at {ends}",
                 )
                 hold(step.state is StepState.SENT, f"{step.name} was sent and is {step.state}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from shared import outbox as shared_outbox
 from shared.outbox import Outgoing
 from tests.simulation.streams import Stream, Unavailable
-from tests.simulation.tasks import IDLE, Nap, Steps, Task
+from tests.simulation.tasks import IDLE, Nap, Party, Steps
 from tests.simulation.violation import hold
 
 if TYPE_CHECKING:
@@ -19,10 +19,15 @@ REMEMBER_S = 60.0
 LOST_ROUNDS = 4
 PAUSE_S = 0.5
 POLL_S = 0.25
+LOCK_S = 1.0
 BATCH = 64
 HANDED_MOST = 12
 """So few that there is often no room for more."""
 MESSAGE_ID = "Nats-Msg-Id"
+
+
+class Disconnected(Exception):
+    """The database has ended the connection, or a statement has taken too long: nothing of its transaction was written."""
 
 
 @dataclass(eq=False)
@@ -43,7 +48,14 @@ class Outbox:
     unsent: dict[str, Row] = field(default_factory=dict)
     streams: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Stream → when it was created, its last sequence, and the last round of which all is well."""
-    relays: list[Task] = field(default_factory=list)
+    publisher: "Relay | None" = None
+    """Who has the advisory lock."""
+    relays: "list[Relay]" = field(default_factory=list)
+
+    @property
+    def unsafe(self) -> bool:
+        """Streams may have lost what nobody has looked for yet."""
+        return self.publisher is None or self.publisher.check
 
     def add(self, messages: Iterable[Outgoing], now: float) -> list[shared_outbox.Row]:
         """In the transaction of the caller, who hands the rows to the relay after it. One that is handed nothing looks by itself."""
@@ -53,8 +65,8 @@ class Outbox:
             hold(name not in self.rows, f"a second message with the id {name}")
             self.rows[name] = self.unsent[name] = Row(outgoing, outgoing.open)
             added.append(shared_outbox.Row(len(self.rows), outgoing.stream, outgoing.subject, {MESSAGE_ID: name}, b""))
-        for relay in self.relays if added else ():
-            relay.wake(now + POLL_S)
+        if added and self.publisher is not None:
+            self.publisher.task.wake(now + POLL_S)
         return added
 
     def close(self, ids: Iterable[str]) -> None:
@@ -82,10 +94,11 @@ class Outbox:
 
 @dataclass(eq=False)
 class Relay:
-    """Publishes one outbox. Lives in one process, and forgets with it."""
+    """Publishes one outbox, one relay at a time. Lives in one process, and forgets with it."""
 
     world: "World"
     outbox: Outbox
+    party: Party
     memory: shared_outbox.Outbox = field(default_factory=lambda: shared_outbox.Outbox("", HANDED_MOST))
     """What was handed over: the real one."""
     check: bool = True
@@ -94,24 +107,49 @@ class Relay:
     _remember_at: float = 0.0
     _look_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.task = self.party.spawn("relay", self.run(), self.world.now)
+        self.outbox.relays = [*(other for other in self.outbox.relays if other.party is not self.party), self]
+
     def run(self) -> Steps[None]:
-        """For ever."""
+        """For ever: has the lock, or waits for it."""
         while True:
-            try:
-                yield from self._publish_waiting()
-            except Unavailable:
-                self.check = True
-                yield PAUSE_S
+            if self.outbox.publisher is not None:
+                yield IDLE
                 continue
+            self.outbox.publisher, self.check = self, True
+            try:
+                yield from self._publish()
+            except (Unavailable, Disconnected):
+                pass
+            finally:
+                self.let_go()
+            yield PAUSE_S
+
+    def _publish(self) -> Steps[None]:
+        while True:
+            yield from self._publish_waiting()
             if self.world.now >= self._remember_at and self.world.bus.up:
                 self.remember()
             yield 0.0 if self.check else Nap(max(self._look_at - self.world.now, 0.0)) if self.outbox.unsent else IDLE
 
+    def let_go(self) -> None:
+        """Its connection is gone, and the lock with it: others have it a moment later."""
+        if self.outbox.publisher is self:
+            self.outbox.publisher = None
+            for other in self.outbox.relays:
+                other.task.wake(self.world.now + (POLL_S if other is self else LOCK_S))
+
+    def still_has_the_lock(self) -> None:
+        """What it asks of the database it asks on the connection that has it. Raises `Disconnected`."""
+        if self.outbox.publisher is not self:
+            raise Disconnected
+
     def wake(self, rows: Sequence[shared_outbox.Row] | None = None) -> None:
         """These were committed; without rows: something was."""
         self.memory.wake(rows)
-        for relay in self.outbox.relays:
-            relay.wake(self.world.now)
+        if self.outbox.publisher is self:
+            self.task.wake(self.world.now)
 
     def hand_over(self, rows: Sequence[shared_outbox.Row] | None = None) -> Steps[None]:
         """The same, after a stop: whoever dies there loses the hand-over, and no row."""
@@ -132,6 +170,7 @@ class Relay:
 
     def _publish_waiting(self) -> Steps[None]:
         while True:
+            self.still_has_the_lock()
             if self.check:
                 self.look_for_losses()
                 self.check, self._look_at = False, 0.0
@@ -162,10 +201,15 @@ class Relay:
             else:
                 sent.append(name)
         yield 0.0
-        for name in sent:
-            self.outbox.sent(name, self.round)
+        self.mark(sent)
         if failure is not None:
             raise failure
+
+    def mark(self, sent: Iterable[str]) -> None:
+        """The stream has these."""
+        self.still_has_the_lock()
+        for name in sent:
+            self.outbox.sent(name, self.round)
 
     def _publish_one(self, name: str, before: dict[str, tuple[int, int]]) -> None:
         hold(name in self.outbox.rows, f"{name} was published, and its transaction is not committed")

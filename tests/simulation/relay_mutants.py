@@ -1,11 +1,12 @@
 """Defects of the relay: how it hands over, publishes, marks, and tells what a stream has lost."""
 
 from shared.outbox import Row
-from tests.simulation.coordinator import Coordinator, Work
+from tests.simulation.coordinator import Coordinator
 from tests.simulation.mutants import Patches, mutant
 from tests.simulation.outbox import BATCH, MESSAGE_ID, REMEMBER_S, Relay
 from tests.simulation.streams import Stream, Unavailable
 from tests.simulation.tasks import Steps
+from tests.simulation.work import Work
 
 
 @mutant

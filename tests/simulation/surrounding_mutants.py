@@ -6,19 +6,20 @@ from typing import Any
 from shared.contracts import commands as c
 from shared.contracts.commands import Command
 from tests.simulation import data_effects, effects, participants, service_effects
-from tests.simulation.coordinator import Coordinator, Work
+from tests.simulation.coordinator import Coordinator
 from tests.simulation.database import Database
 from tests.simulation.mutants import Patches, mutant
 from tests.simulation.participants import Process
 from tests.simulation.streams import Delivery
 from tests.simulation.target import Container, Landing, Target, made_by
 from tests.simulation.tasks import Steps
+from tests.simulation.work import Work
 
 
 @mutant
 def has_no_inbox(patches: Patches) -> None:
     """A message that comes again is handled again."""
-    patches.replace(Database, "take", lambda _database, _id: True)
+    patches.replace(Database, "knows", lambda _database, _id: False)
 
 
 @mutant

@@ -15,7 +15,7 @@ from tests.simulation.streams import Consumer
 from tests.simulation.tasks import Nap, Party, Steps
 
 if TYPE_CHECKING:
-    from tests.simulation.coordinator import Work
+    from tests.simulation.work import Work
     from tests.simulation.world import World
 
 
@@ -23,45 +23,47 @@ class Impossible(Exception):
     """The request cannot be done."""
 
 
-def take(work: "Work", message: object) -> None:
+def take(work: "Work", message: object) -> Steps[None]:
     """Handles one request in a transaction, as `services.coordinator.requests`."""
     assert isinstance(message, r.Request)
-    if not work.world.database.take(message.id):
+    if not (yield from work.take([message.id])):
         return
     try:
-        _do(work, message)
+        yield from _do(work, message)
     except Impossible as reason:
         fact = RequestRefused(request=message.id, reason=str(reason))
         event = Event.of(fact, message.organization, "todo", "production", cause=message.id)
         work.publish(event.model_copy(update={"id": work.world.fresh_id("refused")}))
 
 
-def _do(work: "Work", request: r.Request) -> None:
+def _do(work: "Work", request: r.Request) -> Steps[None]:
     match request:
         case r.DeployRequested() | r.RollbackRequested() | r.RemoveRequested():
             _create(work, request)
         case r.CancelRequested():
-            _move(work, request.target_deployment, i.Cancelled(by="ada", cause=request.id))
+            yield from _move(work, request.target_deployment, i.Cancelled(by="ada", cause=request.id))
         case r.ApproveRequested():
             decision = i.Approved(by="ada", approved=request.approved, cause=request.id)
-            saga = work.world.database.sagas.get(request.target_deployment)
+            yield from work.lock([request.target_deployment])
+            saga = work.saga(request.target_deployment)
             if saga is not None and saga.state is DeploymentState.WAITING and not saga.waits_for_approval:
                 raise Impossible("it waits for gates")
-            _move(work, request.target_deployment, decision, only=DeploymentState.WAITING)
+            yield from _move(work, request.target_deployment, decision, only=DeploymentState.WAITING)
         case r.AnswerRequested():
-            _move(work, request.target_deployment, _answer(request))
+            yield from _move(work, request.target_deployment, _answer(request))
         case r.RetryRequested():
-            _move(work, request.target_deployment, i.Retried(by="ada", cause=request.id), only=DeploymentState.STUCK)
+            yield from _move(work, request.target_deployment, i.Retried(by="ada", cause=request.id), only=DeploymentState.STUCK)
         case r.AcceptRequested():
-            _move(work, request.target_deployment, i.Accepted(by="ada", cause=request.id), only=DeploymentState.STUCK)
+            yield from _move(work, request.target_deployment, i.Accepted(by="ada", cause=request.id), only=DeploymentState.STUCK)
 
 
 def _answer(request: r.AnswerRequested) -> i.GateAnswered:
     return i.GateAnswered(request.gate, request.gate_id, request.result, request.reason, "tool", request.time, request.id)
 
 
-def _move(work: "Work", deployment: str, message: i.Input, only: DeploymentState | None = None) -> None:
-    saga = work.world.database.sagas.get(deployment)
+def _move(work: "Work", deployment: str, message: i.Input, only: DeploymentState | None = None) -> Steps[None]:
+    yield from work.lock([deployment])
+    saga = work.saga(deployment)
     if saga is None or saga.state.final or (only is not None and saga.state is not only):
         raise Impossible(f"{deployment} is not there, has ended, or is not {only}")
     work.apply(deployment, message)
@@ -83,9 +85,10 @@ def _create(work: "Work", request: r.Request) -> None:
         raise Impossible("nothing was pushed")
     else:
         more |= {"source": applications.source(int(database.taken.commit, 16), ending=world.profile.ending)}
-    name = f"d{database.arrival()}"
-    world.tell(f"coordinator: {name} is of {request.id} ({request.verb})")
-    origin = applications.origin(database.arrivals, **more)
+    arrival = database.arrival()
+    name = f"d{arrival}"
+    world.tell(f"{work.party.name}: {name} is of {request.id} ({request.verb})")
+    origin = applications.origin(arrival, **more)
     work.create(Saga(name, origin, DeploymentState.AUTHORIZING, world.clock()), request.id)
 
 
@@ -109,8 +112,7 @@ class Api(Party):
     def start(self, now: float) -> None:
         """Publishes requests, archives events."""
         super().start(now)
-        self.relay = Relay(self.world, self.stored.outbox)
-        self.stored.outbox.relays = [self.spawn("relay", self.relay.run(), now)]
+        self.relay = Relay(self.world, self.stored.outbox, self)
         self.events.readers = [self.spawn("archive", self._archive(), now)]
 
     def reconnected(self, now: float) -> None:

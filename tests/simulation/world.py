@@ -37,6 +37,8 @@ class World:
         self.turns = self._ids = 0
         self.broken: set[tuple[str, Direction]] = set()
         self.gates = gates_of(seed)
+        self.replicated = seed % 4 == 1
+        """Two processes of the coordinator. By the number, so that the decisions of the other schedules stay as they are."""
         self.variants = {0: self.profile.former or 0}
         self.bus, self.database, self.target = Bus(self), Database(), Target()
         self.invariants = Invariants(self)
@@ -52,7 +54,8 @@ class World:
         settled = events.consumer(lambda subject: ".change." in subject)
         self.webhooks = deliveries.Webhooks("webhooks", world=self, stored=deliveries.Stored(), settled=settled)
         self.api = wishes.Api("api", world=self, stored=wishes.Stored(), events=events.consumer())
-        self.coordinator = Coordinator("coordinator", world=self)
+        names = ("coordinator-1", "coordinator-2") if self.replicated else ("coordinator",)
+        self.coordinators = [Coordinator(name, world=self) for name in names]
         self.processes: list[Process] = []
         for participant, count in (("auth", 1), ("builder", 1), ("deployer", 2)):
             consumer = commands.consumer(lambda subject, mine=f".{participant}.": mine in subject)  # type: ignore[misc]
@@ -62,7 +65,7 @@ class World:
         self._clockwork = Party("clockwork", up=True)
         asked = events.consumer(lambda subject: ".gate.requested." in subject)
         tools = [Tool("tool", world=self, asked=asked)] if self.gates else []
-        self.parties: list[Party] = [self.coordinator, self.webhooks, self.api, *self.processes, *tools]
+        self.parties: list[Party] = [*self.coordinators, self.webhooks, self.api, *self.processes, *tools]
         self._all = (*self.parties, self._clockwork)
         for party in self.parties:
             party.start(0.0)
@@ -152,6 +155,12 @@ class World:
         if self.target.holder is party:
             self.target.holder = None
         self.later(down_s, lambda: party.start(self.now))
+
+    def cut(self, replica: Coordinator) -> None:
+        """The database ends its connections: its transactions are rolled back, and it learns of it when it asks for more."""
+        self.tell(f"database: ends the connections of {replica.name}")
+        self.database.cut(replica)
+        replica.relay.let_go()
 
     def bus_is_back(self) -> None:
         """After an outage."""
@@ -273,7 +282,8 @@ class World:
         waiting += [f"events for {c.waiting or c.flying}" for c in self.bus.events.consumers if c.waiting or c.flying]
         waiting += [f"{len(process.working)} workers of {process.name}" for process in self.processes if process.working]
         waiting += [f"{party.name} is down" for party in self.parties if not party.up]
-        waiting += [f"{one.name} has not looked for losses" for one in (self.coordinator, self.webhooks, self.api) if one.relay.check]
+        waiting += [f"nobody has looked for losses of {name}" for name, outbox in stores.items() if outbox.unsafe]
+        waiting += [f"{key} is locked" for key in self.database.locks]
         waiting += ["late requests"] if self.target.late else []
         waiting += ["unsettled changes"] if self.webhooks.stored.unsettled else []
         return ", ".join(waiting)

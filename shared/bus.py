@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -12,7 +14,7 @@ from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from nats.js.api import PubAck
-from nats.js.errors import NotFoundError, ServiceUnavailableError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from shared.messages import Message
 from shared.publishing import Publication, Publisher, Word
@@ -122,6 +124,18 @@ class Bus:
             if (stream, durable) in self._gone:
                 self._gone.discard((stream, durable))
                 log.info("stream there again", stream=stream, durable=durable, user=self.user)
+
+    async def waiting_since(self, stream: str) -> datetime | None:
+        """When the oldest message in a stream came; None where there is none. Raises one of `UNAVAILABLE`.
+
+        nats-py's own `stream_info` leaves the time out.
+        """
+        answer = await self.nc.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5)
+        said = json.loads(answer.data)
+        if "error" in said:
+            APIError.from_error(said["error"])  # raises the class that fits
+        state = said["state"]
+        return datetime.fromisoformat(state["first_ts"]) if state["messages"] else None
 
     async def publish(self, subject: str, message: Message, *, message_id: str | None = None) -> PubAck | None:
         """Publishes durably and waits for JetStream's word. None: the message was there already."""

@@ -1,7 +1,6 @@
 """Composition root of webhooks: builds, wires, serves."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -19,6 +18,7 @@ from services.webhooks.questions import Questions
 from services.webhooks.reading import Reader
 from services.webhooks.request_sweep import RequestSweep
 from services.webhooks.requests import Room
+from services.webhooks.resending import Resending
 from services.webhooks.server import Application
 from services.webhooks.settings import Settings
 from services.webhooks.store import Store
@@ -37,7 +37,6 @@ from shared.sealing import Vault
 
 log = structlog.get_logger()
 
-RESEND_EVERY_S = 5.0
 FORGET_EVERY_S = 3600.0
 
 
@@ -75,8 +74,8 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     process.spawn("questions", Questions(process.bus, store, connections, reader).run())
     process.spawn("relay", Relay(process.bus, settings.postgres_dsn.get_secret_value(), "webhooks", outbox).run())
     process.spawn("settled", consume(process.bus, "EVENTS", "webhooks-settled", decode, Settled(store, connections)))
-    process.spawn("resend", _repeat(store.send_again, RESEND_EVERY_S))
-    process.spawn("forget", _repeat(store.forget, FORGET_EVERY_S))
+    process.spawn("resend", Resending(process.bus, store).run())
+    process.spawn("forget", _forget(store))
     process.spawn("own-sweep", OwnSweep(store, repositories, settings.clone_url, settings.sweep_s).run())
     reach = Reach(PRIVATE_FORGES, settings.private_forges)
     client = await process.enter(guarded_client(reach))
@@ -87,14 +86,14 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     return port
 
 
-async def _repeat(work: Callable[[], Awaitable[object]], seconds: float) -> None:
-    """Does the work for ever, with a pause between; while the database is away it waits."""
+async def _forget(store: Store) -> None:
+    """What is old, for ever; while the database is away it waits."""
     while True:
         try:
-            await work()
+            await store.forget()
         except UNAVAILABLE as error:
-            log.warning("postponed", work=getattr(work, "__name__", ""), reason=str(error) or type(error).__name__)
-        await asyncio.sleep(seconds)
+            log.warning("old deliveries stay for now", reason=str(error) or type(error).__name__)
+        await asyncio.sleep(FORGET_EVERY_S)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.webhooks.domain import Arrival, LastOfRequest, State
 from services.webhooks.recording import FIRST_RESEND_S, Recorded, Recording
@@ -20,11 +21,12 @@ WHERE changes.id = said.id AND changes.state <> 'taken'
 """
 _CLOSE = "UPDATE outbox SET open = false WHERE open AND stream = 'CHANGES' AND split_part(id, '.', 1) = ANY($1::text[])"
 _DUE = """
-SELECT id, sends, type, message FROM changes WHERE state = 'pending' AND send_next_at < now()
+SELECT id, sends, type, message FROM changes
+WHERE state = 'pending' AND send_next_at < now() AND ($1::timestamptz IS NULL OR last_sent_at < $1 - make_interval(secs => $2))
 ORDER BY send_next_at LIMIT 100 FOR UPDATE SKIP LOCKED
 """
 _SENT_AGAIN = """
-UPDATE changes SET sends = sends + 1, send_next_at = now() + make_interval(secs => least($2 * 2 ^ least(sends, 10), $3))
+UPDATE changes SET sends = sends + 1, last_sent_at = now(), send_next_at = now() + make_interval(secs => least($2 * 2 ^ least(sends, 10), $3))
 WHERE id = ANY($1::text[])
 """
 _KNOWN = "SELECT ref, commit, arrival FROM heads WHERE connection = $1 AND repository = $2 AND change IS NOT NULL"
@@ -78,10 +80,14 @@ class Store:
         )
         await connection.execute(_CLOSE, [said.change for said in settlements])
 
-    async def send_again(self) -> int:
-        """Writes outbox rows for pending changes whose time has come, each under a fresh message id; answers how many."""
+    async def send_again(self, waiting_since: datetime | None = None) -> int:
+        """Writes outbox rows for pending changes whose time has come, each under a fresh message id; answers how many.
+
+        Not of those that may be waiting in their stream, whose oldest message came at `waiting_since`: a change is there a moment
+        after it was sent.
+        """
         async with self.pool.acquire() as connection, connection.transaction():
-            due = await connection.fetch(_DUE)
+            due = await connection.fetch(_DUE, waiting_since, FIRST_RESEND_S)
             if not due:
                 return 0
             ids = [row["id"] for row in due]

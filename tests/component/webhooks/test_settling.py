@@ -1,6 +1,11 @@
 """Changes stay open until the coordinator has settled them, and are sent again until then."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.webhooks.resending import Resending
 from services.webhooks.store import Store
+from shared.bus import Bus
 from shared.outbox import Outbox
 from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.deliveries import A, B, deliver, push
@@ -15,6 +20,15 @@ async def _state(webhooks: Webhooks, change: str) -> str:
     return str(await webhooks.pool.fetchval("SELECT state FROM changes WHERE id = $1", change))
 
 
+@asynccontextmanager
+async def _bus(webhooks: Webhooks) -> AsyncIterator[Bus]:
+    bus = await Bus.connect(webhooks.settings, "webhooks")
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
 async def test_an_unsettled_change_is_sent_again_under_a_fresh_id(webhooks: Webhooks) -> None:
     """The coordinator took it off the bus and died: it comes again, past the stream's deduplication."""
     await deliver(webhooks.http, push(A))
@@ -23,6 +37,27 @@ async def test_an_unsettled_change_is_sent_again_under_a_fresh_id(webhooks: Webh
     again = await webhooks.coordinator.take(within=15)
     assert again.id == first.id
     assert webhooks.coordinator.message_ids == [first.id, f"{first.id}.2"]
+
+
+async def test_a_change_that_still_waits_in_its_stream_is_not_sent_again(webhooks: Webhooks) -> None:
+    """Nobody has taken it yet: where many wait, more would only keep all of them longer. Once it was taken, it is."""
+    async with _bus(webhooks) as bus:
+        resending = Resending(bus, Store(webhooks.pool, Outbox("webhooks")))
+        await deliver(webhooks.http, push(A))
+
+        async def waits() -> bool:
+            return await bus.waiting_since("CHANGES") is not None
+
+        async def none_waits() -> bool:
+            return not await waits()
+
+        await eventually(waits)
+        await _overdue(webhooks)
+        assert await resending.once() == 0
+        first = await webhooks.coordinator.take()
+        await eventually(none_waits)
+        await resending.once()
+        assert (await webhooks.coordinator.take(within=15)).id == first.id
 
 
 async def test_a_taken_change_is_settled_and_rests(webhooks: Webhooks) -> None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,8 @@ __all__ = ["nats_shared", "nats_url", "postgres_dsn", "postgres_shared", "schema
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 * 1024**3
-_LONGEST_FIRST = ("tests/e2e/", "tests/simulation/", "tests/integration/")
+_FIRST = ("tests/e2e/", "tests/simulation/")
+_SIDE_BY_SIDE = ("tests/integration/", "tests/component/")
 
 
 def _keep_files_in_memory() -> None:
@@ -35,7 +36,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, pytest_asyncio.plugin.LoopFa
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests begin first: where several workers share the tests, none is left alone with one in the end.
+    """Long tests begin first, and those that work go beside those that wait.
 
     uvloop swallows what a signal's handler raises: only a thread, which ends the whole process, ends a test on it that takes too long.
     """
@@ -43,6 +44,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("asyncio"):
             own = item.get_closest_marker("timeout") or pytest.mark.timeout().mark
             item.add_marker(pytest.mark.timeout(*own.args, **{**own.kwargs, "method": "thread"}))
-    items.sort(
-        key=lambda item: next((turn for turn, folder in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(folder)), len(_LONGEST_FIRST))
-    )
+    turns = _turns(list(dict.fromkeys(map(_file, items))))
+    items.sort(key=lambda item: turns[_file(item)])
+
+
+def _turns(files: Sequence[str]) -> Mapping[str, float]:
+    """Where several workers share the files, none is left alone with a long one in the end, nor do all of them wait at the same time."""
+    turns = {file: 0.0 if file.startswith(_FIRST) else 2.0 for file in files}
+    for folder in _SIDE_BY_SIDE:
+        inside = [file for file in files if file.startswith(folder)]
+        turns |= {file: 1 + number / len(inside) for number, file in enumerate(inside)}
+    return turns
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]

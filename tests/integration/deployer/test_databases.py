@@ -197,8 +197,7 @@ async def test_detached_when_the_environment_no_longer_has_it(here: Site) -> Non
     await second.do(c.RemoveDatabase, "remove-database-main", f.DatabaseDetached, former=spec)
 
 
-@pytest.mark.parametrize(("part", "effect"), [(Engine, "remove"), (Records, "forget_database")])
-@pytest.mark.parametrize("who", ["provision", "reconcile"])
+@pytest.mark.parametrize(("part", "effect", "who"), [(Engine, "remove", "provision"), (Records, "forget_database", "reconcile")])
 async def test_a_removal_that_was_given_up_half_way_is_finished_by_who_comes_next(
     here: Site, monkeypatch: pytest.MonkeyPatch, part: type, effect: str, who: str
 ) -> None:

@@ -328,7 +328,8 @@ def _follower(entry: Environment, asked: str, of_project: Sequence[StoredConnect
 
 
 def _preview(entry: Environment) -> pb.Preview:
-    return pb.Preview(fork=entry.fork, repository=entry.repository or "", number=entry.number or "")
+    removing = entry.removing_at is not None
+    return pb.Preview(fork=entry.fork, repository=entry.repository or "", number=entry.number or "", removing=removing)
 
 
 def _gate(gate: StoredGate) -> pb.Gate:

@@ -59,6 +59,8 @@ class Follower:
     """… namely of this one."""
     fork: bool = False
     """… whose source is another repository: somebody has to approve each commit, and none sees secrets."""
+    removing: bool = False
+    """… whose removal was asked for, and which nobody has updated since."""
     gates: tuple[Gate, ...] = ()
     """Outside tools that deployments have to ask there."""
     template: bool = False
@@ -161,6 +163,7 @@ def _followers(found: Iterable[pb.Follower]) -> tuple[Follower, ...]:
             preview=one.HasField("preview"),
             change_request=_change_request(one.preview),
             fork=one.preview.fork,
+            removing=one.preview.removing,
             gates=tuple(_gate(gate) for gate in one.gates),
             template=one.template,
         )

@@ -22,20 +22,34 @@ PREVIEWS_GO = "a preview goes with its change request, or when nobody has update
 async def take_request(coordinator: Coordinator, change: RequestChange) -> None:
     """Handles one change of a change request; it is settled, with the reason.
 
-    What is no news is not shown to the catalogue, which would make an environment of it.
+    The change request is locked while the catalogue is told, for other replicas too: there, too, what arrived last is what stands.
+    What is no news is not told, since the catalogue would make an environment of it.
     """
-    async with coordinator.pool.acquire() as connection:
-        last = await open_requests.last_taken(connection, change)
+    async with coordinator.work() as work:
+        new = await inbox.take(work.connection, [change.id])
+        await open_requests.lock(work.connection, open_requests.key_of(change))
+        last = await open_requests.last_taken(work.connection, change)
+        if not new:
+            await settling.settle_again(work, change)
+        elif reason := why_no_news(last, change):
+            settling.ignore(work, change, reason)
+        else:
+            await _take(coordinator, work, change)
+
+
+async def _take(coordinator: Coordinator, work: UnitOfWork, change: RequestChange) -> None:
     try:
-        found = Previews() if why_no_news(last, change) else await _previews(coordinator, change)
+        found = await _previews(coordinator, change)
         sources = await _sources(coordinator, change, found.environments)
     except Unknown as unknown:
-        async with coordinator.work() as work:
-            await inbox.take(work.connection, [change.id])
-            settling.ignore(work, change, str(unknown))
+        settling.ignore(work, change, str(unknown))
         return
-    async with coordinator.work() as work:
-        await _take(work, change, found, sources)
+    made = [await create(work, await _origin(work, change, preview, sources), cause=change.id) for preview in found.environments]
+    await open_requests.set_taken(work.connection, change, made)
+    if made:
+        settling.take(work, change, made)
+    else:
+        settling.ignore(work, change, "; ".join(found.refused) or _nothing_follows(change))
 
 
 async def _previews(coordinator: Coordinator, change: RequestChange) -> Previews:
@@ -49,23 +63,6 @@ async def _sources(coordinator: Coordinator, change: RequestChange, previews: Se
         return {}
     ask = partial(coordinator.catalogue.source, change.organization, change.project, change.connection)
     return {target: await ask(target, change.ref, change.commit) for target in {preview.target for preview in previews}}
-
-
-async def _take(work: UnitOfWork, change: RequestChange, found: Previews, sources: Mapping[str, Source]) -> None:
-    new = await inbox.take(work.connection, [change.id])
-    await open_requests.lock(work.connection, change)
-    last = await open_requests.last_taken(work.connection, change)
-    if not new:
-        await settling.settle_again(work, change)
-    elif reason := why_no_news(last, change):
-        settling.ignore(work, change, reason)
-    else:
-        made = [await create(work, await _origin(work, change, preview, sources), cause=change.id) for preview in found.environments]
-        await open_requests.set_taken(work.connection, change, made)
-        if made:
-            settling.take(work, change, made)
-        else:
-            settling.ignore(work, change, "; ".join(found.refused) or _nothing_follows(change))
 
 
 def why_no_news(last: Taken | None, change: RequestChange) -> str:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from shared.contracts.changes import ChangeRequestClosed, RequestChange
 from shared.postgres import Connection
 
+Key = tuple[str, str, str, str, str]
+"""Organization, project, connection, repository, number."""
+
 _KEY = "organization = $1 AND project = $2 AND connection = $3 AND repository = $4 AND number = $5"
 _LAST = f"SELECT commit, arrival, closed, deployments FROM change_requests WHERE {_KEY}"  # noqa: S608 -- of constants
 _SET = """
@@ -27,22 +30,23 @@ class Taken:
     deployments: tuple[str, ...]
 
 
-def _key(change: RequestChange) -> tuple[str, str, str, str, str]:
+def key_of(change: RequestChange) -> Key:
+    """What tells its change request apart."""
     return change.organization, change.project, change.connection, change.repository, change.number
 
 
-async def lock(connection: Connection, change: RequestChange) -> None:
+async def lock(connection: Connection, key: Key) -> None:
     """One change of a change request at a time, also the first, of which there is no row to lock yet."""
-    await connection.execute(_LOCK, "/".join(_key(change)))
+    await connection.execute(_LOCK, "/".join(key))
 
 
 async def last_taken(connection: Connection, change: RequestChange) -> Taken | None:
     """The newest change taken of the same change request."""
-    row = await connection.fetchrow(_LAST, *_key(change))
+    row = await connection.fetchrow(_LAST, *key_of(change))
     return None if row is None else Taken(row["commit"], row["arrival"], row["closed"], tuple(row["deployments"]))
 
 
 async def set_taken(connection: Connection, change: RequestChange, deployments: Sequence[str]) -> None:
     """Remembers a change as the newest of its change request."""
     closed = isinstance(change, ChangeRequestClosed)
-    await connection.execute(_SET, *_key(change), change.commit, change.arrival, closed, list(deployments))
+    await connection.execute(_SET, *key_of(change), change.commit, change.arrival, closed, list(deployments))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from services.coordinator import store
+from services.coordinator import open_requests, store
 from services.coordinator.catalogue import Catalogue, Follower, Unknown
 from services.coordinator.change_requests import PREVIEWS_GO
 from services.coordinator.coordinator import Coordinator
@@ -86,6 +86,8 @@ async def _do(work: UnitOfWork, coordinator: Coordinator, request: r.Request, fo
                 raise Impossible(f"there is no environment {request.place}")
             if follower.template and not isinstance(request, r.RemoveRequested):
                 raise Impossible(f"{request.place} follows change requests: nothing runs in it, each of them gets one like it")
+            if isinstance(request, r.ExpireRequested):
+                follower = await _still_removed(work, coordinator.catalogue, request, follower)
             origin = await _origin(work, coordinator.catalogue, request, follower)
             await create(work, origin, cause=request.id)
         case r.CancelRequested():
@@ -99,6 +101,18 @@ async def _do(work: UnitOfWork, coordinator: Coordinator, request: r.Request, fo
             await _move(work, request, request.target_deployment, Retried(by=request.by, cause=request.id), only=DeploymentState.STUCK)
         case r.AcceptRequested():
             await _move(work, request, request.target_deployment, Accepted(by=request.by, cause=request.id), only=DeploymentState.STUCK)
+
+
+async def _still_removed(work: UnitOfWork, catalogue: Catalogue, request: r.ExpireRequested, follower: Follower) -> Follower:
+    """The preview, unless its change request was updated after the wish. Until the transaction ends no change of it is taken."""
+    place, of = follower.place, follower.change_request
+    if of is not None:
+        key = (place.organization, place.project, follower.connection, of.repository, of.number)
+        await open_requests.lock(work.connection, key)
+    found = await _prepare(catalogue, request)
+    if found is None or not found.removing:
+        raise Impossible(f"{request.place} was updated after its removal was asked for: it stays")
+    return found
 
 
 async def _move(work: UnitOfWork, request: r.Request, deployment: str, message: Input, only: DeploymentState | None = None) -> None:

@@ -198,26 +198,31 @@ Global___Gate: _TypeAlias = Gate  # noqa: Y015
 
 @_typing.final
 class Preview(_message.Message):
-    """Of an environment that a change request has: whether its source is a fork, and which one it is, by repository and number."""
+    """Of an environment that a change request has: whether its source is a fork, which one it is, by repository and number, and whether its
+    removal was asked for and nobody has updated it since.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FORK_FIELD_NUMBER: _builtins.int
     REPOSITORY_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
+    REMOVING_FIELD_NUMBER: _builtins.int
     fork: _builtins.bool
     repository: _builtins.str
     number: _builtins.str
+    removing: _builtins.bool
     def __init__(
         self,
         *,
         fork: _builtins.bool = ...,
         repository: _builtins.str = ...,
         number: _builtins.str = ...,
+        removing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fork", b"fork", "number", b"number", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fork", b"fork", "number", b"number", "removing", b"removing", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

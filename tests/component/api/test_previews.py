@@ -145,8 +145,10 @@ async def test_the_entry_goes_with_the_removal_unless_it_was_opened_again(
     await catalogue.OpenPreviews(request())
     (closing,) = (await catalogue.ClosePreviews(request())).environments
     assert closing.place.environment == "pr-7"
+    assert closing.preview.removing
     early = _removal()
-    await catalogue.OpenPreviews(request())
+    (opened,) = (await catalogue.OpenPreviews(request())).environments
+    assert not opened.preview.removing
     for removal in (early, _removal()):
         assert "pr-7" in await _slugs(api)
         await published(nats_url, *removal.events)

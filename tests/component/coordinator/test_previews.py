@@ -1,16 +1,20 @@
 """Change requests through the real coordinator: previews are deployed, deployed anew, and removed."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from services.coordinator.catalogue import Follower
+from services.coordinator.change_requests import take_request
 from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened, ChangeRequestUpdated
 from shared.contracts.commands import AuthorizeDeployment, InspectSource, RemoveDatabase, RemoveService
 from shared.contracts.events import Event
 from shared.contracts.places import EnvironmentKind, Place
 from shared.contracts.requests import ApproveRequested, DeployRequested, ExpireRequested
 from tests.component.coordinator.world import World, world
+from tests.polling import eventually
 
 PREVIEW = Place(organization="main", project="todo", environment="pr-7")
 
@@ -21,6 +25,21 @@ async def made(nats_url: str, postgres_dsn: str) -> AsyncIterator[World]:
     async with world(nats_url, postgres_dsn) as running:
         running.catalogue.previews_into = "refs/heads/main"
         yield running
+
+
+_WAITS = """
+SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
+"""
+
+
+def _expired() -> ExpireRequested:
+    reason = "nobody has updated it for 7 days"
+    return ExpireRequested(organization="main", subject="slipway", subject_name="Slipway", place=PREVIEW, reason=reason)
+
+
+async def _told(made: World, last: str) -> bool:
+    return made.catalogue.told[-1] == last
 
 
 async def _created(made: World, number: int) -> Event:
@@ -125,16 +144,40 @@ async def test_one_that_nobody_updates_is_removed_by_rule(made: World) -> None:
     """Api's wish; what happened and why is in the events."""
     await made.change_request()
     await made.event("DeploymentSucceeded")
-    wish = ExpireRequested(
-        organization="main", subject="slipway", subject_name="Slipway", place=PREVIEW, reason="nobody has updated it for 7 days"
-    )
-    await made.request(wish)
+    made.catalogue.previews["7"] = replace(made.catalogue.previews["7"], removing=True)
+    await made.request(_expired())
     await made.event("DeploymentSucceeded", count=2)
     created = (await _created(made, 2)).data
     assert (created["kind"], created["title"]) == ("remove", "remove the preview: nobody has updated it for 7 days")
     assert created["change_request"] == (await _created(made, 1)).data["change_request"] is not None
     rules = [event.data["rule"] for event in made.events if event.name == "DeploymentAuthorized"]
     assert "time to live" in str(rules[1])
+
+
+async def test_one_that_was_updated_since_stays(made: World) -> None:
+    """Api's wish may be read long after it was written, and after the update."""
+    await made.change_request()
+    await made.event("DeploymentSucceeded")
+    await made.request(_expired())
+    assert "updated after" in str((await made.event("RequestRefused")).data["reason"])
+    assert await made.coordinator.pool.fetchval("SELECT count(*) FROM deployments") == 1
+
+
+async def test_of_two_replicas_that_have_its_end_and_its_beginning_the_later_is_told_last(made: World) -> None:
+    """Whoever opens it again waits until the catalogue has heard of its end: the preview stays, and is not removed later."""
+    opened = await made.change_request()
+    await made.event("DeploymentSucceeded")
+    closed = ChangeRequestClosed.model_validate(opened.model_dump() | {"id": "closed", "arrival": opened.arrival + 1})
+    again = ChangeRequestOpened.model_validate(opened.model_dump() | {"id": "again", "arrival": opened.arrival + 2})
+    made.catalogue.answers.clear()
+    async with asyncio.TaskGroup() as replicas:
+        replicas.create_task(take_request(made.coordinator, closed))
+        await eventually(lambda: _told(made, "closed"))
+        replicas.create_task(take_request(made.coordinator, again))
+        await eventually(lambda: made.coordinator.pool.fetchval(_WAITS))
+        made.catalogue.answers.set()
+    assert made.catalogue.told == ["opened", "closed", "opened"]
+    assert not made.catalogue.previews["7"].removing
 
 
 async def test_nothing_is_deployed_to_what_follows_change_requests(made: World) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from pydantic import SecretStr
@@ -44,6 +44,11 @@ class CatalogueInMemory:
         self.previews_into = ""
         self.most = 2
         self.previews: dict[str, Follower] = {}
+        self.told: list[str] = []
+        """What it was told of change requests, in order."""
+        self.answers = asyncio.Event()
+        """It says what becomes of a change request that was closed."""
+        self.answers.set()
         self.lives: list[timedelta | Exception] = []
         """How long credentials to clone with live, one after the other, or why there is none; without any, they do not end."""
 
@@ -70,11 +75,18 @@ class CatalogueInMemory:
         preview = Follower(
             place, EnvironmentKind.PREVIEW, "local", change.ref, change.connection, preview=True, change_request=of, fork=change.fork
         )
-        return Previews((self.previews.setdefault(change.number, preview),))
+        self.told.append("opened")
+        self.previews[change.number] = replace(self.previews.get(change.number, preview), removing=False)
+        return Previews((self.previews[change.number],))
 
     async def close_previews(self, change: RequestChange) -> Previews:
         """The one that there is."""
-        return Previews((self.previews[change.number],) if change.number in self.previews else ())
+        self.told.append("closed")
+        await self.answers.wait()
+        if change.number not in self.previews:
+            return Previews()
+        self.previews[change.number] = replace(self.previews[change.number], removing=True)
+        return Previews((self.previews[change.number],))
 
     async def source(
         self, organization: str, project: str, connection: str, target: str, ref: str, commit: str, *, made: bool = False

@@ -13,8 +13,11 @@ from services.coordinator.saga import Saga, Want
 from services.coordinator.snapshot import Snapshot
 from services.coordinator.turns import Turn, turn
 from shared.contracts.answers import Answer, Failure
-from tests.simulation import deliveries, wishes
+from shared.contracts.changes import ChangePushed, RequestChange
+from shared.contracts.requests import Request
+from tests.simulation import deliveries, previews, wishes
 from tests.simulation.outbox import Disconnected, Relay
+from tests.simulation.previews import CatalogueAway
 from tests.simulation.streams import Consumer, Delivery
 from tests.simulation.tasks import IDLE, Nap, Party, Steps
 from tests.simulation.work import ENVIRONMENT, LIMITS, Work
@@ -22,7 +25,7 @@ from tests.simulation.work import ENVIRONMENT, LIMITS, Work
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-POLL_S = 1.0
+POLL_S, AWAY_S = 1.0, 5.0
 CREDENTIAL = timedelta(seconds=20)
 """How much longer a credential is good than a command may wait: so short that a second attempt needs another."""
 
@@ -83,10 +86,12 @@ class Coordinator(Party):
         """Handles what was fetched, again where the database went away, and acknowledges it."""
         while True:
             try:
-                yield from self._take_results(found) if name == "results" else self._take_each(name, found)
+                yield from self._take_results(found) if name == "results" else self._take_each(found)
                 break
             except Disconnected:
                 yield POLL_S
+            except CatalogueAway:
+                yield AWAY_S
         for delivery in found:
             delivery.acknowledge()
 
@@ -102,11 +107,19 @@ class Coordinator(Party):
                 work.apply(said.deployment or "", said)
             yield from self.committed(work)
 
-    def _take_each(self, name: str, found: list[Delivery]) -> Steps[None]:
+    def _take_each(self, found: list[Delivery]) -> Steps[None]:
         """One transaction each."""
         for delivery in found:
+            message = delivery.stored.body
+            there = (yield from wishes.prepare(self.world, message)) if isinstance(message, Request) else True
             with Work(self.world, self) as work:
-                yield from (deliveries.take if name == "changes" else wishes.take)(work, delivery.stored.body)
+                match message:
+                    case ChangePushed():
+                        yield from deliveries.take(work, message)
+                    case RequestChange():
+                        yield from previews.take(work, message)
+                    case Request():
+                        yield from wishes.take(work, message, there)
                 yield from self.committed(work)
 
     def committed(self, work: Work) -> Steps[None]:
@@ -174,6 +187,8 @@ class Coordinator(Party):
                     pass
             except Disconnected:
                 yield POLL_S
+            except CatalogueAway:
+                yield AWAY_S
             else:
                 yield IDLE
 
@@ -190,8 +205,8 @@ class Coordinator(Party):
             elif saga.wants is not None:
                 served = True
                 yield 0.0
+                planned = None if saga.wants is Want.SOURCE else (yield from self._planned(saga))
                 with Work(self.world, self) as work:
-                    planned = None if saga.wants is Want.SOURCE else self._planned(saga)
                     yield from work.lock([name])
                     # A credential is good for longer than any wait for a row; here there is little to spare.
                     work.apply(name, planned or self._credential(saga))
@@ -243,8 +258,10 @@ class Coordinator(Party):
         database = self.world.database
         return turn(queued, database.sagas.get(database.environment.deployment or ""))
 
-    def _planned(self, saga: Saga) -> i.Input:
-        database = self.world.database
+    def _planned(self, saga: Saga) -> Steps[i.Input]:
+        database, catalogue = self.world.database, self.world.api.stored.catalogue
+        if self.world.preview and (yield from previews.ask(self.world, lambda: catalogue.entry)) is None:
+            return i.Refused(Failure(code="catalogue", message="there is no such environment"))
         if self.world.happens(self.world.profile.refusals):
             return i.Refused(Failure(code="catalogue", message="the catalogue says no"))
         if saga.wants is Want.BUILDS:

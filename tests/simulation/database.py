@@ -8,6 +8,7 @@ from services.coordinator.saga import Saga
 from services.coordinator.snapshot import Record
 from shared.contracts.changes import ChangePushed
 from tests.simulation.outbox import Outbox
+from tests.simulation.previews import Requests
 from tests.simulation.tasks import Party
 from tests.simulation.violation import hold
 
@@ -40,6 +41,7 @@ class Database:
     taken: ChangePushed | None = None
     """The last change taken of the ref."""
     made_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    requests: Requests = field(default_factory=Requests)
     inbox: set[str] = field(default_factory=set)
     outbox: Outbox = field(default_factory=Outbox)
     arrivals: int = 0

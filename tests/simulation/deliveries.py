@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.coordinator.saga import DeploymentState, Saga
-from shared.contracts.changes import ChangePushed, FoundBy, Pusher
+from shared.contracts.changes import Change, ChangePushed, FoundBy, Pusher
 from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
 from shared.outbox import outgoing
-from tests.simulation import applications
+from tests.simulation import applications, previews
 from tests.simulation.outbox import Outbox, Relay
+from tests.simulation.settling import settle
 from tests.simulation.streams import Consumer
 from tests.simulation.tasks import IDLE, Nap, Party, Steps
 
@@ -20,18 +21,17 @@ UNSETTLED_S = 300.0
 _PUSHER = Pusher(forge="slipway", login="ada")
 
 
-def take(work: "Work", message: object) -> Steps[None]:
+def take(work: "Work", message: ChangePushed) -> Steps[None]:
     """Handles one change in a transaction, as `services.coordinator.changes`."""
-    assert isinstance(message, ChangePushed)
     database = work.world.database
     new = yield from work.take([message.id])
     yield from work.lock_rows(["ref"])
     last = database.taken
     if not new:
         made = database.made_of.get(message.id, ())
-        _settle(work, message, ChangeTaken(change=message.id, deployments=made, ref=message.ref, commit=message.commit) if made else None)
+        settle(work, message, _taken(message, made) if made else _ignored(message))
     elif last is not None and (last.commit == message.commit or last.arrival >= message.arrival):
-        _settle(work, message, None)
+        settle(work, message, _ignored(message))
     else:
         _deploy(work, message)
 
@@ -55,13 +55,15 @@ def _deploy(work: "Work", message: ChangePushed) -> None:
         database.taken, database.made_of[message.id] = message, (name,)
 
     work.then(taken)
-    _settle(work, message, ChangeTaken(change=message.id, deployments=(name,), ref=message.ref, commit=message.commit))
+    settle(work, message, _taken(message, (name,)))
 
 
-def _settle(work: "Work", change: ChangePushed, fact: ChangeTaken | None) -> None:
-    said = fact or ChangeIgnored(change=change.id, reason="settled", ref=change.ref, commit=change.commit)
-    event = Event.of(said, change.organization, change.project, cause=change.id)
-    work.publish(event.model_copy(update={"id": work.world.fresh_id("settled")}))
+def _taken(change: ChangePushed, deployments: tuple[str, ...]) -> ChangeTaken:
+    return ChangeTaken(change=change.id, deployments=deployments, ref=change.ref, commit=change.commit)
+
+
+def _ignored(change: ChangePushed) -> ChangeIgnored:
+    return ChangeIgnored(change=change.id, reason="settled", ref=change.ref, commit=change.commit)
 
 
 @dataclass
@@ -71,6 +73,10 @@ class Stored:
     outbox: Outbox = field(default_factory=Outbox)
     unsettled: dict[str, None] = field(default_factory=dict)
     pushed: int = 0
+    commit: int = 0
+    """The newest one's number."""
+    is_open: bool = False
+    """The change request, where the environment is one's own."""
 
 
 @dataclass(eq=False)
@@ -93,11 +99,25 @@ class Webhooks(Party):
         self.relay.check = True
         self.relay.wake()
 
-    def push(self) -> None:
-        """Somebody pushes: stored before it is answered."""
-        self.stored.pushed += 1
-        number = self.stored.pushed
-        change = ChangePushed(
+    def push(self, *, closes: bool = False) -> None:
+        """Somebody pushes, or closes the change request: stored before it is answered."""
+        stored = self.stored
+        stored.pushed += 1
+        stored.commit = stored.commit if closes else stored.pushed
+        if self.world.preview:
+            change: Change = previews.change(stored.pushed, stored.commit, closes=closes, opens=not stored.is_open)
+            stored.is_open = not closes
+        else:
+            change = self._pushed(stored.pushed)
+        self.world.tell(f"ada: {'closes the change request' if closes else f'pushes commit {stored.commit}'}")
+        stored.unsettled[change.id] = None
+        rows = stored.outbox.add([outgoing(change)], self.world.now)
+        self.spawn("answer", self.relay.hand_over(rows), self.world.now)
+        self._unsettled.wake(self.world.now + UNSETTLED_S)
+
+    @staticmethod
+    def _pushed(number: int) -> ChangePushed:
+        return ChangePushed(
             id=f"change-{number}",
             time=applications.START,
             organization="main",
@@ -111,11 +131,6 @@ class Webhooks(Party):
             pusher=_PUSHER,
             found_by=FoundBy.PUSH,
         )
-        self.world.tell(f"ada: pushes commit {number}")
-        self.stored.unsettled[change.id] = None
-        rows = self.stored.outbox.add([outgoing(change)], self.world.now)
-        self.spawn("answer", self.relay.hand_over(rows), self.world.now)
-        self._unsettled.wake(self.world.now + UNSETTLED_S)
 
     def _hear(self) -> Steps[None]:
         while True:

@@ -74,8 +74,10 @@ def outage(world: "World") -> None:
 
 
 def clock(world: "World") -> None:
-    """The database's clock is set."""
+    """The database's clock is set. Whether a preview was updated after its removal was asked for is told by it: there it is not set back."""
     seconds = _CLOCK_S[world.pick(4)]
+    if world.preview:
+        seconds = abs(seconds)
     world.tell(f"clock: {seconds:+g} s")
     world.offset += seconds
 

@@ -4,15 +4,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.coordinator import inputs as i
+from services.coordinator.change_requests import PREVIEWS_GO
 from services.coordinator.saga import DeploymentState, Saga
 from shared.contracts import requests as r
-from shared.contracts.events import Event, RequestRefused
+from shared.contracts.events import DeploymentSucceeded, Event, RequestRefused
 from shared.contracts.releases import ReleaseKind
 from shared.outbox import outgoing
-from tests.simulation import applications
+from tests.simulation import applications, previews
 from tests.simulation.outbox import Outbox, Relay
 from tests.simulation.streams import Consumer
-from tests.simulation.tasks import Nap, Party, Steps
+from tests.simulation.tasks import IDLE, Nap, Party, Steps
 
 if TYPE_CHECKING:
     from tests.simulation.work import Work
@@ -23,22 +24,34 @@ class Impossible(Exception):
     """The request cannot be done."""
 
 
-def take(work: "Work", message: object) -> Steps[None]:
+def prepare(world: "World", message: r.Request) -> Steps[bool]:
+    """Whether there is the environment that it is about, asked before the transaction."""
+    if not world.preview or "place" not in type(message).model_fields:
+        return True
+    return (yield from previews.ask(world, lambda: world.api.stored.catalogue.entry is not None))
+
+
+def take(work: "Work", message: r.Request, there: bool) -> Steps[None]:
     """Handles one request in a transaction, as `services.coordinator.requests`."""
-    assert isinstance(message, r.Request)
     if not (yield from work.take([message.id])):
         return
     try:
-        yield from _do(work, message)
+        yield from _do(work, message, there)
     except Impossible as reason:
         fact = RequestRefused(request=message.id, reason=str(reason))
         event = Event.of(fact, message.organization, "todo", "production", cause=message.id)
         work.publish(event.model_copy(update={"id": work.world.fresh_id("refused")}))
 
 
-def _do(work: "Work", request: r.Request) -> Steps[None]:
+def _do(work: "Work", request: r.Request, there: bool) -> Steps[None]:
     match request:
-        case r.DeployRequested() | r.RollbackRequested() | r.RemoveRequested():
+        case r.DeployRequested() | r.RollbackRequested() | r.RemoveRequested() | r.ExpireRequested():
+            if not there:
+                raise Impossible("there is no such environment")
+            if isinstance(request, r.ExpireRequested):
+                yield from previews.lock(work)
+                if not (yield from previews.is_going(work.world)):
+                    raise Impossible("it was updated since")
             _create(work, request)
         case r.CancelRequested():
             yield from _move(work, request.target_deployment, i.Cancelled(by="ada", cause=request.id))
@@ -71,7 +84,7 @@ def _move(work: "Work", deployment: str, message: i.Input, only: DeploymentState
 
 def _create(work: "Work", request: r.Request) -> None:
     database, world = work.world.database, work.world
-    more: dict[str, object] = {"subject": "ada", "request": request.id, "by_hand": True, "gates": world.gates}
+    more: dict[str, object] = {"subject": "ada", "request": request.id, "by_hand": True, "gates": world.gates, "preview": world.preview}
     if isinstance(request, r.RollbackRequested):
         goals = list(database.records)
         if database.environment.deployment in goals:
@@ -81,10 +94,14 @@ def _create(work: "Work", request: r.Request) -> None:
         more |= {"kind": ReleaseKind.ROLLBACK, "rollback_to": request.to if request.to in goals else goals[-1], "source": None, "gates": ()}
     elif isinstance(request, r.RemoveRequested):
         more |= {"kind": ReleaseKind.REMOVE, "source": None}
-    elif database.taken is None:
-        raise Impossible("nothing was pushed")
+        work.then(world.api.stored.catalogue.let_it_go)
+    elif isinstance(request, r.ExpireRequested):
+        more |= {"kind": ReleaseKind.REMOVE, "source": None, "subject": None, "allowed_by": PREVIEWS_GO, "gates": ()}
     else:
-        more |= {"source": applications.source(int(database.taken.commit, 16), ending=world.profile.ending)}
+        newest = database.requests.last if world.preview else database.taken
+        if newest is None:
+            raise Impossible("nothing was pushed")
+        more |= {"source": applications.source(int(newest.commit, 16), ending=world.profile.ending)}
     arrival = database.arrival()
     name = f"d{arrival}"
     world.tell(f"{work.party.name}: {name} is of {request.id} ({request.verb})")
@@ -99,6 +116,7 @@ class Stored:
     outbox: Outbox = field(default_factory=Outbox)
     archive: dict[str, Event] = field(default_factory=dict)
     wishes: list[str] = field(default_factory=list)
+    catalogue: previews.Catalogue = field(default_factory=previews.Catalogue)
 
 
 @dataclass(eq=False)
@@ -114,6 +132,7 @@ class Api(Party):
         super().start(now)
         self.relay = Relay(self.world, self.stored.outbox, self)
         self.events.readers = [self.spawn("archive", self._archive(), now)]
+        self._expiring = self.spawn("expire", self._expire(), now) if self.world.preview else None
 
     def reconnected(self, now: float) -> None:
         """Looks for losses."""
@@ -131,6 +150,28 @@ class Api(Party):
         self.stored.outbox.add([outgoing(request)], self.world.now)
         self.spawn("answer", self.relay.hand_over(), self.world.now)
 
+    def look_at_previews(self) -> None:
+        """Their time may be another one."""
+        if self._expiring is not None:
+            self._expiring.wake(self.world.now)
+
+    def _expire(self) -> Steps[None]:
+        catalogue = self.stored.catalogue
+        while True:
+            seconds = catalogue.due_in(self.world.clock())
+            if seconds is not None and seconds <= 0:
+                catalogue.expire(self.world)
+                self.wish(r.ExpireRequested, reason="nobody has updated it")
+            else:
+                yield IDLE if seconds is None else Nap(seconds)
+
+    def _forget_removed(self, event: Event) -> None:
+        """The catalogue's entry goes when a removal has succeeded."""
+        if event.name == DeploymentSucceeded.__name__ and event.deployment is not None:
+            saga = self.world.database.sagas[event.deployment]
+            if saga.origin.kind is ReleaseKind.REMOVE:
+                self.stored.catalogue.forget(saga.created_at)
+
     def _archive(self) -> Steps[None]:
         while True:
             found = self.events.fetch(self.world.now, 50) if self.world.bus.up else []
@@ -139,7 +180,9 @@ class Api(Party):
                 for delivery in found:
                     event = delivery.stored.body
                     assert isinstance(event, Event)
-                    self.stored.archive.setdefault(event.id, event)
+                    if event.id not in self.stored.archive:
+                        self.stored.archive[event.id] = event
+                        self._forget_removed(event)
                 yield 0.0
                 for delivery in found:
                     delivery.acknowledge()

@@ -1,6 +1,7 @@
 """One transaction of the coordinator, as `UnitOfWork`: rows stay locked until its end, and nothing is seen of it before its commit.
 
-With one replica a transaction is what a task does between two stops; with several it stops as well, and others come between.
+With one replica a transaction is what a task does between two stops; with several, or where api is asked meanwhile, it stops as well,
+and others come between.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -58,7 +59,7 @@ class Work:
 
     def lock_rows(self, keys: Iterable[str]) -> Steps[None]:
         """Waits for rows that others have locked, in one order; raises `Disconnected` where that takes too long."""
-        if not self.world.replicated:
+        if not self.world.contended:
             return
         locks, since, wait = self.world.database.locks, self.world.now, LOOK_AGAIN_S
         for key in sorted(set(keys)):
@@ -90,7 +91,7 @@ class Work:
 
     def lock_if_free(self, deployment: str) -> bool:
         """The same, unless another transaction has it."""
-        if self.world.replicated and self.world.database.locks.setdefault(f"saga {deployment}", self) is not self:
+        if self.world.contended and self.world.database.locks.setdefault(f"saga {deployment}", self) is not self:
             return False
         self.hold(deployment)
         return True
@@ -141,7 +142,7 @@ class Work:
         world, database = self.world, self.world.database
         if any(_touches_environment(before, after) for before, _, after, *_ in self._moved):
             yield from self.lock_rows([ENVIRONMENT])
-        if world.replicated:
+        if world.contended:
             yield 0.0
             self._connected()
         for write in self._then:

@@ -8,7 +8,7 @@ from services.coordinator.saga import DeploymentState, Saga
 from shared.contracts import facts as f
 from shared.contracts import requests as r
 from shared.contracts.commands import AuthorizeDeployment, Command, Direction
-from tests.simulation import applications, deliveries, faults, profile, wishes
+from tests.simulation import applications, deliveries, faults, previews, profile, wishes
 from tests.simulation.coordinator import Coordinator
 from tests.simulation.database import Database
 from tests.simulation.decisions import Decisions
@@ -35,16 +35,22 @@ class World:
         self.turmoil = True
         self.now = self.offset = 0.0
         self.turns = self._ids = 0
+        self.preview = seed % 7 == 2
+        """The environment is a change request's own."""
         self.broken: set[tuple[str, Direction]] = set()
         self.gates = gates_of(seed)
         self.replicated = seed % 4 == 1
         """Two processes of the coordinator. By the number, so that the decisions of the other schedules stay as they are."""
+        self.contended = self.replicated or self.preview
+        """Transactions take time, and wait for each other's rows."""
         self.variants = {0: self.profile.former or 0}
         self.bus, self.database, self.target = Bus(self), Database(), Target()
         self.invariants = Invariants(self)
         self._make_parties()
         if self.profile.former is not None:
             self._given(self.profile.former)
+        if self.preview:
+            self._preview(previews.TTL_S[seed // 7 % 2])
         if self.profile.restored:
             self.target.fence = 40
 
@@ -76,6 +82,13 @@ class World:
         self.database.records["d0"] = record
         self.target.given(record, "d0")
         self.target.fence = 1
+
+    def _preview(self, ttl_s: float) -> None:
+        catalogue, there = self.api.stored.catalogue, self.profile.former is not None
+        catalogue.ttl = timedelta(seconds=ttl_s)
+        catalogue.entry = previews.Entry(self.clock()) if there else None
+        self.webhooks.stored.is_open = there
+        self.api.look_at_previews()
 
     # What the parties ask
 
@@ -190,9 +203,9 @@ class World:
         self.target.reconcile()
 
     def push(self) -> None:
-        """Somebody pushes a commit of some application."""
+        """Somebody pushes a commit of some application, or closes its change request."""
         self.variants[self.webhooks.stored.pushed + 1] = self.decisions.pick(len(applications.MANIFESTS))
-        self.webhooks.push()
+        self.webhooks.push(closes=self.preview and self.webhooks.stored.is_open and self.pick(3) > 0)
 
     # The course of a schedule
 
@@ -215,10 +228,12 @@ class World:
             self._go_on()
         self.reconcile()
         self.invariants.at_the_end()
+        if self.preview and not self.invariants.accepted_as_it_is:
+            previews.at_the_end(self)
 
     def _trouble(self) -> bool:
         now = self.profile
-        pushes = 0.02 if self.webhooks.stored.pushed < now.pushes else 0.0
+        pushes = 0.02 if self.webhooks.stored.pushed < now.pushes + (3 if self.preview else 0) else 0.0
         strikes = now.strikes if now.kinds else 0.0
         chance = pushes + now.people + strikes
         if not self.decisions.happens(chance):
@@ -285,6 +300,7 @@ class World:
         waiting += [f"nobody has looked for losses of {name}" for name, outbox in stores.items() if outbox.unsafe]
         waiting += [f"{key} is locked" for key in self.database.locks]
         waiting += ["late requests"] if self.target.late else []
+        waiting += ["a preview is being removed"] if self.preview and self.api.stored.catalogue.is_going else []
         waiting += ["unsettled changes"] if self.webhooks.stored.unsettled else []
         return ", ".join(waiting)
 

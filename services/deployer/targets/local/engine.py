@@ -4,10 +4,10 @@ What is not there is `None` or `False`, what cannot be done now is `Unavailable`
 """
 
 import json
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -177,9 +177,15 @@ class Engine:
 
     async def seen(self, container: Container) -> Seen:
         """What the engine remembers since the container started. Where more has happened than it remembers, it has seen the start."""
-        seen = await self._seen(container, time.time())
+        seen = await self._seen(container, await self._now())
         # An end is told a moment after those who wait for it are let go; the engine answers when that time has come.
-        return seen if seen.end else await self._seen(container, time.time() + 1)
+        return seen if seen.end else await self._seen(container, await self._now() + 1)
+
+    async def _now(self) -> float:
+        """By the engine's clock: by one that is behind it has seen nothing yet, and by one that is ahead it answers when that time has come."""
+        async with _engine_errors():
+            shown = await self._docker.system.info()
+        return datetime.fromisoformat(shown["SystemTime"]).timestamp()
 
     async def _seen(self, container: Container, until: float) -> Seen:
         parameters = {"since": str(container.started_second), "until": f"{until:.6f}"}

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Self
 
 from services.webhooks.git.streams import follow
@@ -14,7 +13,6 @@ from shared.bus import Bus
 from shared.contracts.events import ChangeIgnored, ChangeTaken, DeploymentCreated, Event
 from shared.contracts.facts import Fact, UnknownFact
 from shared.contracts.logs import LogLines
-from shared.messages import utc_now
 from shared.narration import Line, LineKind, Narrator
 from shared.plain import PlainText
 
@@ -25,8 +23,6 @@ SILENT_S = 15.0
 """After so long without a line there is a sign of life."""
 UNANSWERED_S = 300.0
 LONGEST_S = 2 * 3600.0
-_MARGIN = timedelta(seconds=10)
-"""What the clocks of this host and of the bus may differ by."""
 
 
 @dataclass
@@ -206,7 +202,7 @@ class _Listeners:
     def __init__(self, bus: Bus, heard: "asyncio.Queue[Event | LogLines]") -> None:
         self._bus = bus
         self._heard = heard
-        self._since = utc_now() - _MARGIN
+        self._began = time.monotonic()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -231,11 +227,11 @@ class _Listeners:
             self._tasks[deployment] = asyncio.create_task(self._read_logs(f"slipway.log.*.{deployment}.*"))
 
     async def _read_events(self, subject: str) -> None:
-        async for message in follow(self._bus, "EVENTS", subject, self._since):
+        async for message in follow(self._bus, "EVENTS", subject, self._began):
             with suppress(ValueError):  # of a newer version
                 self._heard.put_nowait(Event.decode(message.data))
 
     async def _read_logs(self, subject: str) -> None:
-        async for message in follow(self._bus, "LOGS", subject, self._since):
+        async for message in follow(self._bus, "LOGS", subject, self._began):
             with suppress(ValueError):
                 self._heard.put_nowait(LogLines.decode(message.data))

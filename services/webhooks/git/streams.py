@@ -4,12 +4,14 @@ direct get), and core NATS says when to ask. No consumer is made: who may make o
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from nats.aio.msg import Msg
+from nats.js.errors import APIError
 
 from shared.bus import UNAVAILABLE, Bus
 
@@ -18,6 +20,7 @@ POLL_S = 1.0
 SOONEST_S = 0.01
 """After news: the message is on its way into the stream."""
 GET_S = 5.0
+_MARGIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,15 @@ class _Read:
     stored: str
 
 
-async def follow(bus: Bus, stream: str, subject: str, since: datetime) -> AsyncIterator[Msg]:
-    """The stream's messages on a subject, in order, from a time on; then those to come.
+async def follow(bus: Bus, stream: str, subject: str, began: float) -> AsyncIterator[Msg]:
+    """The stream's messages on a subject, in order, from shortly before a moment of `time.monotonic` on; then those to come.
 
     Where the stream does not have the last one any more, it begins anew: the stream is another one, or a power cut took its end,
     and what is sent again has numbers that were read already. Readers know by each message what they have.
     """
     news, pause, connections = asyncio.Event(), SOONEST_S, bus.nc.stats["reconnects"]
     last: _Read | None = None
+    since: datetime | None = None
 
     async def hear(_message: Msg) -> None:
         news.set()
@@ -50,6 +54,7 @@ async def follow(bus: Bus, stream: str, subject: str, since: datetime) -> AsyncI
                 if last and (now != connections or pause == POLL_S):
                     last = last if await _has(bus, stream, last) else None
                 connections = now
+                since = since or await _moment(bus, began)
                 found = await _get(bus, stream, _after(last, subject, since))
             if found is not None and bus.nc.stats["reconnects"] == connections:  # else it may be an answer of another stream
                 last, pause = _read(found), SOONEST_S
@@ -66,6 +71,15 @@ async def follow(bus: Bus, stream: str, subject: str, since: datetime) -> AsyncI
 
 def _after(last: _Read | None, subject: str, since: datetime) -> dict[str, str | int]:
     return {"next_by_subj": subject, **({"seq": last.sequence + 1} if last else {"start_time": since.isoformat()})}
+
+
+async def _moment(bus: Bus, began: float) -> datetime:
+    """The same by the bus's clock, which its messages are stored by: ours may differ. Raises `UNAVAILABLE`."""
+    answer = await bus.nc.request("$JS.API.STREAM.INFO.EVENTS", b"", timeout=GET_S)
+    said = json.loads(answer.data)
+    if "error" in said:
+        APIError.from_error(said["error"])  # raises the class that fits
+    return datetime.fromisoformat(said["ts"]) - timedelta(seconds=time.monotonic() - began) - _MARGIN
 
 
 async def _has(bus: Bus, stream: str, last: _Read) -> bool:

@@ -19,6 +19,7 @@ _ANSWER_LIMIT = 20.0
 _SWEEP_LIMIT = 300.0
 _STARTED = "started"
 _LEFT_ALONE = "runs already"
+_NAMES = {"registry": registry.name, "traefik": traefik.name}
 Say = Callable[[str, str], None]
 
 
@@ -55,7 +56,7 @@ class DataPlane:
         and what keeps its image from being loaded.
         """
         async with Docker(self.docker_host) as docker:
-            if await containers.was_started(docker, f"{self.home.instance}-{part}"):
+            if await containers.was_started(docker, _NAMES[part](self.home.instance)):
                 return
             say_gone()
             await (self._registry(docker, say, in_use=True) if part == "registry" else self._traefik(docker, say))

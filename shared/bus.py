@@ -126,16 +126,21 @@ class Bus:
                 log.info("stream there again", stream=stream, durable=durable, user=self.user)
 
     async def waiting_since(self, stream: str) -> datetime | None:
-        """When the oldest message in a stream came; None where there is none. Raises one of `UNAVAILABLE`.
+        """When the oldest message in a stream came; None where there is none. Raises one of `UNAVAILABLE`."""
+        state = (await self._info(stream))["state"]
+        return datetime.fromisoformat(state["first_ts"]) if state["messages"] else None
 
-        nats-py's own `stream_info` leaves the time out.
-        """
+    async def clock(self, stream: str) -> datetime:
+        """The time by which the messages of a stream are stored: our own clock may differ. Raises one of `UNAVAILABLE`."""
+        return datetime.fromisoformat((await self._info(stream))["ts"])
+
+    async def _info(self, stream: str) -> dict[str, Any]:
+        """With the times, which nats-py's own `stream_info` leaves out."""
         answer = await self.nc.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5)
-        said = json.loads(answer.data)
+        said: dict[str, Any] = json.loads(answer.data)
         if "error" in said:
             APIError.from_error(said["error"])  # raises the class that fits
-        state = said["state"]
-        return datetime.fromisoformat(state["first_ts"]) if state["messages"] else None
+        return said
 
     async def publish(self, subject: str, message: Message, *, message_id: str | None = None) -> PubAck | None:
         """Publishes durably and waits for JetStream's word. None: the message was there already."""

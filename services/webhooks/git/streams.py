@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from nats.aio.msg import Msg
-from nats.js.errors import APIError
 
 from shared.bus import UNAVAILABLE, Bus
 
@@ -54,7 +53,7 @@ async def follow(bus: Bus, stream: str, subject: str, began: float) -> AsyncIter
                 if last and (now != connections or pause == POLL_S):
                     last = last if await _has(bus, stream, last) else None
                 connections = now
-                since = since or await _moment(bus, began)
+                since = since or await bus.clock("EVENTS") - timedelta(seconds=time.monotonic() - began) - _MARGIN
                 found = await _get(bus, stream, _after(last, subject, since))
             if found is not None and bus.nc.stats["reconnects"] == connections:  # else it may be an answer of another stream
                 last, pause = _read(found), SOONEST_S
@@ -71,15 +70,6 @@ async def follow(bus: Bus, stream: str, subject: str, began: float) -> AsyncIter
 
 def _after(last: _Read | None, subject: str, since: datetime) -> dict[str, str | int]:
     return {"next_by_subj": subject, **({"seq": last.sequence + 1} if last else {"start_time": since.isoformat()})}
-
-
-async def _moment(bus: Bus, began: float) -> datetime:
-    """The same by the bus's clock, which its messages are stored by: ours may differ. Raises `UNAVAILABLE`."""
-    answer = await bus.nc.request("$JS.API.STREAM.INFO.EVENTS", b"", timeout=GET_S)
-    said = json.loads(answer.data)
-    if "error" in said:
-        APIError.from_error(said["error"])  # raises the class that fits
-    return datetime.fromisoformat(said["ts"]) - timedelta(seconds=time.monotonic() - began) - _MARGIN
 
 
 async def _has(bus: Bus, stream: str, last: _Read) -> bool:

@@ -1,6 +1,7 @@
 """What goes wrong with a release is said so that its owner can act, and the former release goes on answering."""
 
 import subprocess
+import time
 
 import pytest
 
@@ -24,8 +25,11 @@ async def failure_of(here: Site, release: object, former: object) -> StepFailure
     return failed.value
 
 
-async def test_crash_at_start(here: Site) -> None:
-    """A program that ends is reported with its exit code and its last lines."""
+@pytest.mark.parametrize("hours_off", [0, -1])
+async def test_crash_at_start(here: Site, monkeypatch: pytest.MonkeyPatch, hours_off: int) -> None:
+    """A program that ends is reported with its exit code and its last lines, also where the engine's clock is another."""
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + hours_off * 3600)
     one = here.release("one")
     await deploy(here.deployment(), one)
     two = here.release("two", command=("sh", "-c", "echo connecting; echo no such table >&2; exit 3"))

@@ -34,6 +34,7 @@ _CONFIRMING = frozenset(
     for fact in (CompensationStarted, DeploymentCancelled, DeploymentApproved, DeploymentDenied, DeploymentUnstuck, GatePassed, GateFailed)
 )
 """Where such an event was caused by a person's wish, that wish was done."""
+_TELLING_OF_REMOVALS = frozenset((DeploymentCreated.__name__, DeploymentSucceeded.__name__))
 
 
 def decode_event(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
@@ -115,12 +116,12 @@ class Archive:
         return Event.of(fact, self._organization)
 
     async def _forget_removed(self, connection: Connection, fresh: Sequence[Event]) -> None:
-        """The catalogue's entry of an environment goes when its removal has succeeded."""
+        """The catalogue's entry of an environment goes when its removal has succeeded: with the later of the two events that say so."""
         for event in fresh:
-            if event.name != DeploymentSucceeded.__name__ or event.deployment is None:
+            if event.name not in _TELLING_OF_REMOVALS or event.deployment is None:
                 continue
             page = await archive.deployment(connection, event.deployment)
-            if page is None or page.kind != ReleaseKind.REMOVE:
+            if page is None or page.kind != ReleaseKind.REMOVE or page.state != "succeeded":
                 continue
             place = (page.organization, page.project, page.environment)
             if await places.delete_environment(connection, *place, page.created_at):

@@ -17,7 +17,7 @@ from services.api.previews import made_known, open_request
 from services.api.resources.credentials import opened_app, opened_deploy_key, opened_token, repository_of
 from services.api.safe import Safe, organization_scope, project_scope
 from services.api.settings import Settings
-from services.api.store import channels, connections, gates, places, previews, secrets, services, variables
+from services.api.store import archive, channels, connections, gates, places, previews, secrets, services, variables
 from services.api.store.connections import StoredConnection
 from services.api.store.gates import StoredGate
 from services.api.store.places import Environment
@@ -45,6 +45,10 @@ class Missing(LookupError):
     """There is no such place, connection or target."""
 
 
+class Behind(Exception):
+    """What the caller knows of has not been archived yet."""
+
+
 _Later = Callable[[], Awaitable[A]]
 """What is left of an answer to be asked of a forge: that takes its time, and no connection to the database."""
 _Method = Callable[["Servicer", Q, Connection], Awaitable[A | _Later[A]]]
@@ -70,6 +74,8 @@ def _in_transaction(method: _Method[Q, A], *, isolation: Literal["repeatable_rea
             return await answer() if callable(answer) else answer
         except Missing as missing:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(missing))
+        except Behind as behind:
+            await context.abort(grpc.StatusCode.ABORTED, str(behind))
         except NoToken as refusal:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(refusal))
         except NotNow as not_now:
@@ -174,6 +180,8 @@ class Servicer(CatalogueServicer):
     @_answering
     async def Snapshot(self, request: pb.SnapshotRequest, connection: Connection) -> pb.SnapshotReply:
         place = (request.place.organization, request.place.project, request.place.environment)
+        if request.after and not await archive.has_succeeded(connection, request.after):
+            raise Behind(f"the end of deployment {request.after} is not archived yet")
         entry = await places.environment(connection, *place)
         if entry is None:
             raise Missing(f"environment {'/'.join(place)}")

@@ -26,6 +26,10 @@ class Unknown(LookupError):
     """The catalogue has no such thing (any more), or cannot make sense of what is asked."""
 
 
+class CatalogueBehind(Exception):
+    """It has not heard yet of something that the answer has to know; asked again it will."""
+
+
 class ForgeAway(Exception):
     """A forge that makes credentials gives none now; another time it may."""
 
@@ -37,6 +41,8 @@ def _said() -> Iterator[None]:
     except aio.AioRpcError as error:
         if error.code() in {StatusCode.NOT_FOUND, StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION}:
             raise Unknown(error.details()) from error
+        if error.code() is StatusCode.ABORTED:
+            raise CatalogueBehind(error.details()) from error
         if error.code() is StatusCode.RESOURCE_EXHAUSTED:
             raise ForgeAway(error.details()) from error
         raise CatalogueAway(f"catalogue: {error.code().name}: {error.details()}") from error
@@ -124,11 +130,12 @@ class Catalogue:
             valid_until=datetime.fromtimestamp(reply.valid_until, UTC) if reply.valid_until else None,
         )
 
-    async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = ()) -> Snapshot:
-        """Everything that a plan needs to know, as it is now."""
+    async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = (), after: str | None = None) -> Snapshot:
+        """Everything that a plan needs to know, as it is now; raises `CatalogueBehind` where the end of `after` is not known yet."""
         request = pb.SnapshotRequest(
             place=pb.Place(organization=place.organization, project=place.project, environment=place.environment),
             pinned=[pb.SecretRef(name=ref.name, version=ref.version) for ref in pinned],
+            after=after or "",
         )
         with _said():
             reply = await self._stub.Snapshot(request, timeout=CALL_S)

@@ -8,7 +8,7 @@ from contextlib import suppress
 import structlog
 
 from services.coordinator import store
-from services.coordinator.catalogue import Unknown
+from services.coordinator.catalogue import CatalogueBehind, Unknown
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.inputs import EnvironmentTaken, Input, Refused, Superseded
 from services.coordinator.plan import plan_builds, plan_deployment
@@ -121,12 +121,18 @@ async def _plan(coordinator: Coordinator, deployment: str) -> None:
         if saga is None or saga.wants is not Want.PLAN:
             return
         place, goal = saga.origin.place, saga.origin.rollback_to
-        record = (await store.environment(connection, place)).record
+        environment = await store.environment(connection, place)
         target = await store.record_of(connection, place, goal) if goal else None
+    record = environment.record
     pinned = record.pinned() + (target or Record()).pinned()
+    # Where nothing runs, the environment may have been removed: the catalogue forgets it once it has heard of that.
+    emptied_by = environment.deployment if record == Record() else None
     try:
-        snapshot = await coordinator.catalogue.snapshot(place, pinned)
+        snapshot = await coordinator.catalogue.snapshot(place, pinned, emptied_by)
         planned: Input = plan_deployment(saga, snapshot, record, target)
+    except CatalogueBehind as behind:
+        log.info("not planned yet", deployment=deployment, reason=str(behind))
+        return
     except Unknown as unknown:
         planned = _unknown(unknown)
     await _feed(coordinator, deployment, planned)

@@ -460,6 +460,9 @@ class SnapshotRequest(_message.Message):
 
     PLACE_FIELD_NUMBER: _builtins.int
     PINNED_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    after: _builtins.str
+    """A deployment that ended well there, of which the answer has to know. ABORTED: it does not yet; another time it will."""
     @_builtins.property
     def place(self) -> Global___Place: ...
     @_builtins.property
@@ -471,10 +474,11 @@ class SnapshotRequest(_message.Message):
         *,
         place: Global___Place | None = ...,
         pinned: _abc.Iterable[Global___SecretRef] | None = ...,
+        after: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pinned", b"pinned", "place", b"place"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "pinned", b"pinned", "place", b"place"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

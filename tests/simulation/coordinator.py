@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from services.coordinator import inputs as i
 from services.coordinator.plan import plan_builds, plan_deployment
 from services.coordinator.saga import Saga, Want
-from services.coordinator.snapshot import Snapshot
+from services.coordinator.snapshot import Record, Snapshot
 from services.coordinator.turns import Turn, turn
 from shared.contracts.answers import Answer, Failure
 from shared.contracts.changes import ChangePushed, RequestChange
 from shared.contracts.requests import Request
 from tests.simulation import deliveries, previews, wishes
 from tests.simulation.outbox import Disconnected, Relay
-from tests.simulation.previews import CatalogueAway
+from tests.simulation.previews import CatalogueAway, CatalogueBehind
 from tests.simulation.streams import Consumer, Delivery
 from tests.simulation.tasks import IDLE, Nap, Party, Steps
 from tests.simulation.work import ENVIRONMENT, LIMITS, Work
@@ -189,6 +189,8 @@ class Coordinator(Party):
                 yield POLL_S
             except CatalogueAway:
                 yield AWAY_S
+            except CatalogueBehind:
+                yield POLL_S
             else:
                 yield IDLE
 
@@ -259,8 +261,9 @@ class Coordinator(Party):
         return turn(queued, database.sagas.get(database.environment.deployment or ""))
 
     def _planned(self, saga: Saga) -> Steps[i.Input]:
-        database, catalogue = self.world.database, self.world.api.stored.catalogue
-        if self.world.preview and (yield from previews.ask(self.world, lambda: catalogue.entry)) is None:
+        database, runs = self.world.database, self.world.database.environment
+        emptied_by = runs.deployment if saga.wants is Want.PLAN and runs.record == Record() else None
+        if self.world.preview and (yield from previews.snapshot(self.world, emptied_by)) is None:
             return i.Refused(Failure(code="catalogue", message="there is no such environment"))
         if self.world.happens(self.world.profile.refusals):
             return i.Refused(Failure(code="catalogue", message="the catalogue says no"))

@@ -26,6 +26,13 @@ def tells_the_catalogue_without_a_lock(patches: Patches) -> None:
 
 
 @mutant
+def plans_before_the_catalogue_knows_of_a_removal(patches: Patches) -> None:
+    """What queued behind a removal is planned from an entry that is about to be forgotten."""
+    real = previews.snapshot
+    patches.replace(previews, "snapshot", lambda world, _after: real(world, None))
+
+
+@mutant
 def forgets_what_was_opened_again(patches: Patches) -> None:
     """The entry of a preview goes with every removal that succeeds, also where the change request was opened again meanwhile."""
 

@@ -29,6 +29,10 @@ class CatalogueAway(Exception):
     """Api does not answer now."""
 
 
+class CatalogueBehind(Exception):
+    """Api has not heard yet of what the answer has to know."""
+
+
 @dataclass
 class Entry:
     """The environment's row."""
@@ -125,6 +129,19 @@ class Requests:
 def lock(work: "Work") -> Steps[None]:
     """One change of the change request at a time, and no removal by rule beside it."""
     yield from work.lock_rows(["request"])
+
+
+def snapshot(world: "World", after: str | None) -> Steps[Entry | None]:
+    """The entry, asked for a plan; raises `CatalogueBehind` where api has not archived yet how `after` ended."""
+
+    def answer() -> tuple[Entry | None, bool]:
+        stored = world.api.stored
+        return stored.catalogue.entry, after is None or stored.knows_success_of(after)
+
+    entry, knows = yield from ask(world, answer)
+    if not knows:
+        raise CatalogueBehind
+    return entry
 
 
 def is_going(world: "World") -> Steps[bool]:

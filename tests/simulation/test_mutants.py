@@ -11,6 +11,7 @@ SCHEDULES = 3000
 SHOWN_BY = {
     "removes_what_was_updated": 261,
     "tells_the_catalogue_without_a_lock": 1241,
+    "plans_before_the_catalogue_knows_of_a_removal": 79326,
     "asks_for_a_removal_once": 534,
     "cancels_after_the_pivot": 339,
     "counts_a_failure_twice": 532,

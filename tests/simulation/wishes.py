@@ -7,7 +7,7 @@ from services.coordinator import inputs as i
 from services.coordinator.change_requests import PREVIEWS_GO
 from services.coordinator.saga import DeploymentState, Saga
 from shared.contracts import requests as r
-from shared.contracts.events import DeploymentSucceeded, Event, RequestRefused
+from shared.contracts.events import DeploymentCreated, DeploymentSucceeded, Event, RequestRefused
 from shared.contracts.releases import ReleaseKind
 from shared.outbox import outgoing
 from tests.simulation import applications, previews
@@ -18,6 +18,9 @@ from tests.simulation.tasks import IDLE, Nap, Party, Steps
 if TYPE_CHECKING:
     from tests.simulation.work import Work
     from tests.simulation.world import World
+
+
+_TELLING_OF_REMOVALS = (DeploymentCreated.__name__, DeploymentSucceeded.__name__)
 
 
 class Impossible(Exception):
@@ -118,6 +121,11 @@ class Stored:
     wishes: list[str] = field(default_factory=list)
     catalogue: previews.Catalogue = field(default_factory=previews.Catalogue)
 
+    def knows_success_of(self, deployment: str) -> bool:
+        """Whether both events are there that say what it was, and that it ended well."""
+        told = [event.name for event in self.archive.values() if event.deployment == deployment and event.name in _TELLING_OF_REMOVALS]
+        return len(told) == len(_TELLING_OF_REMOVALS)
+
 
 @dataclass(eq=False)
 class Api(Party):
@@ -166,11 +174,12 @@ class Api(Party):
                 yield IDLE if seconds is None else Nap(seconds)
 
     def _forget_removed(self, event: Event) -> None:
-        """The catalogue's entry goes when a removal has succeeded."""
-        if event.name == DeploymentSucceeded.__name__ and event.deployment is not None:
-            saga = self.world.database.sagas[event.deployment]
-            if saga.origin.kind is ReleaseKind.REMOVE:
-                self.stored.catalogue.forget(saga.created_at)
+        """The catalogue's entry goes when a removal has succeeded: with the later of the two events that say so."""
+        if event.name not in _TELLING_OF_REMOVALS or event.deployment is None or not self.stored.knows_success_of(event.deployment):
+            return
+        saga = self.world.database.sagas[event.deployment]
+        if saga.origin.kind is ReleaseKind.REMOVE:
+            self.stored.catalogue.forget(saga.created_at)
 
     def _archive(self) -> Steps[None]:
         while True:

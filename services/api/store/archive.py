@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from services.api.projection import Deployment, Pages, Step
 from services.api.store.places import Reads
-from shared.contracts.events import Event
+from shared.contracts.events import DeploymentCreated, DeploymentSucceeded, Event
 from shared.postgres import Connection
 
 _IN_ORDER = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:api:archive', 0))"
@@ -35,6 +35,10 @@ ON CONFLICT (deployment, step) DO UPDATE SET place = excluded.place, state = exc
     started_at = excluded.started_at, ended_at = excluded.ended_at, view = excluded.view
 WHERE steps.view IS DISTINCT FROM excluded.view OR steps.place <> excluded.place
 """
+_HAS_SUCCEEDED = f"""
+SELECT count(*) = 2 FROM events
+WHERE deployment = $1 AND name IN ('{DeploymentCreated.__name__}', '{DeploymentSucceeded.__name__}')
+"""  # noqa: S608 -- of constants
 _FORGET = "DELETE FROM deployments"
 
 SEEN = """
@@ -117,6 +121,11 @@ async def of_deployments(connection: Connection, deployments: Sequence[str]) -> 
 async def last_succeeded(reads: Reads) -> list[Deployment]:
     """Of each environment the deployment that succeeded last: its releases are what shall run there."""
     return [_AS_DEPLOYMENT.validate_json(row["view"]) for row in await reads.fetch(_LAST_SUCCEEDED)]
+
+
+async def has_succeeded(connection: Connection, deployment: str) -> bool:
+    """Whether it is archived what it was and that it ended well: what follows from that for the catalogue is done then."""
+    return bool(await connection.fetchval(_HAS_SUCCEEDED, deployment))
 
 
 async def holding(reads: Reads) -> list[Deployment]:

@@ -1,9 +1,12 @@
 """Previews in the catalogue: asked for as the coordinator asks, shown as people see them."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError
 
 from services.api.previews import expire_now
 from shared.contracts.events import DeploymentSucceeded
@@ -153,6 +156,29 @@ async def test_the_entry_goes_with_the_removal_unless_it_was_opened_again(
         assert "pr-7" in await _slugs(api)
         await published(nats_url, *removal.events)
         await ended(api, removal.deployment)
+    assert await _slugs(api) == ["previews", "production"]
+
+
+async def test_what_is_planned_after_a_removal_knows_of_it(api: RunningApi, nats_url: str, catalogue: "CatalogueAsyncStub") -> None:
+    """However late its events come, and in whatever order: the environment is not there any more, and before that nothing is said."""
+    await catalogue.OpenPreviews(request())
+    removal = _removal()
+    place = pb.Place(organization="main", project="todo", environment="pr-7")
+
+    async def refused_with(code: StatusCode) -> bool:
+        with pytest.raises(AioRpcError) as refusal:
+            await catalogue.Snapshot(pb.SnapshotRequest(place=place, after=removal.deployment))
+        return refusal.value.code() is code
+
+    async def archived(count: int) -> bool:
+        page = await api.client.get(f"/deployments/{removal.deployment}/events")
+        return page.is_success and len(page.json()["items"]) == count
+
+    for count, event in enumerate(reversed(removal.events), start=1):
+        assert await refused_with(StatusCode.ABORTED)
+        await published(nats_url, event)
+        await eventually(partial(archived, count))
+    assert await refused_with(StatusCode.NOT_FOUND)
     assert await _slugs(api) == ["previews", "production"]
 
 

@@ -104,6 +104,24 @@ async def test_one_that_is_opened_again_gets_its_preview_again(made: World) -> N
     assert "web" in record
 
 
+async def test_what_comes_after_a_removal_is_planned_once_the_catalogue_knows_of_that(made: World) -> None:
+    """It may forget the environment then."""
+    await made.change_request()
+    await made.event("DeploymentSucceeded")
+    made.catalogue.behind = True
+    await made.change_request(ChangeRequestClosed)
+    removal = await made.event("DeploymentSucceeded", count=2)
+    await made.change_request(ChangeRequestOpened)
+
+    async def asked_twice() -> bool:
+        return made.catalogue.asked_after == [removal.deployment] * 2
+
+    await eventually(asked_twice)
+    assert [event.name for event in made.events if event.name == "DeploymentPlanned"] == ["DeploymentPlanned"] * 2
+    made.catalogue.behind = False
+    await made.event("DeploymentSucceeded", count=3)
+
+
 async def test_nothing_follows_and_too_many_are_told(made: World) -> None:
     """Both are settled with the reason."""
     await made.change_request(number="1", target="refs/heads/next")

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pydantic import SecretStr
 
 from services.coordinator import app
-from services.coordinator.catalogue import Follower, Previews
+from services.coordinator.catalogue import CatalogueBehind, Follower, Previews
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.settings import Settings
 from services.coordinator.snapshot import Snapshot
@@ -46,6 +46,10 @@ class CatalogueInMemory:
         self.previews: dict[str, Follower] = {}
         self.told: list[str] = []
         """What it was told of change requests, in order."""
+        self.behind = False
+        """It has not heard yet of deployments that ended."""
+        self.asked_after: list[str] = []
+        """What it had to know of to say what a plan needs."""
         self.answers = asyncio.Event()
         """It says what becomes of a change request that was closed."""
         self.answers.set()
@@ -99,8 +103,12 @@ class CatalogueInMemory:
         fields = {"connection": connection, "repository": "slipway/main/todo", "clone_url": "http://x", "ref": ref, "commit": commit}
         return Source.model_validate(fields | {"valid_until": until, "password": "made" if made else None})
 
-    async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = ()) -> Snapshot:
+    async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = (), after: str | None = None) -> Snapshot:
         """What was set."""
+        if after is not None:
+            self.asked_after.append(after)
+            if self.behind:
+                raise CatalogueBehind
         return self.snapshots
 
 

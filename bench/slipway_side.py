@@ -12,11 +12,12 @@ from nats.aio.msg import Msg
 from pydantic import SecretStr
 
 from bench import five_steps
-from services.coordinator import app, store
+from services.coordinator import app
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.inputs import Planned
 from services.coordinator.saga import DeploymentState, Saga, Want
 from services.coordinator.settings import Settings
+from services.coordinator.store import sagas
 from shared.contracts.events import Event
 from shared.messages import new_id
 from shared.process import started
@@ -57,11 +58,11 @@ async def _worker(coordinator: Coordinator, ended: dict[str, asyncio.Event], lef
         ended[deployment] = asyncio.Event()
         plan, steps = five_steps.plan()
         async with coordinator.work() as work:
-            now = await store.clock(work.connection)
+            now = await sagas.clock(work.connection)
             origin = five_steps.origin(next(_numbers))
             saga = Saga(id=deployment, origin=origin, state=DeploymentState.RUNNING, created_at=now, epoch=1, wants=Want.PLAN)
-            await store.insert(work.connection, saga)
-            work.hold(store.Loaded(saga, now))
+            await sagas.insert(work.connection, saga)
+            work.hold(sagas.Loaded(saga, now))
             await work.apply(deployment, Planned(plan, steps))
         await ended[deployment].wait()
         del ended[deployment]

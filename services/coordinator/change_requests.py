@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from services.coordinator import open_requests, settling, store
+from services.coordinator import settling
 from services.coordinator.catalogue import Follower, Previews, Unknown
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.deployments import create
-from services.coordinator.open_requests import Taken
 from services.coordinator.saga import Origin
+from services.coordinator.store import open_requests, sagas
+from services.coordinator.store.open_requests import Taken
 from services.coordinator.work import UnitOfWork
 from shared import inbox
 from shared.contracts.changes import ChangeRequestClosed, ChangeRequestUpdated, FoundBy, RequestChange
@@ -93,7 +94,7 @@ async def _origin(work: UnitOfWork, change: RequestChange, preview: Follower, so
         environment_kind=preview.kind,
         target=preview.target,
         kind=ReleaseKind.REMOVE if closes else ReleaseKind.DEPLOY,
-        arrival=await store.next_arrival(work.connection),
+        arrival=await sagas.next_arrival(work.connection),
         connection=change.connection,
         source=None if closes else sources[preview.target],
         pusher=change.pusher,

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from services.coordinator import settling, store
+from services.coordinator import settling
 from services.coordinator.catalogue import Follower, Unknown
 from services.coordinator.change_requests import take_request
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.deployments import create
 from services.coordinator.saga import Origin
+from services.coordinator.store import refs, sagas
 from services.coordinator.work import UnitOfWork
 from shared import inbox
 from shared.consumer import Received
@@ -50,8 +51,8 @@ async def _sources(coordinator: Coordinator, change: ChangePushed, followers: Se
 
 async def _take(work: UnitOfWork, change: ChangePushed, followers: Sequence[Follower], sources: Mapping[str, Source]) -> None:
     new = await inbox.take(work.connection, [change.id])
-    await store.lock_ref(work.connection, change)
-    last = await store.last_taken(work.connection, change.organization, change.project, change.connection, change.ref)
+    await refs.lock(work.connection, change)
+    last = await refs.last_taken(work.connection, change.organization, change.project, change.connection, change.ref)
     if not new:
         await settling.settle_again(work, change)
     elif last is not None and _same(last, change) and not _by_hand(change):
@@ -59,15 +60,15 @@ async def _take(work: UnitOfWork, change: ChangePushed, followers: Sequence[Foll
     elif last is not None and last.arrival >= change.arrival:
         settling.ignore(work, change, "a newer change of the ref was taken before it")
     elif not followers:
-        await store.set_taken(work.connection, change, ())
+        await refs.set_taken(work.connection, change, ())
         settling.ignore(work, change, f"no environment of {change.organization}/{change.project} follows {change.ref}")
     else:
         sagas = [await _create(work, change, follower, sources[follower.target]) for follower in followers]
-        await store.set_taken(work.connection, change, sagas)
+        await refs.set_taken(work.connection, change, sagas)
         settling.take(work, change, sagas)
 
 
-def _same(last: store.Taken, change: ChangePushed) -> bool:
+def _same(last: refs.Taken, change: ChangePushed) -> bool:
     return (last.repository, last.commit) == (change.repository, change.commit)
 
 
@@ -82,7 +83,7 @@ async def _create(work: UnitOfWork, change: ChangePushed, follower: Follower, so
         environment_kind=follower.kind,
         target=follower.target,
         kind=ReleaseKind.DEPLOY,
-        arrival=await store.next_arrival(work.connection),
+        arrival=await sagas.next_arrival(work.connection),
         connection=change.connection,
         source=source,
         pusher=change.pusher,

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import structlog
 
-from services.coordinator import store
 from services.coordinator.catalogue import CatalogueBehind, Unknown
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.inputs import EnvironmentTaken, Input, Refused, Superseded
@@ -15,6 +14,7 @@ from services.coordinator.plan import plan_builds, plan_deployment
 from services.coordinator.saga import Saga, Want
 from services.coordinator.snapshot import Record
 from services.coordinator.sources import Sources
+from services.coordinator.store import environments, sagas
 from services.coordinator.turns import turn
 from shared.consumer import UNAVAILABLE, is_outage
 from shared.contracts.answers import Failure
@@ -43,7 +43,7 @@ async def _look(coordinator: Coordinator, sources: Sources) -> None:
     while coordinator.newer:
         await _older_give_way(coordinator, coordinator.newer.pop())
     async with coordinator.pool.acquire() as connection:
-        wanted = {want: await store.waiting_for(connection, want) for want in Want}
+        wanted = {want: await sagas.waiting_for(connection, want) for want in Want}
     sources.get(wanted.pop(Want.SOURCE))
     results = await asyncio.gather(
         *(_serve(coordinator, want, deployment) for want, ids in wanted.items() for deployment in ids), return_exceptions=True
@@ -71,7 +71,7 @@ async def _older_give_way(coordinator: Coordinator, newer: Saga) -> None:
     """Deployments that arrived before one that was just authorised end, but for those whose build is at work."""
     try:
         async with coordinator.work() as work:
-            older = await store.older_before_lock(work.connection, newer.origin.place, newer.origin.arrival)
+            older = await environments.older_before_lock(work.connection, newer.origin.place, newer.origin.arrival)
             await work.lock(older)
             for name in older:
                 await work.apply(name, Superseded(by=newer.id, reason="a newer commit was pushed", by_hand=newer.origin.by_hand))
@@ -84,30 +84,30 @@ async def _older_give_way(coordinator: Coordinator, newer: Saga) -> None:
 async def _take_environment(coordinator: Coordinator, deployment: str) -> None:
     """Whose turn it is takes a free environment; those that have nothing to wait for any more end as superseded."""
     async with coordinator.work() as work:
-        loaded = await store.read(work.connection, deployment)
+        loaded = await sagas.read(work.connection, deployment)
         if loaded is None:
             return
         place = loaded.origin.place
-        queued = await store.queued_in(work.connection, place)
+        queued = await environments.queued_in(work.connection, place)
         if not queued:
             return
         await work.lock(queued)
-        environment = await store.environment(work.connection, place)
-        runs = await store.read(work.connection, environment.deployment) if environment.deployment else None
+        environment = await environments.lock(work.connection, place)
+        runs = await sagas.read(work.connection, environment.deployment) if environment.deployment else None
         now = turn([saga for name in queued if (saga := work.saga(name)) is not None and saga.wants is Want.ENVIRONMENT], runs)
         for name, newer in now.give_way.items():
             await work.apply(name, newer)
-        if now.next is not None and await store.holder(work.connection, place) is None:
+        if now.next is not None and await environments.holder(work.connection, place) is None:
             former = {name: release.id for name, release in environment.record.releases.items()}
             await work.apply(now.next, EnvironmentTaken(epoch=environment.epoch + 1, former=former))
 
 
 async def _plan_builds(coordinator: Coordinator, deployment: str) -> None:
     async with coordinator.pool.acquire() as connection:
-        saga = await store.read(connection, deployment)
+        saga = await sagas.read(connection, deployment)
         if saga is None or saga.wants is not Want.BUILDS:
             return
-        record = (await store.environment(connection, saga.origin.place)).record
+        record = (await environments.lock(connection, saga.origin.place)).record
     try:
         planned: Input = plan_builds(saga, await coordinator.catalogue.snapshot(saga.origin.place), record)
     except Unknown as unknown:
@@ -117,12 +117,12 @@ async def _plan_builds(coordinator: Coordinator, deployment: str) -> None:
 
 async def _plan(coordinator: Coordinator, deployment: str) -> None:
     async with coordinator.pool.acquire() as connection:
-        saga = await store.read(connection, deployment)
+        saga = await sagas.read(connection, deployment)
         if saga is None or saga.wants is not Want.PLAN:
             return
         place, goal = saga.origin.place, saga.origin.rollback_to
-        environment = await store.environment(connection, place)
-        target = await store.record_of(connection, place, goal) if goal else None
+        environment = await environments.lock(connection, place)
+        target = await environments.record_of(connection, place, goal) if goal else None
     record = environment.record
     pinned = record.pinned() + (target or Record()).pinned()
     # Where nothing runs, the environment may have been removed: the catalogue forgets it once it has heard of that.

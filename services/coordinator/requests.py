@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from services.coordinator import open_requests, store
 from services.coordinator.catalogue import Catalogue, Follower, Unknown
 from services.coordinator.change_requests import PREVIEWS_GO
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.deployments import create
 from services.coordinator.inputs import Accepted, Approved, Cancelled, GateAnswered, Input, Retried
 from services.coordinator.saga import DeploymentState, Origin
+from services.coordinator.store import environments, open_requests, refs, sagas
 from services.coordinator.work import UnitOfWork
 from shared import inbox
 from shared.consumer import Received
@@ -153,7 +153,7 @@ async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, fo
         environment_kind=follower.kind,
         target=follower.target,
         kind=ReleaseKind.DEPLOY,
-        arrival=await store.next_arrival(work.connection),
+        arrival=await sagas.next_arrival(work.connection),
         subject=request.subject,
         subject_name=request.subject_name,
         request=request.id,
@@ -181,17 +181,17 @@ async def _origin(work: UnitOfWork, catalogue: Catalogue, request: r.Request, fo
 
 
 async def _rollback(work: UnitOfWork, origin: Origin, request: r.RollbackRequested) -> Origin:
-    to = request.to or await store.record_before(work.connection, request.place)
+    to = request.to or await environments.record_before(work.connection, request.place)
     if to is None:
         raise Impossible(f"{request.place} has no earlier release to return to")
-    if await store.record_of(work.connection, request.place, to) is None:
+    if await environments.record_of(work.connection, request.place, to) is None:
         raise Impossible(f"deployment {to} did not end well in {request.place}: there is nothing to return to")
     # What it returns to was let through before, and whoever rolls back is in a hurry.
     return replace(origin, kind=ReleaseKind.ROLLBACK, rollback_to=to, title=f"roll back to {to}", needs_approval=False, gates=())
 
 
 async def _again(work: UnitOfWork, catalogue: Catalogue, origin: Origin, deployment: str) -> Origin:
-    former = (await store.lock(work.connection, [deployment])).get(deployment)
+    former = (await sagas.lock(work.connection, [deployment])).get(deployment)
     if former is None or former.saga.origin.place != origin.place or former.saga.origin.source is None:
         raise Impossible(f"{origin.place} has no deployment {deployment} that could be run again")
     source, before = former.saga.origin.source, former.saga.origin
@@ -202,7 +202,7 @@ async def _again(work: UnitOfWork, catalogue: Catalogue, origin: Origin, deploym
 async def _commit(work: UnitOfWork, catalogue: Catalogue, origin: Origin, follower: Follower, request: r.DeployRequested) -> Origin:
     place = origin.place
     ref = request.ref or (None if request.commit else follower.ref)
-    change = await store.newest_change(work.connection, place.organization, place.project, ref)
+    change = await refs.newest_change(work.connection, place.organization, place.project, ref)
     if change is None and request.commit is None:
         raise Impossible(f"nothing was pushed to {ref} of {place.organization}/{place.project} yet")
     commit = request.commit or (change.commit if change else "")

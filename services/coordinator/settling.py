@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.coordinator import store
+from services.coordinator.store import refs
 from services.coordinator.work import UnitOfWork
 from shared.contracts.changes import Change, ChangePushed
 from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
@@ -22,7 +22,7 @@ def take(work: UnitOfWork, change: Change, deployments: Sequence[str]) -> None:
 
 async def settle_again(work: UnitOfWork, change: Change) -> None:
     """The change was handled before; its settlement did not reach webhooks. Newer ones may have been taken since."""
-    deployments = await store.made_of(work.connection, change)
+    deployments = await refs.made_of(work.connection, change)
     if deployments:
         take(work, change, deployments)
     else:

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 import structlog
 
-from services.coordinator import store
 from services.coordinator.catalogue import ForgeAway, Unknown
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.inputs import Input, SourceDenied, SourceGiven
 from services.coordinator.saga import Saga, Want
+from services.coordinator.store import sagas
 from shared.consumer import is_outage
 from shared.contracts.answers import Failure
 
@@ -45,7 +45,7 @@ class Sources:
 
     async def _give(self, deployment: str) -> None:
         async with self._coordinator.pool.acquire() as connection:
-            saga = await store.read(connection, deployment)
+            saga = await sagas.read(connection, deployment)
         if saga is None or saga.wants is not Want.SOURCE:
             return
         said = await self._ask(saga)

@@ -6,9 +6,9 @@ from contextlib import suppress
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.coordinator import store
 from services.coordinator.saga import DeploymentState, Saga, Step, StepState
 from services.coordinator.spans import Moved, tell_deployment, tell_move, tell_step
+from services.coordinator.store import sagas
 from shared.contracts.commands import Command, Direction
 from shared.contracts.events import Event
 from shared.postgres import UNAVAILABLE, Pool
@@ -47,7 +47,7 @@ async def measure_live(pool: Pool) -> None:
     """Sets the gauge of deployments that have not ended, to NaN where the database does not say."""
     found: dict[str, int] | None = None
     with suppress(*UNAVAILABLE):
-        found = await store.live(pool, MEASURE_S)
+        found = await sagas.live(pool, MEASURE_S)
     for state in DeploymentState:
         if not state.final:
             LIVE.labels(state).set(math.nan if found is None else found.get(state, 0))

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import structlog
 from nats.aio.msg import Msg
 
-from services.coordinator import store
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.inputs import Tick
+from services.coordinator.store import sagas
 from shared.bus import Bus
 from shared.consumer import UNAVAILABLE, is_outage
 
@@ -66,9 +66,9 @@ async def tick(coordinator: Coordinator, beats: Beats) -> None:
 
 async def _fire(coordinator: Coordinator, beats: Beats) -> bool:
     async with coordinator.work() as work:
-        due, unreadable = await store.lock_due(work.connection, AT_ONCE)
+        due, unreadable = await sagas.lock_due(work.connection, AT_ONCE)
         for deployment in unreadable:
-            await store.postpone(work.connection, deployment, PUT_OFF)
+            await sagas.postpone(work.connection, deployment, PUT_OFF)
         for loaded in due:
             work.hold(loaded)
             try:
@@ -78,5 +78,5 @@ async def _fire(coordinator: Coordinator, beats: Beats) -> bool:
                     raise
                 # A deployment that cannot be moved must not keep the timers of all others from firing.
                 log.exception("timer failed", deployment=loaded.saga.id)
-                await store.postpone(work.connection, loaded.saga.id, PUT_OFF)
+                await sagas.postpone(work.connection, loaded.saga.id, PUT_OFF)
     return len(due) + len(unreadable) == AT_ONCE

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import time_ns
 
-from services.coordinator import store
 from services.coordinator.engine import advance
 from services.coordinator.inputs import CancelWork, CloseCommands, Input
 from services.coordinator.saga import DeploymentState, Limits, Saga, Want
 from services.coordinator.snapshot import Record
 from services.coordinator.spans import Moved, span_of
+from services.coordinator.store import environments, sagas
 from services.coordinator.telling import observe
 from shared.messages import Message
 from shared.outbox import Outbox, Outgoing, Row, outgoing
@@ -38,10 +38,10 @@ class UnitOfWork:
 
     async def lock(self, ids: Iterable[str]) -> None:
         """Locks and reads deployments."""
-        for loaded in (await store.lock(self.connection, ids)).values():
+        for loaded in (await sagas.lock(self.connection, ids)).values():
             self.hold(loaded)
 
-    def hold(self, loaded: store.Loaded) -> None:
+    def hold(self, loaded: sagas.Loaded) -> None:
         """Takes in a saga that this transaction has locked already."""
         self._clock = loaded.clock
         self._before[loaded.saga.id] = self._now[loaded.saga.id] = loaded.saga
@@ -49,7 +49,7 @@ class UnitOfWork:
     async def create(self, saga: Saga, cause: Input) -> None:
         """A new deployment and its first move."""
         self._clock = saga.created_at
-        await store.insert(self.connection, saga)
+        await sagas.insert(self.connection, saga)
         self._before[saga.id] = self._now[saga.id] = saga
         await self.apply(saga.id, cause)
 
@@ -64,7 +64,7 @@ class UnitOfWork:
             return
         assert self._clock is not None
         if saga.state in {DeploymentState.AUTHORIZING, DeploymentState.WAITING}:
-            saga.newest = await store.newest_commit(self.connection, saga.origin.place)
+            saga.newest = await environments.newest_commit(self.connection, saga.origin.place)
         begin = time_ns()
         after, outputs = advance(saga, message, self._clock, self.limits)
         self._now[deployment] = after
@@ -85,12 +85,12 @@ class UnitOfWork:
         """Writes it all; the caller commits."""
         moved = [(self._before[name], saga) for name, saga in self._now.items() if saga is not self._before[name]]
         if moved:
-            await store.save(self.connection, moved, self.limits.silence)
+            await sagas.save(self.connection, moved, self.limits.silence)
         # After the deployments, and in one order: two transactions that lock both never wait for each other.
         for before, saga in sorted(moved, key=lambda pair: str(pair[1].origin.place)):
             await self._consequences(before, saga)
         self.rows = await self.outbox.add(self.connection, self._messages)
-        await store.close_commands(self.connection, self._closed)
+        await sagas.close_commands(self.connection, self._closed)
 
     def observe(self) -> None:
         """Tells metrics and traces what has happened: after the commit."""
@@ -100,13 +100,13 @@ class UnitOfWork:
     async def _consequences(self, before: Saga, saga: Saga) -> None:
         place, origin = saga.origin.place, saga.origin
         if saga.epoch is not None and saga.epoch != before.epoch:
-            await store.set_epoch(self.connection, place, saga.epoch)
+            await environments.set_epoch(self.connection, place, saga.epoch)
         if saga.authorised and not before.authorised:
-            await store.set_newest(self.connection, place, origin.arrival, origin.source.commit if origin.source else None)
+            await environments.set_newest(self.connection, place, origin.arrival, origin.source.commit if origin.source else None)
             self.newer.append(saga)
         if saga.wants is not None and saga.wants is not before.wants:
             self.wants.add(saga.wants)
         if before.holds and not saga.holds:
             self.wants.add(Want.ENVIRONMENT)
         if saga.state is DeploymentState.SUCCEEDED and saga.plan is not None:
-            await store.set_record(self.connection, saga, Record(releases=saga.plan.releases, databases=saga.plan.databases))
+            await environments.set_record(self.connection, saga, Record(releases=saga.plan.releases, databases=saga.plan.databases))

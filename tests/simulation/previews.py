@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from services.coordinator.change_requests import PREVIEWS_GO, why_no_news
-from services.coordinator.open_requests import Taken
 from services.coordinator.saga import DeploymentState, Saga
+from services.coordinator.store.open_requests import Taken
 from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened, ChangeRequestUpdated, FoundBy, Pusher, RequestChange
 from shared.contracts.events import ChangeIgnored, ChangeTaken
 from shared.contracts.releases import ReleaseKind

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from services.coordinator import store
 from services.coordinator.saga import Want
+from services.coordinator.store import sagas
 from shared.contracts.commands import Command
 from shared.contracts.manifest import JobManifest, Manifest, ServiceManifest
 from shared.postgres import Connection
@@ -98,7 +98,7 @@ async def test_held_environments_keep_no_free_one_waiting(nats_url: str, postgre
         for place in range(1, 4):
             await _queued(connection, f"holder{place}", f"e{place}", 2, holds=True)
             await _queued(connection, f"waits{place}", f"e{place}", 10 + place, holds=False)
-        assert await store.waiting_for(connection, Want.ENVIRONMENT, limit=2) == ["free"]
+        assert await sagas.waiting_for(connection, Want.ENVIRONMENT, limit=2) == ["free"]
         await _queued(connection, "newer3", "e3", 20, holds=False)
-        assert await store.waiting_for(connection, Want.ENVIRONMENT) == ["newer3", "waits3", "free"]
+        assert await sagas.waiting_for(connection, Want.ENVIRONMENT) == ["newer3", "waits3", "free"]
         await transaction.rollback()

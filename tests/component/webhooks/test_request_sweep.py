@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.coordinator.change_requests import why_no_news
-from services.coordinator.open_requests import Taken
+from services.coordinator.store.open_requests import Taken
 from services.webhooks.catalogue import Catalogue, Connection
 from services.webhooks.connections import Connections
 from services.webhooks.domain import LastOfRequest

@@ -3,9 +3,9 @@
 import pytest
 
 from services.coordinator.change_requests import PREVIEWS_GO, why_no_news
-from services.coordinator.open_requests import Taken
 from services.coordinator.saga import DeploymentState
 from services.coordinator.snapshot import Record, ServiceSettings, Snapshot
+from services.coordinator.store.open_requests import Taken
 from shared.contracts import commands as c
 from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened, ChangeRequestUpdated, FoundBy, Pusher, RequestChange
 from shared.contracts.events import DeploymentCreated, DeploymentPlanned

@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
+from services.api import catalogue_wire as wire
 from services.api.forges.github_app import LEFT_S, App, AppTokens, NotNow, NoToken, Token, Use
 from services.api.previews import made_known, open_request
 from services.api.resources.credentials import opened_app, opened_deploy_key, opened_token, repository_of
@@ -19,12 +20,10 @@ from services.api.safe import Safe, organization_scope, project_scope
 from services.api.settings import Settings
 from services.api.store import archive, channels, connections, gates, places, previews, secrets, services, variables
 from services.api.store.connections import StoredConnection
-from services.api.store.gates import StoredGate
 from services.api.store.places import Environment
 from services.api.store.secrets import SealedVersion
 from shared.clone_credentials import LIFETIME_S, USERNAME, mint
 from shared.contracts.commands import OWN_CONNECTION
-from shared.forges import CLONE_USERS
 from shared.outbox import Outbox
 from shared.postgres import UNAVAILABLE, Connection, Pool
 from shared.proto import catalogue_pb2 as pb
@@ -108,20 +107,20 @@ class Servicer(CatalogueServicer):
         if request.environment:
             entries = [entry for entry in entries if entry.slug == request.environment]
         else:
-            entries = [entry for entry in entries if _follows_refs(entry) and matches(entry.ref, request.ref)]
+            entries = [entry for entry in entries if entry.follows_refs and matches(entry.ref, request.ref)]
         if request.connection:
             entries = [entry for entry in entries if entry.connection in (None, request.connection)]
         return pb.FollowersReply(environments=await _followers(connection, entries, request))
 
     @_changing
     async def OpenPreviews(self, request: pb.ChangeRequest, connection: Connection) -> pb.PreviewsReply:
-        opened = await open_request(connection, _request(request))
+        opened = await open_request(connection, wire.request_of(request))
         await self._outbox.add(connection, made_known(opened.made))
         return pb.PreviewsReply(environments=await _followers(connection, opened.environments, request), refused=opened.refused)
 
     @_changing
     async def ClosePreviews(self, request: pb.ChangeRequest, connection: Connection) -> pb.FollowersReply:
-        found = await previews.close(connection, _request(request))
+        found = await previews.close(connection, wire.request_of(request))
         return pb.FollowersReply(environments=await _followers(connection, found, request))
 
     @_answering
@@ -141,13 +140,13 @@ class Servicer(CatalogueServicer):
             return reply
         if (app := await opened_app(self._safe, connection, stored)) is None:
             token = await opened_token(self._safe, connection, stored)
-            return _with_token(reply, stored, public_key, Token(token, 0)) if token else reply
+            return wire.with_token(reply, stored, public_key, Token(token, 0)) if token else reply
         if not request.made:
             reply.valid_until = int(time.time())
             return reply
 
         async def made() -> pb.SourceReply:
-            return _with_token(reply, stored, public_key, await self._made(stored, app, Use.CLONE, CLONE_LEFT_S))
+            return wire.with_token(reply, stored, public_key, await self._made(stored, app, Use.CLONE, CLONE_LEFT_S))
 
         return made
 
@@ -155,7 +154,7 @@ class Servicer(CatalogueServicer):
         now = time.time()
         password = mint(self._clone_key, request.organization, request.project, now)
         return pb.SourceReply(
-            repository=own_repository(request.organization, request.project),
+            repository=wire.own_repository(request.organization, request.project),
             clone_url=f"{self._settings.clone_url.rstrip('/')}/{request.organization}/{request.project}.git",
             username=USERNAME,
             sealed_password=seal(public_key, password.encode()),
@@ -274,7 +273,7 @@ class Servicer(CatalogueServicer):
         entries = await places.environments(connection, request.organization, request.project)
         if request.connection:
             entries = [entry for entry in entries if entry.connection in (None, request.connection)]
-        refs = sorted({entry.ref for entry in entries if _follows_refs(entry)})
+        refs = sorted({entry.ref for entry in entries if entry.follows_refs})
         return pb.ProjectReply(
             exists=True, name=found.name, refs=refs, targets=sorted({entry.ref for entry in entries if entry.is_template})
         )
@@ -284,13 +283,6 @@ class Servicer(CatalogueServicer):
         if target is None:
             raise Missing(f"target {name}")
         return base64.b64decode(target.public_key)
-
-
-def _with_token(reply: pb.SourceReply, stored: StoredConnection, public_key: bytes, token: Token) -> pb.SourceReply:
-    reply.username = CLONE_USERS.get(stored.forge, "")
-    reply.sealed_password = seal(public_key, token.value.encode())
-    reply.valid_until = int(token.until)
-    return reply
 
 
 async def _asked_for(connection: Connection, request: pb.TokenRequest) -> StoredConnection:
@@ -304,59 +296,12 @@ async def _asked_for(connection: Connection, request: pb.TokenRequest) -> Stored
     return found
 
 
-def _follows_refs(entry: Environment) -> bool:
-    """A preview follows its change request, whatever else happens to the branch."""
-    return not entry.is_template and entry.preview_of is None
-
-
 async def _followers(
     connection: Connection, entries: Sequence[Environment], asked: pb.FollowersRequest | pb.ChangeRequest
 ) -> list[pb.Follower]:
     of_project = await connections.of_project(connection, asked.organization, asked.project)
     asking = await gates.of_project(connection, asked.organization, asked.project)
-    return [_follower(entry, asked.connection, of_project, asking) for entry in entries]
-
-
-def _follower(entry: Environment, asked: str, of_project: Sequence[StoredConnection], asking: Sequence[StoredGate]) -> pb.Follower:
-    name = entry.connection or asked or (of_project[0].name if len(of_project) == 1 else OWN_CONNECTION)
-    known = {stored.name: stored.repository for stored in of_project}
-    return pb.Follower(
-        place=pb.Place(organization=entry.organization, project=entry.project, environment=entry.slug),
-        kind=entry.kind,
-        target=entry.target,
-        ref=entry.ref,
-        connection=name,
-        repository=known.get(name, own_repository(entry.organization, entry.project)),
-        needs_approval=entry.needs_approval,
-        preview=_preview(entry) if entry.preview_of else None,
-        template=entry.is_template,
-        # A preview asks what the environment asks that it is like.
-        gates=[_gate(gate) for gate in asking if gate.environment in (entry.slug, entry.preview_of)],
-    )
-
-
-def _preview(entry: Environment) -> pb.Preview:
-    removing = entry.removing_at is not None
-    return pb.Preview(fork=entry.fork, repository=entry.repository or "", number=entry.number or "", removing=removing)
-
-
-def _gate(gate: StoredGate) -> pb.Gate:
-    return pb.Gate(name=gate.name, id=gate.id, before=gate.before, deadline_s=gate.deadline_s, default=gate.fallback)
-
-
-def _request(asked: pb.ChangeRequest) -> previews.Request:
-    return previews.Request(
-        organization=asked.organization,
-        project=asked.project,
-        connection=asked.connection,
-        repository=asked.repository,
-        number=asked.number,
-        ref=asked.ref,
-        target=asked.target,
-        title=asked.title,
-        web_url=asked.web_url,
-        fork=asked.fork,
-    )
+    return [wire.follower(entry, asked.connection, of_project, asking) for entry in entries]
 
 
 async def _add_settings(reply: pb.SnapshotReply, connection: Connection, place: tuple[str, str, str]) -> None:
@@ -370,8 +315,3 @@ async def _add_settings(reply: pb.SnapshotReply, connection: Connection, place: 
             reply.services[variable.service].variables[variable.name] = variable.value
         else:
             reply.variables[variable.name].CopyFrom(pb.Variable(value=variable.value, version=variable.version))
-
-
-def own_repository(organization: str, project: str) -> str:
-    """The identity of a project's repository on the own git remote."""
-    return f"slipway/{organization}/{project}"

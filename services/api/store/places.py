@@ -65,6 +65,11 @@ class Environment:
         """Nothing runs in it; previews are like it."""
         return self.follows == "change_requests"
 
+    @property
+    def follows_refs(self) -> bool:
+        """Pushes deploy it. A preview follows its change request, whatever else happens to the branch."""
+        return not self.is_template and self.preview_of is None
+
 
 @dataclass(frozen=True)
 class Target:

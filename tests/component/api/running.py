@@ -22,6 +22,7 @@ from shared.contracts.events import Event
 from shared.postgres import database
 from shared.process import Process
 from shared.rpc import server
+from tests.polling import eventually
 from tests.stack import migrated, service_settings, teller_of
 
 CLONE_URL = "http://127.0.0.1:9/git"
@@ -60,6 +61,14 @@ class RunningApi:
         assert granted.status_code == 200, granted.text
         token: str = (await self.made("/tokens", name="test", person=person)).json()["plain"]
         return token
+
+    async def audited(self, words: str) -> None:
+        """Waits until the audit log says so: auth, which keeps it, is told after the change."""
+
+        async def said() -> bool:
+            return words in (await self.client.get("/audit/main")).text
+
+        await eventually(said)
 
 
 @asynccontextmanager

@@ -69,8 +69,7 @@ async def test_a_gate_has_a_password_that_is_shown_once(api: RunningApi) -> None
     listed = (await api.client.get("/gates/main", params={"project": "todo"})).json()["items"]
     assert [one["name"] for one in listed] == ["scanner"]
     assert gate["password"] not in json.dumps([shown, listed])
-    events = await api.client.get("/audit/main")
-    assert "gate.created" in events.text
+    await api.audited("gate.created")
 
 
 async def test_its_tool_can_read_once_it_was_let_in_and_goes_on_where_it_was(api: RunningApi, nats_url: str) -> None:
@@ -189,7 +188,7 @@ async def test_it_is_changed_for_deployments_to_come(api: RunningApi) -> None:
         asked = pb.FollowersRequest(organization="main", project="todo", environment="production")
         (production,) = (await CatalogueStub(opened).Followers(asked)).environments
     assert [(gate.id, gate.before, gate.deadline_s) for gate in production.gates] == [(identity, "switch", 90)]
-    assert "before switch, 90 s, pass by default" in (await api.client.get("/audit/main")).text
+    await api.audited("before switch, 90 s, pass by default")
 
 
 async def test_a_new_password_takes_the_place_of_the_former(api: RunningApi) -> None:
@@ -261,7 +260,7 @@ async def test_somebody_who_may_answers_in_its_place(api: RunningApi, nats_url: 
     request = await sent(nats_url)
     assert request.by != "gate scanner"
     assert await api.opened.parts.pool.fetchval("SELECT count(*) FROM requests WHERE verb = 'answer'") == 1
-    assert "deployment.answer" in (await api.client.get("/audit/main")).text
+    await api.audited("deployment.answer")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,12 @@
 import asyncio
 
 import structlog
-from nats.aio.msg import Msg
-from pydantic import ValidationError
 
 from services.deployer.ports import Upkeep
 from shared.bus import Bus
 from shared.contracts.examination import Question, Told, ask_subject, told_subject
 from shared.contracts.places import Place
+from shared.questions import answer_questions
 from shared.work import Unavailable
 
 log = structlog.get_logger()
@@ -27,27 +26,10 @@ class Questions:
         self._target = target
         self._upkeep = upkeep
         self._mending = asyncio.Lock()
-        self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Answers for ever."""
-        asked = await self._bus.nc.subscribe(ask_subject(self._target), queue=_GROUP, cb=self._hear)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asked.unsubscribe()
-            for task in self._answering:
-                task.cancel()
-
-    async def _hear(self, raw: Msg) -> None:
-        try:
-            question = Question.decode(raw.data)
-        except ValidationError as error:
-            log.warning("question not understood", reason=str(error))
-            return
-        task = asyncio.create_task(self._answer(question))
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        await answer_questions(self._bus, ask_subject(self._target), _GROUP, Question, self._answer)
 
     async def _answer(self, question: Question) -> None:
         number = 0

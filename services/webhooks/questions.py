@@ -1,12 +1,9 @@
 """Answers what people ask of deliveries, on core NATS; and reads one again where they say so."""
 
-import asyncio
 from dataclasses import replace
 
 import structlog
-from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind
-from pydantic import ValidationError
 
 from services.webhooks.catalogue import Away
 from services.webhooks.connections import Connections
@@ -23,6 +20,7 @@ from shared.contracts.changes import FoundBy
 from shared.contracts.deliveries import ASK_SUBJECT, DeliveryQuestion, Told, Verb, told_subject
 from shared.postgres import UNAVAILABLE
 from shared.problems import Problem
+from shared.questions import answer_questions
 from shared.telemetry import span, traceparent
 
 log = structlog.get_logger()
@@ -42,27 +40,10 @@ class Questions:
         self._connections = connections
         self._deliveries = Deliveries(store.pool)
         self._reader = reader
-        self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Answers for ever."""
-        asked = await self._bus.nc.subscribe(ASK_SUBJECT, queue=_GROUP, cb=self._hear)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asked.unsubscribe()
-            for task in self._answering:
-                task.cancel()
-
-    async def _hear(self, raw: Msg) -> None:
-        try:
-            question = DeliveryQuestion.decode(raw.data)
-        except ValidationError as error:
-            log.warning("question not understood", reason=str(error))
-            return
-        task = asyncio.create_task(self._answer(question))
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        await answer_questions(self._bus, ASK_SUBJECT, _GROUP, DeliveryQuestion, self._answer)
 
     async def _answer(self, question: DeliveryQuestion) -> None:
         try:

@@ -13,10 +13,10 @@ from starlette.staticfiles import StaticFiles
 from services.api.access import COOKIE, Caller, caller_with, of_organization
 from services.api.console import views
 from services.api.dependencies import Using, parts_of
+from services.api.filters import OfPlace
 from services.api.projection import FINAL, Deployment
 from services.api.resources.deployments import permitted, scopes_of
 from services.api.store import archive, letters, logs
-from shared.messages import Slug
 from shared.problems import Problem
 
 _HERE = Path(__file__).parent
@@ -117,13 +117,10 @@ async def projects_page(caller: Reader, using: Using) -> Response:
 async def deployments_page(
     caller: Reader,
     using: Using,
-    organization: Slug | None = None,
-    project: Slug | None = None,
-    environment: Slug | None = None,
+    place: OfPlace,
     after: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
     """Deployments, the newest first."""
-    place = {"organization": organization or "", "project": project or "", "environment": environment or ""}
     rows = await archive.deployments(using.pool, scopes_of(caller), after, SHOWN + 1, **place)
     following = rows[SHOWN - 1].id if len(rows) > SHOWN else None
     return _page("deployments.html", caller=caller, deployments=rows[:SHOWN], following=following, place=place)

@@ -8,20 +8,15 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from services.api.access import Asking
 from services.api.dependencies import Using
-from services.api.resources.streams import PAGE, LastEventId, followed, position
+from services.api.filters import OfPlace
+from services.api.resources.streams import PAGE, beginning, followed
 from services.api.resources.tenure import Tenure
 from services.api.store import cdevents
 from services.api.store.archive import Scopes
 from services.api.store.cdevents import Stored
 from shared.contracts.cdevents import structured
-from shared.messages import Slug
 
 router = APIRouter(tags=["live"])
-
-
-async def _newest(using: Using, last_event_id: LastEventId = "") -> int:
-    at = position(last_event_id)
-    return await cdevents.newest_position(using.pool) if at is None else at
 
 
 @router.get("/cdevents/stream", response_class=EventSourceResponse)
@@ -29,16 +24,13 @@ async def stream_cdevents(
     request: Request,
     caller: Asking,
     using: Using,
-    after: Annotated[int, Depends(_newest)],
-    organization: Slug | None = None,
-    project: Slug | None = None,
-    environment: Slug | None = None,
+    after: Annotated[int, Depends(beginning(cdevents.newest_position))],
+    place: OfPlace,
     kinds: Annotated[list[str] | None, Query(alias="type", max_length=50, description="Subject and predicate: build.finished")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """CDEvents of what you may see, each as CloudEvents 1.0 JSON, from now on or from Last-Event-ID (0: all that is kept, 30 days)."""
 
     async def find(scopes: Scopes, at: int) -> Sequence[Stored]:
-        place = {"organization": organization or "", "project": project or "", "environment": environment or ""}
         return await cdevents.find(using.pool, scopes, at, PAGE, **place, kinds=kinds)
 
     def told(row: Stored) -> ServerSentEvent:

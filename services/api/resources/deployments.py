@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from services.api import access
 from services.api.access import APPROVE_BY_POLICY, Asking, Caller
 from services.api.dependencies import Using
+from services.api.filters import OfPlace
 from services.api.paging import Page, Paged
 from services.api.projection import Deployment, Step
 from services.api.refusals import not_found
@@ -87,9 +88,7 @@ async def list_deployments(
     window: Paged,
     caller: Asking,
     using: Using,
-    organization: Slug | None = None,
-    project: Slug | None = None,
-    environment: Slug | None = None,
+    place: OfPlace,
     state: Annotated[str, Query(max_length=20)] = "",
 ) -> Page[Deployment]:
     """Those that you may see, the newest first."""
@@ -98,9 +97,7 @@ async def list_deployments(
         scopes_of(caller),
         window.after,
         window.fetch,
-        organization=organization or "",
-        project=project or "",
-        environment=environment or "",
+        **place,
         state=state,
     )
     return Page.of(rows, window, lambda row: row.id)

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from services.api.access import Asking
 from services.api.dependencies import Using
+from services.api.filters import OfPlace
 from services.api.paging import Page, Paged
 from services.api.resources.deployments import scopes_of
 from services.api.store import archive
@@ -31,9 +32,7 @@ async def list_events(
     window: Paged,
     caller: Asking,
     using: Using,
-    organization: Slug | None = None,
-    project: Slug | None = None,
-    environment: Slug | None = None,
+    place: OfPlace,
     names: Names = None,
 ) -> Page[ArchivedEvent]:
     """Events of what you may see, the oldest first; `after` is a position."""
@@ -42,9 +41,7 @@ async def list_events(
         scopes_of(caller),
         window.position,
         window.fetch,
-        organization=organization or "",
-        project=project or "",
-        environment=environment or "",
+        **place,
         names=names,
     )
     shown = [ArchivedEvent(position=row.position, event=row.event) for row in rows]

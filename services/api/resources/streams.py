@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from services.api.access import Asking
 from services.api.dependencies import Parts, Using
+from services.api.filters import OfPlace
 from services.api.live import news
 from services.api.projection import FINAL
 from services.api.resources.deployments import permitted, scopes_of
@@ -17,7 +18,7 @@ from services.api.resources.tenure import Tenure
 from services.api.store import archive, logs
 from services.api.store.archive import Archived, Scopes
 from services.api.store.logs import LogLine
-from shared.messages import Slug
+from services.api.store.places import Reads
 
 router = APIRouter(tags=["live"])
 
@@ -102,9 +103,14 @@ async def stream_deployment(
         await news(ticket)
 
 
-async def _newest(using: Using, last_event_id: LastEventId = "") -> int:
-    at = position(last_event_id)
-    return await archive.newest_position(using.pool) if at is None else at
+def beginning(newest: Callable[[Reads], Awaitable[int]]) -> Callable[[Parts, str], Awaitable[int]]:
+    """A dependency: the position after Last-Event-ID, or the newest that there is."""
+
+    async def begin(using: Using, last_event_id: LastEventId = "") -> int:
+        at = position(last_event_id)
+        return await newest(using.pool) if at is None else at
+
+    return begin
 
 
 @router.get("/events/stream", response_class=EventSourceResponse)
@@ -112,16 +118,13 @@ async def stream_events(
     request: Request,
     caller: Asking,
     using: Using,
-    after: Annotated[int, Depends(_newest)],
-    organization: Slug | None = None,
-    project: Slug | None = None,
-    environment: Slug | None = None,
+    after: Annotated[int, Depends(beginning(archive.newest_position))],
+    place: OfPlace,
     names: Annotated[list[str] | None, Query(alias="name", max_length=50)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Events of what you may see, from now on or from Last-Event-ID (a position of the archive; 0 is its start)."""
 
     async def find(scopes: Scopes, at: int) -> Sequence[Archived]:
-        place = {"organization": organization or "", "project": project or "", "environment": environment or ""}
         return await archive.events(using.pool, scopes, at, PAGE, **place, names=names)
 
     def told(row: Archived) -> ServerSentEvent:

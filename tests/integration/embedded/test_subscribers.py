@@ -1,12 +1,14 @@
 """Subscribers on the embedded NATS server: let in, resuming, cut off. The client is nats-py, as a tool would use it."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.request import urlopen
 
 import bcrypt
 import nats
@@ -34,6 +36,7 @@ class Bus:
 
     home: Home
     bus: servers.Bus
+    monitor_port: int
     process: "subprocess.Popen[bytes] | None" = None
 
     async def start(self) -> None:
@@ -52,23 +55,20 @@ class Bus:
             self.process.wait()
 
     async def known(self, *subscribers: Subscriber) -> None:
-        """The file says so, the supervisor has seen it, and the server, which it does not wait for, has read its table."""
+        """The file says so, the supervisor has seen it, and the server, which it does not wait for, has read its table.
+
+        While it reads, the server cuts off who is about to log in, whoever it is: nobody connects before.
+        """
         write_private(self.home.subscribers, Subscribers(subscribers=subscribers).model_dump_json())
         assert self.bus.admission.due(0)
         await eventually(self.bus.admission.settle, within=30)
+        written = (self.home.nats / "nats.conf").stat().st_mtime
+        await eventually(lambda: asyncio.sleep(0, self._read_at() > written), within=30)
 
-        async def settled() -> bool:
-            return await self._lets_in() == bool(subscribers)
-
-        await eventually(settled, within=30)
-
-    async def _lets_in(self) -> bool:
-        try:
-            client = await connect(self)
-        except nats.errors.Error:
-            return False
-        await client.close()
-        return True
+    def _read_at(self) -> float:
+        """When the server had read its configuration (https://docs.nats.io/running-a-nats-service/nats_admin/monitoring#general-information)."""
+        with urlopen(f"http://127.0.0.1:{self.monitor_port}/varz", timeout=10) as answer:
+            return datetime.fromisoformat(json.load(answer)["config_load_time"]).timestamp()
 
     async def admin(self) -> Client:
         """The administrator."""
@@ -88,7 +88,8 @@ async def bus(folder: Path) -> AsyncIterator[Bus]:
     home = Home.at(folder / "home")
     home.prepare()
     settings = Settings(home=home.path, nats_port=free_port())
-    made = Bus(home, servers.bus(settings, home, free_port()))
+    monitor_port = free_port()
+    made = Bus(home, servers.bus(settings, home, monitor_port), monitor_port)
     await made.start()
     yield made
     made.stop()

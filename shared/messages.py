@@ -5,9 +5,10 @@ stream's deduplication, and `traceparent` (W3C Trace Context). Readers ignore fi
 not know; a change that breaks readers is a new class with a higher version.
 """
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from secrets import randbits
+from random import Random
 from time import time_ns
 from typing import Annotated, ClassVar, Self
 
@@ -24,13 +25,17 @@ _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 """Two characters at a time: ids are made for every message."""
 
 
+_chance = Random()  # noqa: S311 -- ids are told apart, and keep nothing secret; asking the system for each costs more than the rest
+os.register_at_fork(after_in_child=_chance.seed)
+
+
 def new_id() -> str:
     """A new identifier of 26 characters: sorts by creation time to the nanosecond (ULID, lower case), safe in a subject or a label.
 
     A ULID has 48 bits of milliseconds and 80 of chance: the upper 20 of these tell the time within the millisecond.
     """
     milliseconds, nanoseconds = divmod(time_ns(), 1_000_000)
-    value = milliseconds << 80 | nanoseconds << 60 | randbits(60)
+    value = milliseconds << 80 | nanoseconds << 60 | _chance.getrandbits(60)
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
 

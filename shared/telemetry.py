@@ -127,7 +127,7 @@ def span(name: str, headers: Mapping[str, str] | None = None, kind: SpanKind = S
             yield current
         return
     above = trace.get_current_span(_told(headers)).get_span_context()
-    only_ids = NonRecordingSpan(_beneath(above if above.is_valid else _new()))
+    only_ids = NonRecordingSpan(_beneath(above) if above.is_valid else _new())
     token = context.attach(set_span_in_context(only_ids))
     try:
         yield only_ids

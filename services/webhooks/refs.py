@@ -21,7 +21,7 @@ def is_commit(text: str) -> bool:
 
 def is_zeros(text: str) -> bool:
     """Whether it is the object name that stands for "none"."""
-    return set(text) == {"0"}
+    return text.strip("0") == "" != text
 
 
 def is_ref(ref: str) -> bool:

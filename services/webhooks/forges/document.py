@@ -47,11 +47,9 @@ class Document:
     def text(self, *path: str) -> str:
         """A string, cut to `LONGEST_TEXT`, or a whole number as one; empty where there is none."""
         found = self._find(path)
-        if isinstance(found, bool):
-            return ""
         if isinstance(found, str):
             return found[:LONGEST_TEXT]
-        return str(found) if isinstance(found, int) else ""
+        return str(found) if isinstance(found, int) and not isinstance(found, bool) else ""
 
     def flag(self, *path: str) -> bool:
         """Whether it is `true`."""
@@ -83,7 +81,7 @@ class Document:
 def _parsed(body: bytes) -> object:
     """What stands in it. The quicker reader refuses lone surrogates, deep nesting, and any encoding but UTF-8: the other decides."""
     try:
-        return from_json(body)
+        return from_json(body, cache_strings="keys")
     except ValueError:
         return json.loads(body)
 

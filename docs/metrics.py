@@ -11,13 +11,14 @@ from services.api import telling as api_telling
 from services.builder import admission, building
 from services.coordinator import telling
 from services.notifier import sender
-from services.webhooks import intake
+from services.webhooks import intake, judging
 from shared import telemetry
 
 TARGET = Path(__file__).parent / "metrics.md"
 _MODULES: tuple[tuple[str, ModuleType], ...] = (
     ("every service", telemetry),
     ("webhooks", intake),
+    ("webhooks", judging),
     ("coordinator", telling),
     ("builder", admission),
     ("builder", building),

@@ -13,6 +13,7 @@ from services.webhooks.git.remote import Remote
 from services.webhooks.git.repositories import Repositories
 from services.webhooks.handlers import Settled, decode
 from services.webhooks.intake import Intake
+from services.webhooks.judging import Judging
 from services.webhooks.pushers import Pushers
 from services.webhooks.questions import Questions
 from services.webhooks.reading import Reader
@@ -58,7 +59,9 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     connections = Connections(pool, Vault.from_file(settings.master_key_file), catalogue)
     await connections.load()
     reader = Reader()
-    intake = Intake(connections, store, reader, Room())
+    judging = Judging(store, connections, reader)
+    process.measure(judging.measure)
+    intake = Intake(connections, store, reader, Room(), judging)
 
     hooks = Hooks(settings.home / "run")
     repositories = Repositories(settings.repositories, hooks.folder, settings.push_limit_bytes)
@@ -70,6 +73,7 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     await process.enter(pipeline.telling())  # entered last, left first: pushers hear the end before the server waits for them
 
     process.spawn("intake", intake.run())
+    process.spawn("judging", judging.run(lambda: intake.pressed))
     process.spawn("connections", connections.run())
     process.spawn("questions", Questions(process.bus, store, connections, reader).run())
     process.spawn("relay", Relay(process.bus, settings.postgres_dsn.get_secret_value(), "webhooks", outbox).run())

@@ -1,4 +1,4 @@
-"""Writing together what arrives together: one commit for many, and nobody waits for company."""
+"""Writing together what arrives together: one commit for many, and who comes alone does not wait for company."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,6 +11,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AT_ONCE = 128
+EVERY_S = 0.01
+"""Between the beginnings of two batches, at least: what arrives in a row is written together, too."""
 SIZE = 16 * 1024 * 1024
 """What a batch may have, in bytes: a larger item is written alone, since each is in memory several times while it is written."""
 
@@ -49,12 +51,15 @@ class BatchWriter(Generic[T, R]):
         """Writes for ever."""
         while True:
             await self._arrived.wait()
+            earliest = asyncio.get_running_loop().time() + EVERY_S
             batch = [(self._waiting.pop(future), future) for future in self._next()]
             if not self._waiting:
                 self._arrived.clear()
             wanted = [(item, future) for item, future in batch if not future.done()]
             if wanted:
                 await self._write_together(wanted)
+            if (rest := earliest - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(rest)
 
     def _next(self) -> list[asyncio.Future[R]]:
         """Those that came first, as many as one batch takes."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import grpc
 from grpc import aio
 
+from services.webhooks.domain import Origin
+from shared.forges import server_of
 from shared.proto import auth_pb2, auth_pb2_grpc, catalogue_pb2, catalogue_pb2_grpc
 from shared.rpc import CALL_S, FORGE_CALL_S
 
@@ -41,6 +44,19 @@ class Connection:
     deploy_key: str = ""
     """Private, to clone over SSH."""
     known_hosts: str = ""
+
+
+@lru_cache(maxsize=1024)
+def origin_of(connection: Connection) -> Origin:
+    """Where a connection's deliveries come from."""
+    return Origin(
+        organization=connection.organization,
+        project=connection.project,
+        connection=connection.name,
+        forge=server_of(connection.forge, connection.clone_url),
+        repository=connection.repository,
+        clone_url=connection.clone_url,
+    )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ MOST_CHANGES = 200
 """Of one delivery, that are shown: a part of an answer fits the bus."""
 
 _COLUMNS = """
-d.id, d.connection, d.event, d.hook, d.key, d.received_at, d.reason, octet_length(d.body) AS size, c.project, c.forge,
+d.id, d.connection, d.event, d.hook, d.key, d.received_at, octet_length(d.body) AS size,
+CASE WHEN d.id IN (SELECT delivery FROM backlog) THEN 'it waits for its turn: others came before it' ELSE d.reason END AS reason, c.project, c.forge,
 ARRAY(SELECT to_jsonb(h) FROM
       (SELECT id, state, reason, deployments, created_at, type, message FROM changes WHERE delivery = d.id ORDER BY arrival LIMIT $1) h) AS changes
 """

@@ -103,31 +103,37 @@ class ChangeRequest:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One webhook request as it came. Told apart by connection, hook and key."""
+    """One webhook request as it came. Told apart by connection, event and key. `reason`: why it leads to no change, whatever is known.
+
+    `trace` is the span that took it (W3C traceparent).
+    """
 
     id: str
+    origin: Origin
     hook: str
     key: str
     event: str
     headers: dict[str, str]
     body: bytes
+    trace: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Arrival:
     """Pushes that arrived together. `expected`: the arrival number that the sweep saw before it looked at the forge.
 
-    `request`: what happened to a change request. `ignored`: why the delivery tells of neither. `again`: the id of the stored delivery that a person had read again. `trace` is the span of what brought them (W3C traceparent); where several came together, each begins a trace of its own.
+    `delivery`: the id of the stored delivery that says so; `ignored`: why that says nothing. `request`: what happened to a change request.
+    `trace` is the span of what brought them (W3C traceparent); where several came together, each begins a trace of its own.
     """
 
     origin: Origin
     found_by: FoundBy
     pushes: tuple[Push, ...]
-    delivery: Delivery | None = None
+    delivery: str | None = None
     expected: int | None = None
     trace: str | None = None
     ignored: str = ""
-    again: str | None = None
     request: ChangeRequest | None = None
 
 

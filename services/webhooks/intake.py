@@ -1,8 +1,9 @@
-"""`POST /hooks/<connection>`: verify the bytes, read them, store them, answer 202. Nothing is acted upon before it is stored."""
+"""`POST /hooks/<connection>`: verify the bytes, read them, store them, answer 202. Nothing is judged before it is stored."""
 
 import asyncio
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 
 import structlog
@@ -11,19 +12,18 @@ from prometheus_client import Counter, Histogram
 from starlette.types import Receive, Scope, Send
 
 from services.webhooks.batches import BatchWriter, CannotStore
-from services.webhooks.catalogue import Away, Connection
+from services.webhooks.catalogue import Away, Connection, origin_of
 from services.webhooks.connections import Connections
-from services.webhooks.domain import Arrival, Delivery, Origin
+from services.webhooks.domain import Arrival, Delivery
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.document import Headers, Unreadable
-from services.webhooks.forges.port import Forge, Identity, Reading
-from services.webhooks.reading import Reader
-from services.webhooks.request_rules import why_ignored
+from services.webhooks.forges.port import Forge, Reading
+from services.webhooks.judging import Judging
+from services.webhooks.reading import Reader, why_nothing
 from services.webhooks.requests import SMALL, ClientLeft, Room, answer, busy, headers_of, read_body, size_of
 from services.webhooks.store import Recorded, Store
 from services.webhooks.texts import clean
 from shared.contracts.changes import FoundBy
-from shared.forges import server_of
 from shared.messages import new_id
 from shared.postgres import UNAVAILABLE
 from shared.problems import Problem
@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 PATIENCE_S = 8.0
 """GitHub waits ten seconds for an answer."""
+MANY = 16
+"""Each answer is held back for 20 ms (`shared.exchange`): these are eight hundred deliveries a second."""
 DELIVERIES = Counter("slipway_deliveries_total", "Webhook deliveries by what became of them", ["forge", "outcome"])
 """Forge `_`: refused before it was known whose delivery it is."""
 DELIVERY_SECONDS = Histogram("slipway_delivery_seconds", "From a delivery's headers to its answer", ["forge"])
@@ -41,11 +43,17 @@ DELIVERY_SECONDS = Histogram("slipway_delivery_seconds", "From a delivery's head
 class Intake:
     """Takes deliveries. `run` writes what has arrived; it is a background task of the process."""
 
-    def __init__(self, connections: Connections, store: Store, reader: Reader, room: Room) -> None:
+    def __init__(self, connections: Connections, store: Store, reader: Reader, room: Room, judging: Judging) -> None:
         self._connections = connections
-        self._writer: BatchWriter[Arrival, Recorded] = BatchWriter(store.record, _size_of, PATIENCE_S)
+        self._writer: BatchWriter[Delivery, str] = BatchWriter(store.keep, _size_of, PATIENCE_S)
         self._room = room
         self._reader = reader
+        self._judging = judging
+
+    @property
+    def pressed(self) -> bool:
+        """Whether many deliveries are under way."""
+        return self._room.taken > MANY
 
     async def run(self) -> None:
         """Stores what arrives, for ever."""
@@ -61,7 +69,7 @@ class Intake:
             with self._room.opened(size_of(headers)) as place:
                 connection, forge = await self._find(name)
                 kind = connection.forge
-                with DELIVERY_SECONDS.labels(kind).time():
+                with _seconds(kind).time():
                     body = await read_body(receive, place)
                     connection = await self._verified(connection, forge, headers, body)
                     status, content = await self._take(connection, forge, headers, body)
@@ -73,7 +81,7 @@ class Intake:
             outcome = problem.type.replace("-", "_")
             raise
         finally:
-            DELIVERIES.labels(kind, outcome).inc()
+            _count(kind, outcome).inc()
 
     async def _find(self, name: str) -> tuple[Connection, Forge]:
         try:
@@ -99,21 +107,38 @@ class Intake:
             try:
                 reading = await self._reader.read(connection.forge, headers, body)
             except Unreadable as error:
-                await self._record(_unreadable(connection, forge, headers, body, error))
+                await self._keep(_unreadable(connection, forge, headers, body, error))
                 raise Problem(400, "unreadable-delivery", clean(f"{error}.")) from None
-            arrival = _arrival(connection, forge, headers, body, reading)
-            return _say(await self._record(arrival), arrival.ignored)
+            delivery = _delivery(connection, forge, headers, body, why_nothing(reading, origin_of(connection)))
+            with self._judging.held.holding(delivery.id, _arrival(delivery, reading), len(body)) as held:
+                kept = await self._keep(delivery)
+                if kept != delivery.id:
+                    return 200, {"status": "known", "delivery": kept, "reason": "this delivery was stored before"}
+                if delivery.reason:
+                    return 200, {"status": "ignored", "delivery": kept, "reason": delivery.reason}
+                held.stored()
+            return 202, _stored(kept, await self._judging.outcome(held))
 
-    async def _record(self, arrival: Arrival) -> Recorded:
+    async def _keep(self, delivery: Delivery) -> str:
         try:
-            return await self._writer.put(arrival)
+            return await self._writer.put(delivery)
         except CannotStore as error:
-            log.warning("delivery not stored", connection=arrival.origin.connection, reason=str(error))
+            log.warning("delivery not stored", connection=delivery.origin.connection, reason=str(error))
             raise busy("The delivery could not be stored.") from error
 
 
-def _size_of(arrival: Arrival) -> int:
-    return len(arrival.delivery.body) if arrival.delivery else 0
+@cache
+def _seconds(forge: str) -> Histogram:
+    return DELIVERY_SECONDS.labels(forge)
+
+
+@cache
+def _count(forge: str, outcome: str) -> Counter:
+    return DELIVERIES.labels(forge, outcome)
+
+
+def _size_of(delivery: Delivery) -> int:
+    return len(delivery.body)
 
 
 async def _verify(forge: Forge, headers: Headers, body: bytes, secrets: Sequence[str]) -> bool:
@@ -122,25 +147,31 @@ async def _verify(forge: Forge, headers: Headers, body: bytes, secrets: Sequence
     return await asyncio.to_thread(forge.verify, headers, body, secrets)
 
 
-def _arrival(connection: Connection, forge: Forge, headers: Headers, body: bytes, reading: Reading) -> Arrival:
-    identity, origin = forge.identify(headers), origin_of(connection)
-    delivery = _delivery(new_id(), identity, identity.key or f"sha256:{sha256(body).hexdigest()}", headers, body)
-    ignored = reading.ignored or (why_ignored(reading.request, origin) if reading.request else "")
-    request = None if ignored else reading.request
-    return Arrival(origin, FoundBy.DELIVERY, reading.pushes, delivery, trace=traceparent(), ignored=ignored, request=request)
-
-
-def _unreadable(connection: Connection, forge: Forge, headers: Headers, body: bytes, error: Unreadable) -> Arrival:
-    """With a key of its own: the same delivery may come again once it can be read."""
-    id_ = new_id()
-    delivery = _delivery(id_, forge.identify(headers), f"unreadable:{id_}", headers, body)
-    return Arrival(origin_of(connection), FoundBy.DELIVERY, (), delivery, trace=traceparent(), ignored=f"it could not be read: {error}")
-
-
-def _delivery(id_: str, identity: Identity, key: str, headers: Headers, body: bytes) -> Delivery:
+def _delivery(connection: Connection, forge: Forge, headers: Headers, body: bytes, reason: str) -> Delivery:
     """With texts that are fit for storage; of headers, those that are needed to read it again: no signatures, no tokens."""
-    kept = {name: clean(value)[:1000] for name, value in headers.items() if _is_kept(name)}
-    return Delivery(id_, clean(identity.hook)[:200], clean(key)[:200], clean(identity.event)[:200], kept, body)
+    identity = forge.identify(headers)
+    return Delivery(
+        id=new_id(),
+        origin=origin_of(connection),
+        hook=clean(identity.hook)[:200],
+        key=clean(identity.key)[:200] or f"sha256:{sha256(body).hexdigest()}",
+        event=clean(identity.event)[:200],
+        headers={name: clean(value)[:1000] for name, value in headers.items() if _is_kept(name)},
+        body=body,
+        trace=traceparent(),
+        reason=clean(reason)[:2000],
+    )
+
+
+def _unreadable(connection: Connection, forge: Forge, headers: Headers, body: bytes, error: Unreadable) -> Delivery:
+    """With a key of its own: the same delivery may come again once it can be read."""
+    delivery = _delivery(connection, forge, headers, body, f"it could not be read: {error}")
+    return replace(delivery, key=f"unreadable:{delivery.id}")
+
+
+def _arrival(delivery: Delivery, reading: Reading) -> Arrival:
+    """What it says, without its body."""
+    return Arrival(delivery.origin, FoundBy.DELIVERY, reading.pushes, delivery.id, trace=delivery.trace, request=reading.request)
 
 
 def _is_kept(name: str) -> bool:
@@ -149,26 +180,12 @@ def _is_kept(name: str) -> bool:
     return name in {"content-type", "idempotency-key"}
 
 
-@lru_cache(maxsize=1024)
-def origin_of(connection: Connection) -> Origin:
-    """Where a connection's deliveries come from."""
-    return Origin(
-        organization=connection.organization,
-        project=connection.project,
-        connection=connection.name,
-        forge=server_of(connection.forge, connection.clone_url),
-        repository=connection.repository,
-        clone_url=connection.clone_url,
-    )
-
-
-def _say(recorded: Recorded, ignored: str) -> tuple[int, dict[str, object]]:
-    if recorded.redelivered:
-        return 200, {"status": "known", "delivery": recorded.delivery, "reason": "this delivery was stored before"}
-    if ignored:
-        return 200, {"status": "ignored", "delivery": recorded.delivery, "reason": clean(ignored)}
-    changes = [change.id for change in recorded.changes]
-    content: dict[str, object] = {"status": "stored", "delivery": recorded.delivery, "changes": changes}
-    if recorded.known:
-        content["reason"] = "; ".join(known.reason for known in recorded.known)
-    return 202, content
+def _stored(delivery: str, became: Recorded | None) -> dict[str, object]:
+    """The answer, with what became of it where that is known."""
+    content: dict[str, object] = {"status": "stored", "delivery": delivery}
+    if became is None:
+        return content
+    content["changes"] = [change.id for change in became.changes]
+    if became.known:
+        content["reason"] = "; ".join(known.reason for known in became.known)
+    return content

@@ -73,11 +73,11 @@ def change_of(push: Push, arrival: Arrival, number: int) -> ChangePushed:
         commit=push.commit,
         before=push.before,
         arrival=number,
-        pusher=push.pusher.model_copy(update={"forge": origin.forge}),
+        pusher=push.pusher if push.pusher.forge == origin.forge else push.pusher.model_copy(update={"forge": origin.forge}),
         title=push.title[:200],
         author=push.author[:200],
         found_by=arrival.found_by,
-        delivery=arrival.delivery.id if arrival.delivery else arrival.again,
+        delivery=arrival.delivery,
         web_url=push.web_url,
     )
 

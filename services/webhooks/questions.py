@@ -5,15 +5,13 @@ from dataclasses import replace
 import structlog
 from opentelemetry.trace import SpanKind
 
-from services.webhooks.catalogue import Away
+from services.webhooks.catalogue import Away, origin_of
 from services.webhooks.connections import Connections
 from services.webhooks.deliveries import Deliveries, Stored
 from services.webhooks.domain import Arrival, Push
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.document import Unreadable
-from services.webhooks.intake import origin_of
-from services.webhooks.reading import Reader
-from services.webhooks.request_rules import why_ignored
+from services.webhooks.reading import Reader, why_nothing
 from services.webhooks.store import Store
 from shared.bus import Bus
 from shared.contracts.changes import FoundBy
@@ -81,14 +79,14 @@ class Questions:
         except Unreadable as error:
             return Told(error=f"it cannot be read: {error}")
         origin, request = origin_of(connection), reading.request
-        reason = reading.ignored or (why_ignored(request, origin) if request else "")
+        reason = why_nothing(reading, origin)
         if reason or not (reading.pushes or request):
             return Told(delivery=stored.page, reason=reason or stored.page.reason or "it tells of no push")
         pushes = tuple(_pushed_by(question.person, push) for push in reading.pushes)
         if request is not None:
             request = replace(request, by=request.by.model_copy(update={"person": question.person}))
         with span("read delivery again", kind=SpanKind.SERVER):
-            arrival = Arrival(origin, FoundBy.REDELIVERY, pushes, again=stored.page.id, trace=traceparent(), request=request)
+            arrival = Arrival(origin, FoundBy.REDELIVERY, pushes, stored.page.id, trace=traceparent(), request=request)
             recorded = (await self._store.record([arrival]))[0]
             changes = tuple(change.id for change in recorded.changes)
             log.info("delivery read again", connection=connection.name, delivery=stored.page.id, person=question.person, changes=changes)

@@ -12,9 +12,11 @@ from subprocess import PIPE
 
 import structlog
 
+from services.webhooks.domain import Origin
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.document import Headers, Unreadable
 from services.webhooks.forges.port import Reading
+from services.webhooks.request_rules import why_ignored
 from services.webhooks.requests import SMALL, busy
 from shared.subprocesses import spawn
 
@@ -41,6 +43,11 @@ class Reader:
         except (TimeoutError, OSError) as error:
             log.warning("delivery not read", size=len(body), reason=str(error) or type(error).__name__)
             raise busy("The delivery could not be read.") from None
+
+
+def why_nothing(reading: Reading, origin: Origin) -> str:
+    """Why what was read leads to no change, whatever is known; empty: it may."""
+    return reading.ignored or (why_ignored(reading.request, origin) if reading.request else "")
 
 
 async def _read_apart(forge: str, headers: Headers, body: bytes) -> Reading:

@@ -1,4 +1,4 @@
-"""Recording arrivals: deliveries are stored, their pushes judged against the heads, changes and outbox rows written. One transaction."""
+"""Recording arrivals: pushes are judged against the heads, changes and outbox rows written. One transaction."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,24 +12,17 @@ from services.webhooks.push_rules import change_of, cleaned, judge
 from services.webhooks.refs import is_commit
 from services.webhooks.request_rules import cleaned_request, request_change_of
 from services.webhooks.texts import clean
-from shared.contracts.changes import Change, ChangePushed
+from shared.contracts.changes import Change, ChangePushed, FoundBy
 from shared.forges import kind_of
 from shared.outbox import Columns, Outbox, Outgoing, Row, outgoing
 from shared.postgres import Connection
-from shared.telemetry import span, traceparent
+from shared.telemetry import exports, span, traceparent
 
 FIRST_RESEND_S = 30.0
 
-_ARRIVE = """
-WITH placed AS (
-    INSERT INTO heads (connection, repository, ref)
-    SELECT * FROM unnest($9::text[], $10::text[], $11::text[]) ON CONFLICT DO NOTHING
-)
-INSERT INTO deliveries (id, connection, hook, key, event, headers, body, reason, owner)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[], $12::text[])
-ON CONFLICT (connection, event, key) DO NOTHING RETURNING id
+_PLACE = """
+INSERT INTO heads (connection, repository, ref) SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING
 """
-_FORMER = "SELECT id FROM deliveries WHERE connection = $1 AND event = $2 AND key = $3"
 _LOCK = """
 SELECT locked.*, nextval('arrivals') AS number FROM (
     SELECT h.connection, h.repository, h.ref, h.commit, h.arrival, h.change, c.state
@@ -80,20 +73,19 @@ _Place = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Recorded:
-    """What became of an arrival. `redelivered`: this delivery was stored before. `known`: pushes that are no new changes.
+    """What became of an arrival. `known`: pushes that are no new changes. `delivery`: the one that is kept with the reasons of that.
 
     `ignored`: changes that are settled as they are written, with the reason: their refs moved, and nobody is told.
     """
 
-    delivery: str | None
-    redelivered: bool = False
+    delivery: str | None = None
     changes: tuple[Change, ...] = ()
     known: tuple[Known, ...] = ()
     ignored: tuple[tuple[ChangePushed, str], ...] = ()
 
 
 class Recording:
-    """One transaction. Locks are taken in the same order everywhere: deliveries, then heads, each sorted."""
+    """One transaction. Locks on heads are taken in the same order everywhere: sorted."""
 
     def __init__(self, connection: Connection, outbox: Outbox) -> None:
         self._connection = connection
@@ -103,37 +95,16 @@ class Recording:
 
     async def run(self, arrivals: Sequence[Arrival]) -> list[Recorded]:
         """Records them in their order; answers what became of each."""
-        arrivals = [_cleaned(arrival) for arrival in arrivals]
-        new = await self._arrive(arrivals)
-        arrived = [arrival for arrival in arrivals if arrival.delivery is None or arrival.delivery.id in new]
-        fresh = [await self._prepared(arrival) for arrival in arrived]
-        heads, numbers = await self._heads(fresh)
-        recorded = {id(arrival): _judge(arrival, heads, numbers) for arrival in fresh}
+        arrivals = [await self._prepared(_cleaned(arrival)) for arrival in arrivals]
+        heads, numbers = await self._heads(arrivals)
+        recorded = [_judge(arrival, heads, numbers) for arrival in arrivals]
         traces = {
-            change.id: arrival.trace if len(arrival.pushes) <= 1 else None for arrival in fresh for change in recorded[id(arrival)].changes
+            change.id: arrival.trace if len(arrival.pushes) <= 1 else None
+            for arrival, one in zip(arrivals, recorded, strict=True)
+            for change in one.changes
         }
-        await self._write([recorded[id(arrival)] for arrival in fresh], heads, traces)
-        told = {id(former): recorded[id(arrival)] for former, arrival in zip(arrived, fresh, strict=True)}
-        return [told.get(id(arrival)) or await self._redelivered(arrival) for arrival in arrivals]
-
-    async def _arrive(self, arrivals: Sequence[Arrival]) -> set[str]:
-        """Stores the deliveries, and makes the heads that there are none of yet; answers which deliveries are new."""
-        found = [(arrival.origin, arrival.delivery, arrival.ignored) for arrival in arrivals if arrival.delivery]
-        found.sort(key=lambda item: (item[0].connection, item[1].event, item[1].key))
-        rows = await self._connection.fetch(
-            _ARRIVE,
-            [delivery.id for _, delivery, _ in found],
-            [origin.connection for origin, _, _ in found],
-            [delivery.hook for _, delivery, _ in found],
-            [delivery.key for _, delivery, _ in found],
-            [delivery.event for _, delivery, _ in found],
-            [json.dumps(delivery.headers) for _, delivery, _ in found],
-            [delivery.body for _, delivery, _ in found],
-            [ignored or None for _, _, ignored in found],
-            *_columns(_places(arrivals)),
-            [f"{origin.organization}/{origin.project}" for origin, _, _ in found],
-        )
-        return {row["id"] for row in rows}
+        await self._write(recorded, heads, traces)
+        return recorded
 
     async def _with_whole_commit(self, arrival: Arrival) -> Arrival:
         """Bitbucket Cloud says a change request's commit by its first digits: the push that brought it says the rest."""
@@ -159,6 +130,8 @@ class Recording:
     async def _heads(self, arrivals: Sequence[Arrival]) -> tuple[dict[_Place, Head | None], "_Numbers"]:
         """The heads, locked, and the arrival numbers of what comes now."""
         places = _places(arrivals)
+        if places:
+            await self._connection.execute(_PLACE, *_columns(places))
         rows = await self._connection.fetch(_LOCK, *_columns(places)) if places else []
         heads = {(row["connection"], row["repository"], row["ref"]): row for row in rows}
         more = sum(len(arrival.pushes) + (arrival.request is not None) for arrival in arrivals) - len(heads)
@@ -208,13 +181,10 @@ class Recording:
         """Each change that is sent goes on with the trace of what brought it, and its deployments with the change's."""
         return self._outbox.columns([_sent(change, traces[change.id]) if change.id in traces else change for change in changes])
 
-    async def _redelivered(self, arrival: Arrival) -> Recorded:
-        assert arrival.delivery is not None, "only deliveries come again"
-        identity = (arrival.origin.connection, arrival.delivery.event, arrival.delivery.key)
-        return Recorded(await self._connection.fetchval(_FORMER, *identity), redelivered=True)
-
 
 def _sent(change: Change, trace: str | None) -> Outgoing:
+    if trace and not exports():
+        return outgoing(change, trace)
     name = "push received" if isinstance(change, ChangePushed) else "change request received"
     with span(name, {"traceparent": trace} if trace else {}, SpanKind.PRODUCER) as received:
         received.set_attributes(_about(change))
@@ -247,7 +217,7 @@ class _Numbers:
 
 def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: _Numbers) -> Recorded:
     changes: list[Change] = []
-    known: list[Known] = []
+    known = [Known(arrival.ignored, "")] if arrival.ignored else []
     ignored: list[tuple[ChangePushed, str]] = []
     for push in arrival.pushes:
         place = _place(arrival, push.repository, push.ref)
@@ -267,7 +237,8 @@ def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: _Numbers
         known.append(Known(f"{request}: {_NOT_WHOLE}", request.ref(arrival.origin)))
     elif request is not None:
         changes.append(request_change_of(request, arrival, numbers.next()))
-    return Recorded(arrival.delivery.id if arrival.delivery else None, changes=tuple(changes), known=tuple(known), ignored=tuple(ignored))
+    delivery = arrival.delivery if arrival.found_by is FoundBy.DELIVERY else None
+    return Recorded(delivery, tuple(changes), tuple(known), tuple(ignored))
 
 
 _NOT_WHOLE = "the forge says only the first digits of its commit, and no push has told the rest yet. Redeliver it once one has"

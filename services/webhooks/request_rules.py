@@ -49,7 +49,7 @@ def request_change_of(request: ChangeRequest, arrival: Arrival, number: int) -> 
             "pusher": request.by.model_copy(update={"forge": origin.forge}),
             "title": request.title[:200],
             "found_by": arrival.found_by,
-            "delivery": arrival.delivery.id if arrival.delivery else arrival.again,
+            "delivery": arrival.delivery,
             "web_url": request.web_url,
             "number": request.number,
             "source": request.source,

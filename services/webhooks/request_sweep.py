@@ -11,11 +11,10 @@ from random import sample
 import structlog
 
 from services.webhooks.asking import NotSaid
-from services.webhooks.catalogue import Away, Catalogue, Connection, NotLetIn
+from services.webhooks.catalogue import Away, Catalogue, Connection, NotLetIn, origin_of
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, ChangeRequest, LastOfRequest
 from services.webhooks.forges import FORGES
-from services.webhooks.intake import origin_of
 from services.webhooks.pushers import Pushers
 from services.webhooks.request_differences import Difference, Gone, Missed, differences
 from services.webhooks.request_ends import end_of
@@ -86,6 +85,8 @@ class RequestSweep:
             return []
         await asyncio.sleep(self._grace_s)
         agreed = [found for number, found in (await self._look(connection)).items() if first.get(number) == found]
+        if await self._store.waits(connection.name):
+            return []
         gone = [found for found in agreed if isinstance(found, Gone)]
         missed = [found for found in agreed if isinstance(found, Missed)]
         changes: list[Change] = []

@@ -35,9 +35,15 @@ class Room:
     """
 
     def __init__(self, most: int = OPEN_MOST, small: int = SMALL_MOST, large: int = LARGE_MOST) -> None:
+        self.most = most
         self.places = most
         self.small = small
         self.large = large
+
+    @property
+    def taken(self) -> int:
+        """How many are open: whose body is there, and whose answer is not."""
+        return self.most - self.places
 
     @contextmanager
     def opened(self, size: int | None) -> Iterator["Place"]:
@@ -141,10 +147,11 @@ async def read_body(receive: Receive, place: Place) -> bytes:
                 if part := message.get("body", b""):
                     place.grow(len(part))
                     parts.append(part)
-                    limit.reschedule(min(end, now() + IDLE_S))
                 if not message.get("more_body", False):
                     place.complete()
                     return b"".join(parts)
+                if part:
+                    limit.reschedule(min(end, now() + IDLE_S))
     except TimeoutError:
         raise Problem(
             408, "too-slow", f"Nothing of the body arrived for {IDLE_S:.0f} seconds, or not all within {SLOWEST_S:.0f}."
@@ -156,9 +163,12 @@ def too_large() -> Problem:
     return Problem(413, "body-too-large", f"The body is larger than {BODY_LIMIT // 1024**2} MB, which is what GitHub sends at most.")
 
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 async def answer(send: Send, status: int, content: Mapping[str, object]) -> None:
     """Answers with JSON."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    body = _json(content).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,10 +1,11 @@
-"""All SQL of changes once they are recorded: settled, sent again, forgotten."""
+"""Deliveries are kept, what they say is recorded; and all SQL of changes once they are: settled, sent again, forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.webhooks.domain import Arrival, LastOfRequest, State
+from services.webhooks.backlog import Backlog, Waiting
+from services.webhooks.domain import Arrival, Delivery, LastOfRequest, State
 from services.webhooks.recording import FIRST_RESEND_S, Recorded, Recording
 from shared.contracts.changes import Change, RequestChange, decode_change
 from shared.outbox import Outbox, Outgoing, outgoing
@@ -62,12 +63,48 @@ class Store:
         self._outbox = outbox
 
     async def record(self, arrivals: Sequence[Arrival]) -> list[Recorded]:
-        """Stores deliveries, judges their pushes against the heads, and writes changes and outbox rows: all in one commit."""
+        """Judges what arrived against the heads, and writes changes and outbox rows: all in one commit."""
         async with self.pool.acquire() as connection, connection.transaction():
             recording = Recording(connection, self._outbox)
             recorded = await recording.run(arrivals)
         self._outbox.wake(recording.sent)
         return recorded
+
+    async def keep(self, deliveries: Sequence[Delivery]) -> list[str]:
+        """Stores deliveries, and those that may lead to changes in the backlog, too: all in one commit.
+
+        Answers under which id each is stored: another than its own where it was stored before.
+        """
+        return await Backlog(self.pool).keep(deliveries)
+
+    async def judge(self, most: int, read: Callable[[Backlog, Sequence[Waiting]], Awaitable[Sequence[Arrival]]]) -> dict[str, Recorded]:
+        """Takes so many deliveries out of the backlog and records what `read` says of them, in one commit; what became of each."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            backlog = Backlog(connection)
+            waiting = await backlog.take(most)
+            if not waiting:
+                return {}
+            recording = Recording(connection, self._outbox)
+            recorded = await recording.run(await read(backlog, waiting))
+        self._outbox.wake(recording.sent)
+        return {one.delivery: became for one, became in zip(waiting, recorded, strict=True)}
+
+    async def give_up(self, reason: str) -> str | None:
+        """Takes the first delivery out of the backlog, which is kept with the reason why it led to nothing; answers which."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            backlog = Backlog(connection)
+            for waiting in await backlog.take(1):
+                await backlog.give_up(waiting.delivery, reason)
+                return waiting.delivery
+        return None
+
+    async def backlog(self) -> int:
+        """How many deliveries are stored and not judged yet."""
+        return await Backlog(self.pool).size()
+
+    async def waits(self, connection: str) -> bool:
+        """Whether deliveries of that connection are stored and not judged yet: what looks as if nobody told it may be among them."""
+        return await Backlog(self.pool).has(connection)
 
     async def settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
         """Marks changes as taken or ignored (taken stands), and closes their outbox rows: they are not sent again."""

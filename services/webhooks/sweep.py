@@ -9,12 +9,11 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from services.webhooks.catalogue import Away, Catalogue, Connection, NotLetIn, Project
+from services.webhooks.catalogue import Away, Catalogue, Connection, NotLetIn, Project, origin_of
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Origin, Push
 from services.webhooks.git.pushes import own_origin, own_push
 from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository, SshTo
-from services.webhooks.intake import origin_of
 from services.webhooks.pushers import Pushers
 from services.webhooks.refs import follows, is_commit, is_ref
 from services.webhooks.store import Store
@@ -154,6 +153,8 @@ class ForgeSweep:
         missed, known = await self._still_missed(
             origin, [found for found in _missed(references, known) if follows(project.refs, found.name)], known
         )
+        if missed and await self._store.waits(connection.name):
+            return []
         pushes = [
             Push(
                 origin.repository,

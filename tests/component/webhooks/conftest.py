@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 from grpc import aio
@@ -117,6 +118,18 @@ async def settings_beside(
             clone_key_file=certificates.keys / "clone.key",
             **more,
         )
+
+
+@asynccontextmanager
+async def undecided(dsn: str) -> AsyncIterator[None]:
+    """Nothing can be judged meanwhile; it can be stored."""
+    connection = await asyncpg.connect(dsn, server_settings={"search_path": "webhooks"})
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE heads IN SHARE ROW EXCLUSIVE MODE")
+            yield
+    finally:
+        await connection.close()
 
 
 def _user(name: str, nats_url: str) -> ServiceSettings:

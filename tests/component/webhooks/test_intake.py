@@ -1,6 +1,5 @@
 """Deliveries over HTTP: what is stored, what is refused, and what reaches the coordinator."""
 
-import asyncio
 import json
 import os
 import signal
@@ -257,12 +256,3 @@ async def _read_only(webhooks: Webhooks, switch: str) -> None:
     await admin.execute(f"ALTER DATABASE {await admin.fetchval('SELECT current_database()')} SET default_transaction_read_only = {switch}")
     await admin.close()
     await webhooks.pool.expire_connections()
-
-
-async def test_deliveries_that_arrive_together_are_all_stored(webhooks: Webhooks) -> None:
-    """Two hundred at once: each becomes its change, with its own arrival number."""
-    answers = await asyncio.gather(
-        *(deliver(webhooks.http, push(A, ref=f"refs/heads/b{number}"), delivery=f"d-{number}") for number in range(200))
-    )
-    assert {answer.status_code for answer in answers} == {202}
-    assert await webhooks.pool.fetchval("SELECT count(DISTINCT arrival) FROM changes") == 200

@@ -1,4 +1,4 @@
-"""The process dies at the worst moment: after git has updated the ref, before anything of the push was written."""
+"""The process dies at the worst moment: when git has updated the ref and nothing is written, or when a delivery is answered and not judged."""
 
 import os
 import subprocess
@@ -15,7 +15,8 @@ from embedded.home import Home
 from shared.contracts.changes import FoundBy
 from shared.rpc import server
 from shared.settings import ServiceSettings
-from tests.component.webhooks.conftest import api, certificates
+from tests.component.webhooks.conftest import api, certificates, undecided
+from tests.component.webhooks.deliveries import A, B, deliver, push
 from tests.component.webhooks.neighbours import TOKEN, Api, Auth, Coordinator
 from tests.component.webhooks.workingcopy import WorkingCopy
 from tests.polling import eventually
@@ -54,6 +55,36 @@ async def test_a_push_whose_process_was_killed_before_it_was_written_is_found(
             change = await coordinator.take(within=30)
     assert (change.ref, change.commit, change.found_by) == ("refs/heads/main", commit, FoundBy.SWEEP)
     assert change.pusher.person == "p-ada"
+    await coordinator.bus.close()
+
+
+async def test_deliveries_whose_process_was_killed_before_they_were_judged_are_judged_once(
+    api: Api,
+    certificates: Home,
+    nats_url: str,
+    postgres_dsn: str,
+    tmp_path: Path,
+) -> None:
+    """Killed with two deliveries answered 202; after the next start they are changes in their order, and known where they come again."""
+    await migrated(postgres_dsn, "webhooks")
+    coordinator = await Coordinator.on(ServiceSettings(nats_url=nats_url, nats_user="coordinator", nats_password=SecretStr("test")))
+    async with (
+        _environment(api, certificates, nats_url, postgres_dsn, tmp_path) as environment,
+        httpx.AsyncClient(base_url=f"http://{environment['SLIPWAY_HTTP_ADDRESS']}", timeout=30) as http,
+    ):
+        async with undecided(postgres_dsn):
+            with _process(environment) as process:
+                await _ready(environment)
+                answers = [await deliver(http, push(commit), delivery=f"d-{commit[0]}") for commit in (A, B)]
+                process.kill()
+            assert [answer.status_code for answer in answers] == [202, 202]
+        with _process(environment):
+            changes = sorted([await coordinator.take(within=30) for _ in range(2)], key=lambda change: change.arrival)
+            await _ready(environment)
+            assert (await deliver(http, push(B), delivery="d-b")).json()["status"] == "known"
+    assert [(change.commit, change.found_by) for change in changes] == [(A, FoundBy.DELIVERY), (B, FoundBy.DELIVERY)]
+    assert [change.delivery for change in changes] == [answer.json()["delivery"] for answer in answers]
+    assert await coordinator.nothing()
     await coordinator.bus.close()
 
 

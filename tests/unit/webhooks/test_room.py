@@ -13,13 +13,14 @@ from starlette.types import Message
 from services.webhooks import requests
 from services.webhooks.catalogue import Connection
 from services.webhooks.connections import Connections
-from services.webhooks.domain import Arrival
+from services.webhooks.domain import Delivery
 from services.webhooks.forges.document import Headers
 from services.webhooks.forges.port import Reading
 from services.webhooks.intake import Intake
+from services.webhooks.judging import Judging
 from services.webhooks.reading import Reader
 from services.webhooks.requests import BODY_LIMIT, SMALL, Room
-from services.webhooks.store import Recorded, Store
+from services.webhooks.store import Store
 from shared.problems import Problem
 
 SECRET = "geheim"
@@ -42,10 +43,10 @@ class Slow(Store):
     def __init__(self) -> None:
         self.open = asyncio.Event()
 
-    async def record(self, arrivals: Sequence[Arrival]) -> list[Recorded]:
+    async def keep(self, deliveries: Sequence[Delivery]) -> list[str]:
         """Waits."""
         await self.open.wait()
-        return [Recorded(arrival.delivery.id if arrival.delivery else None) for arrival in arrivals]
+        return [delivery.id for delivery in deliveries]
 
 
 class Quick(Reader):
@@ -102,6 +103,11 @@ class Silent(Sender):
         self.parts = []
 
 
+def _intake(store: Slow, room: Room) -> Intake:
+    connections, reader = Known(), Quick()
+    return Intake(connections, store, reader, room, Judging(store, connections, reader))
+
+
 async def taken(intake: Intake, *senders: Sender) -> list[asyncio.Task[int]]:
     """Begins to take them; they wait for the store."""
     tasks = [asyncio.create_task(sender.send_to(intake)) for sender in senders]
@@ -118,7 +124,7 @@ def store() -> Slow:
 
 async def test_what_finds_no_place_is_refused_before_it_is_read(store: Slow) -> None:
     """It does not wait for those that do; what they have comes free once they are answered."""
-    intake = Intake(Known(), store, Quick(), Room(most=2))
+    intake = _intake(store, Room(most=2))
     writing = asyncio.create_task(intake.run())
     waiting = await taken(intake, Sender(), Sender())
     third = Sender()
@@ -134,7 +140,7 @@ async def test_what_finds_no_place_is_refused_before_it_is_read(store: Slow) -> 
 @pytest.mark.parametrize(("room", "size"), [({"small": 250}, 100), ({"large": 5 * SMALL}, 2 * SMALL)], ids=["small", "large"])
 async def test_a_body_counts_until_it_is_stored(store: Slow, room: dict[str, int], size: int) -> None:
     """Not only while it arrives: it is in memory all the time."""
-    intake = Intake(Known(), store, Quick(), Room(**room))
+    intake = _intake(store, Room(**room))
     writing = asyncio.create_task(intake.run())
     body = b'{"zen": "' + b"x" * size + b'"}'
     waiting = await taken(intake, Sender(body), Sender(body))
@@ -148,7 +154,7 @@ async def test_a_body_counts_until_it_is_stored(store: Slow, room: dict[str, int
 
 async def test_a_large_body_that_finds_no_memory_is_refused_before_it_is_read(store: Slow) -> None:
     """Its size is believed; of the other, which does not say its own, when it turns out to be large."""
-    intake = Intake(Known(), store, Quick(), Room(large=BODY_LIMIT - 1))
+    intake = _intake(store, Room(large=BODY_LIMIT - 1))
     declared, other = Sender(declared=BODY_LIMIT), Sender(b"x" * (SMALL + 1), declared=-1)
     assert await declared.send_to(intake) == await other.send_to(intake) == 503
     assert (declared.asked, other.asked) == (False, True)
@@ -158,7 +164,7 @@ async def test_who_sends_no_body_keeps_nobody_out(store: Slow, monkeypatch: pyte
     """Whatever it says will come; after a while it is sent away, and what was kept for it is free."""
     monkeypatch.setattr(requests, "IDLE_S", 0.2)
     store.open.set()
-    intake = Intake(Known(), store, Quick(), Room(most=1, large=2 * BODY_LIMIT))
+    intake = _intake(store, Room(most=1, large=2 * BODY_LIMIT))
     writing = asyncio.create_task(intake.run())
     silent = await taken(intake, *(Silent(size) for size in (BODY_LIMIT, BODY_LIMIT, 100, 100, -1)))
     assert await Sender(declared=BODY_LIMIT).send_to(intake) == 503

@@ -1,0 +1,104 @@
+"""The backlog: deliveries are stored in one statement, and wait there to be judged, in the order that they were stored in."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.webhooks.domain import Delivery
+from shared.postgres import Connection, Pool
+
+_KEEP = """
+WITH kept AS (
+    INSERT INTO deliveries (id, connection, hook, key, event, headers, body, reason, owner)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[], $9::text[])
+    ON CONFLICT (connection, event, key) DO NOTHING RETURNING id, connection, reason
+), waiting AS (
+    INSERT INTO backlog (delivery, connection, trace)
+    SELECT id, connection, trace FROM kept JOIN unnest($1::text[], $10::text[]) AS said (id, trace) USING (id)
+    WHERE reason IS NULL ORDER BY id
+)
+SELECT id FROM kept
+"""
+_FORMER = "SELECT id FROM deliveries WHERE connection = $1 AND event = $2 AND key = $3"
+_TAKE = """
+DELETE FROM backlog WHERE position = ANY(ARRAY(SELECT position FROM backlog ORDER BY position LIMIT $1 FOR UPDATE))
+RETURNING position, delivery, trace
+"""
+_SHOW = "SELECT connection, owner, headers, body FROM deliveries WHERE id = $1"
+_HAS = "SELECT EXISTS (SELECT FROM backlog WHERE connection = $1)"
+_SIZE = "SELECT count(*) FROM backlog"
+_GIVE_UP = "UPDATE deliveries SET reason = $2 WHERE id = $1"
+
+_MEASURE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A delivery that waits to be judged, and the span that took it."""
+
+    position: int
+    delivery: str
+    trace: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is read of a stored delivery; `owner` is the project that it came to, the body None once it is forgotten."""
+
+    connection: str
+    owner: str
+    headers: dict[str, str]
+    body: bytes | None
+
+
+class Backlog:
+    """As one transaction or, of a pool, each call for itself."""
+
+    def __init__(self, connection: "Connection | Pool") -> None:
+        self._connection = connection
+
+    async def keep(self, deliveries: Sequence[Delivery]) -> list[str]:
+        """Stores deliveries; each waits here that leads to changes perhaps. Answers the id under which each is stored."""
+        rows = sorted(deliveries, key=lambda delivery: (delivery.origin.connection, delivery.event, delivery.key))  # of all locks
+        new = await self._connection.fetch(
+            _KEEP,
+            [row.id for row in rows],
+            [row.origin.connection for row in rows],
+            [row.hook for row in rows],
+            [row.key for row in rows],
+            [row.event for row in rows],
+            [json.dumps(row.headers) for row in rows],
+            [row.body for row in rows],
+            [row.reason or None for row in rows],
+            [f"{row.origin.organization}/{row.origin.project}" for row in rows],
+            [row.trace for row in rows],
+        )
+        ids = {record["id"] for record in new}
+        return [delivery.id if delivery.id in ids else await self._former(delivery) for delivery in deliveries]
+
+    async def _former(self, delivery: Delivery) -> str:
+        """The delivery that came again."""
+        return str(await self._connection.fetchval(_FORMER, delivery.origin.connection, delivery.event, delivery.key))
+
+    async def take(self, most: int) -> list[Waiting]:
+        """Takes out those that came first. Others who want them wait for the end of the transaction, and get what comes after them."""
+        rows = [Waiting(**record) for record in await self._connection.fetch(_TAKE, most)]
+        return sorted(rows, key=lambda waiting: waiting.position)
+
+    async def show(self, delivery: str) -> Kept:
+        """What is stored of one."""
+        record = await self._connection.fetchrow(_SHOW, delivery)
+        assert record is not None, "a delivery outlives its place in the backlog"
+        return Kept(record["connection"], record["owner"], json.loads(record["headers"]), record["body"])
+
+    async def has(self, connection: str) -> bool:
+        """Whether deliveries of that connection wait here."""
+        return bool(await self._connection.fetchval(_HAS, connection))
+
+    async def size(self) -> int:
+        """How many wait here."""
+        return int(await self._connection.fetchval(_SIZE, timeout=_MEASURE_S))
+
+    async def give_up(self, delivery: str, reason: str) -> None:
+        """Keeps with one that was taken out why it led to nothing."""
+        await self._connection.execute(_GIVE_UP, delivery, reason)

@@ -1,0 +1,160 @@
+"""Judging what is stored: deliveries are taken out of the backlog in their order, and what they say becomes changes.
+
+What was read of a delivery before it was stored is handed over in memory; the rest, after a restart for instance, is read once more.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+from prometheus_client import Gauge
+
+from services.webhooks.backlog import Backlog, Waiting
+from services.webhooks.catalogue import Away, origin_of
+from services.webhooks.connections import Connections
+from services.webhooks.domain import Arrival, Origin
+from services.webhooks.forges import FORGES
+from services.webhooks.forges.document import Unreadable
+from services.webhooks.held import Held, Holdings
+from services.webhooks.reading import Reader, why_nothing
+from services.webhooks.store import Recorded, Store
+from shared.contracts.changes import FoundBy
+from shared.postgres import UNAVAILABLE
+
+log = structlog.get_logger()
+
+WAITING = Gauge("slipway_deliveries_waiting", "Deliveries stored and not judged yet")
+AT_ONCE = 64
+POLL_S = 1.0
+"""How long a delivery waits that another replica stored and did not judge."""
+PAUSE_S = 1.0
+"""While the database or api is away."""
+GIVING_WAY_S = 0.25
+"""How long what arrives comes first, each time: a burst is stored at full speed, and a part of it is judged meanwhile. Where what waits
+finds no room in memory any more, nothing comes first."""
+FEW = 8
+"""So many that wait are judged in a moment: their senders are told what became of them."""
+MOMENT_S = 1.0
+"""Where it takes longer all the same, they are told that it is stored."""
+
+
+class Judging:
+    """A background task of the process. Replicas take turns, batch by batch: all deliveries are judged in one order."""
+
+    def __init__(self, store: Store, connections: Connections, reader: Reader) -> None:
+        self._store = store
+        self._connections = connections
+        self._reader = reader
+        self.held = Holdings()
+        self._asked = 0
+        self._stored = asyncio.Event()
+
+    async def measure(self) -> None:
+        """Sets the gauge of what waits, to NaN where the database does not say."""
+        waiting = math.nan
+        with suppress(*UNAVAILABLE):
+            waiting = await self._store.backlog()
+        WAITING.set(waiting)
+
+    async def outcome(self, held: Held) -> Recorded | None:
+        """What becomes of a delivery that was just stored, where that is known in a moment."""
+        self._stored.set()
+        if len(self.held) > FEW and not held.became.done():
+            return None
+        self._asked += 1
+        try:
+            async with asyncio.timeout(MOMENT_S):
+                return await held.became
+        except TimeoutError:
+            return None
+        finally:
+            self._asked -= 1
+
+    async def run(self, pressed: Callable[[], bool]) -> None:
+        """Judges for ever; gives way, a quarter of a second each time, while `pressed` says that many others arrive."""
+        while True:
+            self._stored.clear()
+            try:
+                while await self._judge():
+                    await self._give_way(pressed)
+            except (Away, *UNAVAILABLE) as error:
+                log.warning("deliveries not judged yet", reason=str(error) or type(error).__name__)
+                await asyncio.sleep(PAUSE_S)
+                continue
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self._stored.wait()
+            except TimeoutError:
+                continue
+
+    async def _give_way(self, pressed: Callable[[], bool]) -> None:
+        now = asyncio.get_running_loop().time
+        until = now() + GIVING_WAY_S
+        while pressed() and not self._asked and not self.held.full and now() < until:
+            await asyncio.sleep(GIVING_WAY_S / 20)
+
+    async def _judge(self) -> bool:
+        """Some; whether there were any."""
+        began = asyncio.get_running_loop().time()
+        try:
+            became: dict[str, Recorded] = await self._store.judge(AT_ONCE, self._arrivals)
+        except (Away, *UNAVAILABLE):
+            raise
+        except Exception:  # noqa: BLE001 -- it belongs to one of them: the first is judged alone, until that one is the first
+            return await self._judge_one()
+        self._settle(became)
+        if not became:  # what was there before we looked, another replica has judged
+            self.held.let_go_of_all_before(began)
+        return bool(became)
+
+    async def _judge_one(self) -> bool:
+        """The first alone. What cannot be judged is given up, and keeps no other from being judged."""
+        try:
+            self._settle(await self._store.judge(1, self._arrivals))
+        except (Away, *UNAVAILABLE):
+            raise
+        except Exception as error:
+            delivery = await self._store.give_up(f"it could not be judged: {type(error).__name__}. The log of webhooks says more")
+            log.exception("delivery not judged", delivery=delivery)
+            if delivery is not None:
+                self.held.let_go(delivery, None)
+        return True
+
+    def _settle(self, became: dict[str, Recorded]) -> None:
+        for delivery, recorded in became.items():
+            self.held.let_go(delivery, recorded)
+
+    async def _arrivals(self, backlog: Backlog, waiting: Sequence[Waiting]) -> list[Arrival]:
+        """What they say, of each."""
+        return [self.held.get(one.delivery) or await self._read(backlog, one) for one in waiting]
+
+    async def _read(self, backlog: Backlog, waiting: Waiting) -> Arrival:
+        """As it was read before it was stored."""
+        kept = await backlog.show(waiting.delivery)
+        connection = await self._connections.find(kept.connection)
+        if connection is None or connection.forge not in FORGES or f"{connection.organization}/{connection.project}" != kept.owner:
+            return _nothing(waiting, "its connection is gone")
+        if kept.body is None:
+            return _nothing(waiting, "its body is forgotten")
+        try:
+            reading = await self._reader.read(connection.forge, kept.headers, kept.body)
+        except Unreadable as error:
+            return _nothing(waiting, f"it could not be read: {error}")
+        origin = origin_of(connection)
+        why = why_nothing(reading, origin)
+        return Arrival(
+            origin,
+            FoundBy.DELIVERY,
+            reading.pushes,
+            waiting.delivery,
+            trace=waiting.trace,
+            ignored=why,
+            request=None if why else reading.request,
+        )
+
+
+def _nothing(waiting: Waiting, why: str) -> Arrival:
+    nowhere = Origin(organization="", project="", connection="", forge="", repository="", clone_url="")
+    return Arrival(nowhere, FoundBy.DELIVERY, (), waiting.delivery, ignored=why)

@@ -1,0 +1,102 @@
+"""Deliveries that are stored wait for their turn to be judged: they are shown as such, none is lost, and none keeps the others."""
+
+import asyncio
+
+import pytest
+
+from services.webhooks import judging
+from services.webhooks.deliveries import Deliveries
+from services.webhooks.store import Store
+from shared.outbox import Outbox
+from tests.component.webhooks.conftest import Running, Webhooks, undecided
+from tests.component.webhooks.deliveries import A, B, deliver, push
+from tests.component.webhooks.neighbours import Api
+from tests.polling import eventually
+
+MOMENT_S = 0.05
+TOGETHER = 200
+
+
+@pytest.fixture(autouse=True)
+def _short_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers do not wait for long for what becomes of a delivery."""
+    monkeypatch.setattr(judging, "MOMENT_S", MOMENT_S)
+
+
+def _dsn(webhooks: Webhooks) -> str:
+    return webhooks.settings.postgres_dsn.get_secret_value()
+
+
+async def _waiting(webhooks: Webhooks) -> int:
+    return int(await webhooks.pool.fetchval("SELECT count(*) FROM backlog"))
+
+
+async def test_what_waits_is_answered_and_shown_and_judged_in_its_order(webhooks: Webhooks) -> None:
+    """The answer says that it is stored; what the sweep misses of its connection may be among it; a redelivery is known already."""
+    async with undecided(_dsn(webhooks)):
+        answers = [await deliver(webhooks.http, push(commit), delivery=f"d-{commit[0]}") for commit in (A, B)]
+        assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(202, "stored")] * 2
+        assert not any("changes" in answer.json() for answer in answers)
+        shown = await Deliveries(webhooks.pool).newest("main", "gh", "", 10)
+        assert [page.reason for page in shown] == ["it waits for its turn: others came before it"] * 2
+        store = Store(webhooks.pool, Outbox("webhooks"))
+        assert [await store.waits("gh"), await store.waits("other")] == [True, False]
+        again = await deliver(webhooks.http, push(B), delivery="d-b")
+        assert (again.status_code, again.json()["delivery"]) == (200, answers[1].json()["delivery"])
+    changes = sorted([await webhooks.coordinator.take() for _ in range(2)], key=lambda change: change.arrival)
+    assert [(change.commit, change.delivery) for change in changes] == [
+        (commit, answer.json()["delivery"]) for commit, answer in zip((A, B), answers, strict=True)
+    ]
+    shown = await Deliveries(webhooks.pool).newest("main", "gh", "", 10)
+    assert [(page.reason, len(page.changes)) for page in shown] == [(None, 1)] * 2
+
+
+async def test_what_cannot_be_judged_is_given_up_and_keeps_no_other(webhooks: Webhooks) -> None:
+    """The database refuses one of three: it is shown with its reason."""
+    await webhooks.pool.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON changes FOR EACH ROW WHEN (NEW.ref = 'refs/heads/bad') EXECUTE FUNCTION refuse()"
+    )
+    async with undecided(_dsn(webhooks)):
+        names = ("one", "bad", "other")
+        sent = await asyncio.gather(*(deliver(webhooks.http, push(A, ref=f"refs/heads/{name}"), delivery=name) for name in names))
+        assert {answer.status_code for answer in sent} == {202}
+    assert {(await webhooks.coordinator.take()).ref for _ in range(2)} == {"refs/heads/one", "refs/heads/other"}
+
+    async def given_up() -> bool:
+        return await _waiting(webhooks) == 0
+
+    await eventually(given_up)
+    shown = {page.key: page.reason for page in await Deliveries(webhooks.pool).newest("main", "gh", "", 10)}
+    assert shown == {"one": None, "other": None, "bad": "it could not be judged: RaiseError. The log of webhooks says more"}
+
+
+async def test_what_was_not_judged_before_a_restart_is_judged_after_it(running: Running, api: Api, postgres_dsn: str) -> None:
+    """It is read once more. Of a connection that is gone, or another project's now, it leads to nothing."""
+    for name in ("left", "moved"):
+        api.connect(name)
+    async with undecided(postgres_dsn), running() as first:
+        for name in ("left", "moved", "gh"):
+            assert (await deliver(first.http, push(A), to=name)).status_code == 202
+        await first.pool.execute("DELETE FROM connections WHERE name = 'left'")
+        await first.pool.execute("UPDATE connections SET project = 'shop' WHERE name = 'moved'")
+        del api.connections["left"]
+        api.connect("moved", project="shop")
+    async with running() as second:
+        change = await second.coordinator.take()
+        reasons = await second.pool.fetch("SELECT connection, reason FROM deliveries ORDER BY connection")
+    assert (change.connection, change.commit, change.pusher.login) == ("gh", A, "Codertocat")
+    assert [tuple(row) for row in reasons] == [("gh", None), ("left", "its connection is gone"), ("moved", "its connection is gone")]
+
+
+async def test_deliveries_that_arrive_together_are_all_judged(webhooks: Webhooks) -> None:
+    """Two hundred at once, of which few are told what became of them: each becomes its change, with its own arrival number."""
+    answers = await asyncio.gather(
+        *(deliver(webhooks.http, push(A, ref=f"refs/heads/b{number}"), delivery=f"d-{number}") for number in range(TOGETHER))
+    )
+    assert {answer.status_code for answer in answers} == {202}
+
+    async def judged() -> bool:
+        return bool(await webhooks.pool.fetchval("SELECT count(DISTINCT arrival) FROM changes") == TOGETHER)
+
+    await eventually(judged)

@@ -129,12 +129,14 @@ async def only_capacity(sender: Sender, seconds: float) -> dict[str, object]:
     sender.idle += [await Line.open(sender.port) for _ in range(SENDERS)]
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
+    spent = time.process_time()
     found = await capacity(sender, seconds)
     ordered = sorted(sender.seconds)
     return {
         "per_s": found,
         "p50_ms": statistics.median(ordered) * 1000,
         "p99_ms": ordered[int(len(ordered) * 0.99)] * 1000,
+        "processor_s": time.process_time() - spent,
         "answers": dict(sender.answers),
         "keys": sender.keys,
     }

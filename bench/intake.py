@@ -1,14 +1,17 @@
 """Deliveries a second: signed pushes of GitHub of 9 KB on 64 connections, each waiting for its answer 202, one worker process.
 
 Three sides in turn, each a process of its own with the same server (uvicorn on uvloop): webhooks as it runs, which has a delivery
-durable in PostgreSQL, with its change and the message about it, before it answers, and publishes that besides; an application that
+durable in PostgreSQL before it answers, and makes a change of it and publishes that besides and afterwards; an application that
 verifies the signature, publishes the body to JetStream and answers once that is acknowledged; and one that reads the body and answers.
-They are asked directly, not through the front door. Medians over rounds.
+They are asked directly, not through the front door. The server holds each answer back for 20 ms after the body's end
+(`shared.exchange`): 64 connections get no more than 3200 answers a second of any side. Medians over rounds.
 
 Prints one JSON object on its last line:
 - `slipway_per_s` (at least 0.8 of the next), `publish_only_per_s`, `bare_per_s`, `to_publish_only`;
 - `p50_ms` and `p99_ms` (at most 50) of webhooks' answers at that load;
-- `published_s`: how long after the last answer of a round the last message was published;
+- `published_s`: how long after the last answer of a round the last message was published; `to_end_per_s`: deliveries a second from the
+  first request until then;
+- `processor_us`: microseconds of processor time a delivery, by side and program, the sender's among them;
 - to be 0: `missing`, deliveries that were answered 202 and are not in the database with a change; `other`, answers that are no 202.
 """
 
@@ -34,6 +37,7 @@ import asyncpg
 import nats
 
 from bench.intake_sides import STREAM
+from bench.processor_time import Programs
 from embedded import authority
 from embedded.home import Home
 from shared import topology
@@ -47,6 +51,7 @@ _MISSING = """
 SELECT count(*) FROM unnest($1::text[]) AS key WHERE NOT EXISTS (
     SELECT FROM webhooks.deliveries d JOIN webhooks.changes c ON c.delivery = d.id WHERE d.connection = $2 AND d.key = key)
 """
+_UNPUBLISHED = "SELECT EXISTS (SELECT FROM webhooks.backlog) OR EXISTS (SELECT FROM webhooks.outbox WHERE sent_at IS NULL)"
 _FORGET = "TRUNCATE webhooks.deliveries, webhooks.changes, webhooks.heads, webhooks.outbox"
 
 
@@ -55,9 +60,12 @@ class Side:
     """One server, and what was measured of it."""
 
     port: int
+    programs: Programs
     per_s: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
+    to_end_per_s: list[float] = field(default_factory=list)
+    processor_us: list[dict[str, float]] = field(default_factory=list)
     other: int = 0
     """Answers that were no 202."""
 
@@ -68,20 +76,28 @@ class Side:
             assert sender.stdin is not None
             assert sender.stdout is not None
             sender.stdout.readline()
-            sender.stdin.write("go\n")
-            sender.stdin.flush()
-            report = json.loads(sender.stdout.readline())
+            with self.programs.measured() as processor_s:
+                sender.stdin.write("go\n")
+                sender.stdin.flush()
+                report = json.loads(sender.stdout.readline())
         self.per_s.append(report["per_s"])
         self.p50_ms.append(report["p50_ms"])
         self.p99_ms.append(report["p99_ms"])
         self.other += sum(report["answers"].values()) - report["answers"].get("202", 0)
         keys: list[str] = report["keys"]
+        processor_s["sender"] = report["processor_s"]
+        self.processor_us.append({name: seconds / len(keys) * 1e6 for name, seconds in processor_s.items()})
         return keys
 
     def forget(self) -> None:
         """The rounds until now do not count."""
-        for found in (self.per_s, self.p50_ms, self.p99_ms):
+        for found in (self.per_s, self.p50_ms, self.p99_ms, self.to_end_per_s, self.processor_us):
             found.clear()
+
+    @property
+    def processor(self) -> dict[str, int]:
+        """Medians of the microseconds, by program."""
+        return {name: round(statistics.median(spent[name] for spent in self.processor_us)) for name in self.processor_us[0]}
 
 
 @contextmanager
@@ -100,21 +116,21 @@ def _process(module: str, *arguments: str, log: Path, **environment: str) -> Ite
 
 
 @contextmanager
-def _saying(module: str, *arguments: str, log: Path) -> Iterator[str]:
-    """A process, and the line that it prints once it serves."""
+def _saying(module: str, *arguments: str, log: Path) -> Iterator[tuple[int, str]]:
+    """A process, by its id, and the line that it prints once it serves."""
     with _process(module, *arguments, log=log) as process:
         assert process.stdout is not None
         line = process.stdout.readline().strip()
         if not line:
             raise RuntimeError(f"{module} does not start:\n{log.read_text()[-3000:]}")
-        yield line
+        yield process.pid, line
 
 
 @contextmanager
-def _webhooks(url: str, dsn: str, home: Home) -> Iterator[int]:
-    """The service as it runs, with a catalogue of one connection; its port."""
+def _webhooks(url: str, dsn: str, home: Home) -> Iterator[tuple[int, int]]:
+    """The service as it runs, with a catalogue of one connection; its process and its port."""
     port, health, log = free_port(), free_port(), home.path / "webhooks.log"
-    with _saying("bench.catalogue", str(home.tls), CONNECTION, SECRET, log=home.path / "catalogue.log") as api:
+    with _saying("bench.catalogue", str(home.tls), CONNECTION, SECRET, log=home.path / "catalogue.log") as (_, api):
         environment = {
             "HOME": str(home.path),
             "NATS_URL": url,
@@ -132,7 +148,7 @@ def _webhooks(url: str, dsn: str, home: Home) -> Iterator[int]:
         }
         with _process("services.webhooks.app", log=log, **{f"SLIPWAY_{name}": value for name, value in environment.items()}) as process:
             _wait_until_ready(process, health, log)
-            yield port
+            yield process.pid, port
 
 
 def _wait_until_ready(process: "subprocess.Popen[str]", health: int, log: Path) -> None:
@@ -157,7 +173,7 @@ async def _settle(url: str, dsn: str, taken: list[str]) -> tuple[int, float]:
     """How many of the taken are missing, and the seconds until all was published. Then all of it is forgotten."""
     since = time.monotonic()
     connection = await asyncpg.connect(dsn)
-    while await connection.fetchval("SELECT count(*) FROM webhooks.outbox WHERE sent_at IS NULL"):
+    while await connection.fetchval(_UNPUBLISHED):
         if time.monotonic() - since > PUBLISH_LIMIT_S:
             raise TimeoutError("what was written is not published")
         await asyncio.sleep(0.02)
@@ -186,8 +202,9 @@ def measure(rounds: int, seconds: float) -> dict[str, object]:
             name: stack.enter_context(_saying("bench.intake_sides", name, bus.url, SECRET, log=home.path / f"{name}.log"))
             for name in ("bare", "publish_only")
         }
-        sides = {name: Side(int(port)) for name, port in beside.items()}
-        sides["slipway"] = Side(stack.enter_context(_webhooks(bus.url, postgres.dsn(), home)))
+        found = {name: (pid, int(port)) for name, (pid, port) in beside.items()}
+        found["slipway"] = stack.enter_context(_webhooks(bus.url, postgres.dsn(), home))
+        sides = {name: Side(port, Programs.beside(bus, postgres, pid)) for name, (pid, port) in found.items()}
         for number in range(rounds + 1):
             for side in sides.values():
                 taken = side.ask(seconds)
@@ -195,6 +212,7 @@ def measure(rounds: int, seconds: float) -> dict[str, object]:
                     lost, took = asyncio.run(_settle(bus.url, postgres.dsn(), taken))
                     missing += lost
                     published.append(took)
+                    side.to_end_per_s.append(len(taken) / (len(taken) / side.per_s[-1] + took))
                 if number == 0:  # what is made once is made
                     side.forget()
             print({name: [round(rate) for rate in side.per_s] for name, side in sides.items()}, file=sys.stderr)
@@ -205,6 +223,8 @@ def measure(rounds: int, seconds: float) -> dict[str, object]:
         "p50_ms": round(statistics.median(sides["slipway"].p50_ms), 1),
         "p99_ms": round(statistics.median(sides["slipway"].p99_ms), 1),
         "published_s": round(statistics.median(published), 2),
+        "to_end_per_s": round(statistics.median(sides["slipway"].to_end_per_s), 1),
+        "processor_us": {name: side.processor for name, side in sides.items()},
         "missing": missing,
         "other": sum(side.other for side in sides.values()),
         "rounds": rounds,

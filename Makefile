@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/slipway-tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test faults forge-test check fix bench docs lock proto
+.PHONY: help install demo up test faults forge-test check style types layers compiled fix bench docs lock proto
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
@@ -24,8 +24,11 @@ demo: install ## start the platform and deploy the example, three times
 up: install ## start the platform for daily use
 	@$(BIN)/slipway up
 
-test: install check ## every check and every test
+# Each worker compiles all tests for itself, where none finds them compiled.
+test: export PYTHONDONTWRITEBYTECODE :=
+test: install ## every check and every test
 	@scripts/install tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types compiled style layers
 	$(BIN)/python -m embedded.engine ensure
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/faults
 	$(BIN)/pytest tests/faults/test_strikes.py
@@ -42,11 +45,20 @@ forge-test: install ## a real Gitea, built where it is not yet (12 minutes, with
 	$(BIN)/python -m embedded.engine ensure
 	$(BIN)/pytest tests/e2e/test_gitea.py
 
-check: install ## verify style, types and layers
+check: style types layers ## verify style, types and layers
+
+style: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install
 	$(BIN)/mypy --cache-dir $(CACHE)/mypy .
+
+layers: install
 	$(BIN)/lint-imports
+
+compiled: install
+	@$(BIN)/pytest --collect-only --quiet >/dev/null || true # the run itself says what is wrong
 
 fix: install ## mend what can be mended
 	$(BIN)/ruff check --fix .

@@ -30,7 +30,7 @@ test: install ## every check and every test
 	@scripts/install tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync types compiled style layers
 	$(BIN)/python -m embedded.engine ensure
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/faults
+	$(BIN)/pytest -n 4 --no-loadscope-reorder --ignore=tests/faults
 	$(BIN)/pytest tests/faults/test_strikes.py
 
 faults: install ## 100,000 simulated schedules, every fault at every step, then STRIKES=300 strikes on a whole platform (SEED=1); goes on where it stopped

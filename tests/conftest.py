@@ -3,21 +3,22 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio.plugin
 import uvloop
+from xdist.scheduler import LoadFileScheduling
 
 from tests.stack import nats_shared, nats_url, postgres_dsn, postgres_shared, schemas
+from tests.turns import together, turns
 
 __all__ = ["nats_shared", "nats_url", "postgres_dsn", "postgres_shared", "schemas"]
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 * 1024**3
-_FIRST = ("tests/e2e/", "tests/simulation/")
-_SIDE_BY_SIDE = ("tests/integration/", "tests/component/")
 
 
 def _keep_files_in_memory() -> None:
@@ -44,17 +45,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("asyncio"):
             own = item.get_closest_marker("timeout") or pytest.mark.timeout().mark
             item.add_marker(pytest.mark.timeout(*own.args, **{**own.kwargs, "method": "thread"}))
-    turns = _turns(list(dict.fromkeys(map(_file, items))))
-    items.sort(key=lambda item: turns[_file(item)])
+    turn = turns(list(dict.fromkeys(map(_file, items))))
+    items.sort(key=lambda item: turn[_file(item)])
 
 
-def _turns(files: Sequence[str]) -> Mapping[str, float]:
-    """Where several workers share the files, none is left alone with a long one in the end, nor do all of them wait at the same time."""
-    turns = {file: 0.0 if file.startswith(_FIRST) else 2.0 for file in files}
-    for folder in _SIDE_BY_SIDE:
-        inside = [file for file in files if file.startswith(folder)]
-        turns |= {file: 1 + number / len(inside) for number, file in enumerate(inside)}
-    return turns
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """As `--dist loadfile`, but for the files that share something."""
+    scheduler = LoadFileScheduling(config, log)
+    scheduler._split_scope = together
+    return scheduler
 
 
 def _file(item: pytest.Item) -> str:

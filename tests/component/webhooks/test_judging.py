@@ -100,3 +100,20 @@ async def test_deliveries_that_arrive_together_are_all_judged(webhooks: Webhooks
         return bool(await webhooks.pool.fetchval("SELECT count(DISTINCT arrival) FROM changes") == TOGETHER)
 
     await eventually(judged)
+
+
+async def test_two_replicas_judge_each_delivery_once(running: Running) -> None:
+    """Whichever stored it."""
+    async with running() as one, running() as other:
+        sent = [
+            deliver((one, other)[number % 2].http, push(A, ref=f"refs/heads/b{number}"), delivery=f"d-{number}")
+            for number in range(TOGETHER)
+        ]
+        assert {answer.status_code for answer in await asyncio.gather(*sent)} == {202}
+
+        async def judged() -> bool:
+            return await _waiting(one) == 0
+
+        await eventually(judged)
+        assert await one.pool.fetchval("SELECT count(*) FROM changes") == TOGETHER
+        assert await one.pool.fetchval("SELECT count(*) FROM deliveries WHERE reason IS NULL") == TOGETHER

@@ -54,8 +54,11 @@ async def _say(check: Check) -> str:
 
 
 @asynccontextmanager
-async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
-    """Serves an ASGI application in this event loop, without touching signal handlers; yields the port."""
+async def serve(app: ASGIApp, host: str, port: int, *, proxied: bool = True) -> AsyncIterator[int]:
+    """Serves an ASGI application in this event loop, without touching signal handlers; yields the port.
+
+    `proxied`: what a proxy on this machine says of the client's address and scheme is taken over.
+    """
     config = uvicorn.Config(
         ReadFirst(app),
         host=host,
@@ -67,6 +70,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
         timeout_keep_alive=KEPT_S,
         timeout_graceful_shutdown=5,
         server_header=False,
+        proxy_headers=proxied,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve())

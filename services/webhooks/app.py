@@ -69,7 +69,7 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     pushes = Pushes(store, repositories, pipeline, hooks, settings.clone_url)
     remote = Remote(repositories, Access(Authority(auth), catalogue, clone_credentials.read_key(settings.clone_key_file)), pushes)
     await process.enter(pushes.serving())
-    port = await process.enter(serve(Application(intake, remote), *settings.listens_on))
+    port = await process.enter(serve(Application(intake, remote), *settings.listens_on, proxied=False))
     await process.enter(pipeline.telling())  # entered last, left first: pushers hear the end before the server waits for them
 
     process.spawn("intake", intake.run())

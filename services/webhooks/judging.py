@@ -31,7 +31,7 @@ POLL_S = 1.0
 """How long a delivery waits that another replica stored and did not judge."""
 PAUSE_S = 1.0
 """While the database or api is away."""
-GIVING_WAY_S = 0.25
+GIVING_WAY_S = 0.5
 """How long what arrives comes first, each time: a burst is stored at full speed, and a part of it is judged meanwhile. Where what waits
 finds no room in memory any more, nothing comes first."""
 FEW = 8
@@ -73,7 +73,7 @@ class Judging:
             self._asked -= 1
 
     async def run(self, pressed: Callable[[], bool]) -> None:
-        """Judges for ever; gives way, a quarter of a second each time, while `pressed` says that many others arrive."""
+        """Judges for ever; gives way, half a second each time, while `pressed` says that many others arrive."""
         while True:
             self._stored.clear()
             try:

@@ -63,7 +63,7 @@ async def main(side: str, url: str, secret: str) -> None:
     """Serves for ever."""
     client = await nats.connect(url, user="admin", password="test")
     app = Publishing(client.jetstream(timeout=5), secret) if side == "publish_only" else bare
-    async with serve(app, "127.0.0.1", 0) as port:
+    async with serve(app, "127.0.0.1", 0, proxied=False) as port:
         print(port, flush=True)
         await asyncio.Event().wait()
 

@@ -70,7 +70,7 @@ class Backlog:
             [json.dumps(row.headers) for row in rows],
             [row.body for row in rows],
             [row.reason or None for row in rows],
-            [f"{row.origin.organization}/{row.origin.project}" for row in rows],
+            [row.owner for row in rows],
             [row.trace for row in rows],
         )
         ids = {record["id"] for record in new}

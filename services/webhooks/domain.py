@@ -118,6 +118,11 @@ class Delivery:
     trace: str
     reason: str = ""
 
+    @property
+    def owner(self) -> str:
+        """The project that it came to."""
+        return f"{self.origin.organization}/{self.origin.project}"
+
 
 @dataclass(frozen=True)
 class Arrival:

@@ -1,6 +1,7 @@
 """Judging what is stored: deliveries are taken out of the backlog in their order, and what they say becomes changes.
 
-What was read of a delivery before it was stored is handed over in memory; the rest, after a restart for instance, is read once more.
+What was read of a delivery before it was stored is handed over in memory, and in a burst its body, to be read here. The rest, after a
+restart for instance, is read from the database.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from contextlib import suppress
 import structlog
 from prometheus_client import Gauge
 
-from services.webhooks.backlog import Backlog, Waiting
+from services.webhooks.backlog import Backlog, Kept, Waiting
 from services.webhooks.catalogue import Away, origin_of
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Origin
@@ -128,11 +129,14 @@ class Judging:
 
     async def _arrivals(self, backlog: Backlog, waiting: Sequence[Waiting]) -> list[Arrival]:
         """What they say, of each."""
-        return [self.held.get(one.delivery) or await self._read(backlog, one) for one in waiting]
+        found = []
+        for one in waiting:
+            said = self.held.get(one.delivery) or await backlog.show(one.delivery)
+            found.append(said if isinstance(said, Arrival) else await self._read(one, said))
+        return found
 
-    async def _read(self, backlog: Backlog, waiting: Waiting) -> Arrival:
-        """As it was read before it was stored."""
-        kept = await backlog.show(waiting.delivery)
+    async def _read(self, waiting: Waiting, kept: Kept) -> Arrival:
+        """As intake would have read it before it was stored."""
         connection = await self._connections.find(kept.connection)
         if connection is None or connection.forge not in FORGES or f"{connection.organization}/{connection.project}" != kept.owner:
             return _nothing(waiting, "its connection is gone")

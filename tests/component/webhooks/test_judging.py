@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.webhooks import judging
+from services.webhooks import intake, judging
 from services.webhooks.deliveries import Deliveries
 from services.webhooks.store import Store
 from shared.outbox import Outbox
@@ -49,6 +49,34 @@ async def test_what_waits_is_answered_and_shown_and_judged_in_its_order(webhooks
     ]
     shown = await Deliveries(webhooks.pool).newest("main", "gh", "", 10)
     assert [(page.reason, len(page.changes)) for page in shown] == [(None, 1)] * 2
+
+
+async def test_in_a_burst_what_deliveries_say_is_read_after_the_answer(webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for what is no JSON: a change is made, and what leads to none is shown with its reason."""
+    monkeypatch.setattr(intake, "MANY", 0)
+    sent = {
+        "push": push(A),
+        "ping": {"zen": "Keep it logically awesome."},
+        "create": {"ref_type": "branch"},
+        "pull_request": {"action": "opened"},
+    }
+    async with undecided(_dsn(webhooks)):
+        for event, payload in sent.items():
+            answer = await deliver(webhooks.http, payload, event=event, delivery=event)
+            assert (answer.status_code, answer.json()["status"]) == (202, "stored")
+        assert (await deliver(webhooks.http, b'{"ref": ', delivery="torn")).status_code == 400
+    assert (await webhooks.coordinator.take()).commit == A
+
+    async def judged() -> bool:
+        return await _waiting(webhooks) == 0
+
+    await eventually(judged)
+    shown = {page.key: page.reason for page in await Deliveries(webhooks.pool).newest("main", "gh", "", 10)}
+    assert shown.pop("push") is None
+    assert shown.pop("ping") == "pong: Keep it logically awesome."
+    assert str(shown.pop("create")).startswith("the branch was made")
+    assert str(shown.pop("pull_request")).startswith("it could not be read: the payload lacks")
+    assert ["the body is not JSON" in str(reason) for reason in shown.values()] == [True]
 
 
 async def test_what_cannot_be_judged_is_given_up_and_keeps_no_other(webhooks: Webhooks) -> None:

@@ -1,4 +1,4 @@
-"""What deliveries say, or their bodies yet to be read, held in memory until they are judged: nobody has to fetch them again."""
+"""What was read of deliveries before they were stored, held in memory until they are judged: nobody has to read them again."""
 
 import asyncio
 import math
@@ -6,21 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from services.webhooks.backlog import Kept
 from services.webhooks.domain import Arrival
 from services.webhooks.recording import Recorded
 from services.webhooks.requests import SMALL
 
 MOST = 96 * 1024 * 1024
-"""Bytes of the bodies that all of it was, or is to be, read from: what was read is mostly several times smaller."""
+"""Bytes of the bodies that wait to be judged, read or not; what was read of them is mostly several times smaller."""
 
 
 @dataclass
 class Held:
     """What one delivery says. `became`: what it led to; None where nobody here knows."""
 
-    said: Arrival | Kept
-    """As it was read, or what is to be read."""
+    arrival: Arrival | None
+    """None where it is not read yet."""
     size: int
     became: "asyncio.Future[Recorded | None]"
     stored_at: float = math.inf
@@ -47,9 +46,9 @@ class Holdings:
         return self._room < SMALL
 
     @contextmanager
-    def holding(self, delivery: str, said: Arrival | Kept, size: int) -> Iterator[Held]:
+    def holding(self, delivery: str, arrival: Arrival | None, size: int) -> Iterator[Held]:
         """Holds it from before it is stored, where there is room. What is not stored within the block is let go."""
-        held = Held(said, size, asyncio.get_running_loop().create_future())
+        held = Held(arrival, size, asyncio.get_running_loop().create_future())
         if size <= self._room:
             self._held[delivery] = held
             self._room -= size
@@ -61,10 +60,10 @@ class Holdings:
             if held.stored_at == math.inf:
                 self.let_go(delivery, None)
 
-    def get(self, delivery: str) -> Arrival | Kept | None:
-        """What it says, or what is to be read."""
+    def get(self, delivery: str) -> Arrival | None:
+        """What it says, where that was read here."""
         held = self._held.get(delivery)
-        return held.said if held else None
+        return held.arrival if held else None
 
     def let_go(self, delivery: str, became: Recorded | None) -> None:
         """It is judged; whoever waits for that is told."""

@@ -11,7 +11,6 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 from starlette.types import Receive, Scope, Send
 
-from services.webhooks.backlog import Kept
 from services.webhooks.batches import BatchWriter, CannotStore
 from services.webhooks.catalogue import Away, Connection, origin_of
 from services.webhooks.connections import Connections
@@ -107,12 +106,12 @@ class Intake:
             taking.set_attributes({"slipway.connection": connection.name, "vcs.provider.name": connection.forge})
             if self.pressed and len(body) <= SMALL and is_object(body):
                 delivery = _delivery(connection, forge, headers, body, "")
-                said: Arrival | Kept = _kept(delivery)
+                arrival = None
             else:
                 reading = await self._read(connection, forge, headers, body)
                 delivery = _delivery(connection, forge, headers, body, why_nothing(reading, origin_of(connection)))
-                said = _arrival(delivery, reading)
-            with self._judging.held.holding(delivery.id, said, len(body)) as held:
+                arrival = _arrival(delivery, reading)
+            with self._judging.held.holding(delivery.id, arrival, len(body)) as held:
                 kept = await self._keep(delivery)
                 if kept != delivery.id:
                     return 200, {"status": "known", "delivery": kept, "reason": "this delivery was stored before"}
@@ -182,11 +181,6 @@ def _unreadable(connection: Connection, forge: Forge, headers: Headers, body: by
 def _arrival(delivery: Delivery, reading: Reading) -> Arrival:
     """What it says, without its body."""
     return Arrival(delivery.origin, FoundBy.DELIVERY, reading.pushes, delivery.id, trace=delivery.trace, request=reading.request)
-
-
-def _kept(delivery: Delivery) -> Kept:
-    """What is read once it is stored."""
-    return Kept(delivery.origin.connection, delivery.owner, delivery.headers, delivery.body)
 
 
 def _is_kept(name: str) -> bool:

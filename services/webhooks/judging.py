@@ -1,7 +1,7 @@
 """Judging what is stored: deliveries are taken out of the backlog in their order, and what they say becomes changes.
 
-What was read of a delivery before it was stored is handed over in memory, and in a burst its body, to be read here. The rest, after a
-restart for instance, is read from the database.
+What was read of a delivery before it was stored is handed over in memory; the rest, of a burst or after a restart, is read here from what
+is stored.
 """
 
 import asyncio
@@ -129,11 +129,8 @@ class Judging:
 
     async def _arrivals(self, backlog: Backlog, waiting: Sequence[Waiting]) -> list[Arrival]:
         """What they say, of each."""
-        found = []
-        for one in waiting:
-            said = self.held.get(one.delivery) or await backlog.show(one.delivery)
-            found.append(said if isinstance(said, Arrival) else await self._read(one, said))
-        return found
+        # One body at a time: it may have 25 MB.
+        return [self.held.get(one.delivery) or await self._read(one, await backlog.show(one.delivery)) for one in waiting]
 
     async def _read(self, waiting: Waiting, kept: Kept) -> Arrival:
         """As intake would have read it before it was stored."""

@@ -23,6 +23,7 @@ from services.webhooks.reading import Reader, why_nothing
 from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import FoundBy
 from shared.postgres import UNAVAILABLE
+from shared.problems import Problem
 
 log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ AT_ONCE = 64
 POLL_S = 1.0
 """How long a delivery waits that another replica stored and did not judge."""
 PAUSE_S = 1.0
-"""While the database or api is away."""
+"""Until it is tried again, where that may help."""
 GIVING_WAY_S = 0.5
 """How long what arrives comes first, each time: a burst is stored at full speed, and a part of it is judged meanwhile. Where what waits
 finds no room in memory any more, nothing comes first."""
@@ -39,6 +40,8 @@ FEW = 8
 """So many that wait are judged in a moment: their senders are told what became of them."""
 MOMENT_S = 1.0
 """Where it takes longer all the same, they are told that it is stored."""
+_PASSES = (Away, Problem, *UNAVAILABLE)
+"""The database or api is away, or a large one could not be read in time, which once it could: no reason to give up what was taken."""
 
 
 class Judging:
@@ -80,7 +83,7 @@ class Judging:
             try:
                 while await self._judge():
                     await self._give_way(pressed)
-            except (Away, *UNAVAILABLE) as error:
+            except _PASSES as error:
                 log.warning("deliveries not judged yet", reason=str(error) or type(error).__name__)
                 await asyncio.sleep(PAUSE_S)
                 continue
@@ -101,7 +104,7 @@ class Judging:
         began = asyncio.get_running_loop().time()
         try:
             became: dict[str, Recorded] = await self._store.judge(AT_ONCE, self._arrivals)
-        except (Away, *UNAVAILABLE):
+        except _PASSES:
             raise
         except Exception:  # noqa: BLE001 -- it belongs to one of them: the first is judged alone, until that one is the first
             return await self._judge_one()
@@ -114,7 +117,7 @@ class Judging:
         """The first alone. What cannot be judged is given up, and keeps no other from being judged."""
         try:
             self._settle(await self._store.judge(1, self._arrivals))
-        except (Away, *UNAVAILABLE):
+        except _PASSES:
             raise
         except Exception as error:
             delivery = await self._store.give_up(f"it could not be judged: {type(error).__name__}. The log of webhooks says more")

@@ -6,6 +6,10 @@ import pytest
 
 from services.webhooks import intake, judging
 from services.webhooks.deliveries import Deliveries
+from services.webhooks.forges.document import Headers
+from services.webhooks.forges.port import Reading
+from services.webhooks.reading import Reader
+from services.webhooks.requests import busy
 from services.webhooks.store import Store
 from shared.outbox import Outbox
 from tests.component.webhooks.conftest import Running, Webhooks, undecided
@@ -77,6 +81,24 @@ async def test_in_a_burst_what_deliveries_say_is_read_after_the_answer(webhooks:
     assert str(shown.pop("create")).startswith("the branch was made")
     assert str(shown.pop("pull_request")).startswith("it could not be read: the payload lacks")
     assert ["the body is not JSON" in str(reason) for reason in shown.values()] == [True]
+
+
+async def test_what_cannot_be_read_just_now_is_read_later(webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reading took too long, twice: it was taken, and is not given up for that."""
+    monkeypatch.setattr(intake, "MANY", 0)
+    monkeypatch.setattr(judging, "PAUSE_S", 0.01)
+    real, tries = Reader.read, []
+
+    async def read(reader: Reader, forge: str, headers: Headers, body: bytes) -> Reading:
+        tries.append(forge)
+        if len(tries) <= 2:
+            raise busy("The delivery could not be read.")
+        return await real(reader, forge, headers, body)
+
+    monkeypatch.setattr(Reader, "read", read)
+    assert (await deliver(webhooks.http, push(A))).status_code == 202
+    assert (await webhooks.coordinator.take()).commit == A
+    assert len(tries) == 3
 
 
 async def test_what_cannot_be_judged_is_given_up_and_keeps_no_other(webhooks: Webhooks) -> None:

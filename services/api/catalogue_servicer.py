@@ -28,7 +28,6 @@ from shared.outbox import Outbox
 from shared.postgres import UNAVAILABLE, Connection, Pool
 from shared.proto import catalogue_pb2 as pb
 from shared.proto.catalogue_pb2_grpc import CatalogueServicer, add_CatalogueServicer_to_server
-from shared.ref_patterns import matches
 from shared.sealing import seal
 
 Context = aio.ServicerContext[Any, Any]
@@ -102,26 +101,26 @@ class Servicer(CatalogueServicer):
         add_CatalogueServicer_to_server(self, server)
 
     @_answering
-    async def Followers(self, request: pb.FollowersRequest, connection: Connection) -> pb.FollowersReply:
+    async def FollowersOf(self, request: pb.FollowersRequest, connection: Connection) -> pb.FollowersReply:
         entries = await places.environments(connection, request.organization, request.project)
-        if request.environment:
-            entries = [entry for entry in entries if entry.slug == request.environment]
-        else:
-            entries = [entry for entry in entries if entry.follows_refs and matches(entry.ref, request.ref)]
-        if request.connection:
-            entries = [entry for entry in entries if entry.connection in (None, request.connection)]
-        return pb.FollowersReply(environments=await _followers(connection, entries, request))
+        following = [entry for entry in entries if entry.follows_refs and entry.connection in (None, request.connection)]
+        return pb.FollowersReply(environments=await _followers(connection, following, request.connection))
+
+    @_answering
+    async def EnvironmentOf(self, request: pb.Place, connection: Connection) -> pb.FollowersReply:
+        entry = await places.environment(connection, request.organization, request.project, request.environment)
+        return pb.FollowersReply(environments=await _followers(connection, [entry] if entry else []))
 
     @_changing
     async def OpenPreviews(self, request: pb.ChangeRequest, connection: Connection) -> pb.PreviewsReply:
         opened = await open_request(connection, wire.request_of(request))
         await self._outbox.add(connection, made_known(opened.made))
-        return pb.PreviewsReply(environments=await _followers(connection, opened.environments, request), refused=opened.refused)
+        return pb.PreviewsReply(environments=await _followers(connection, opened.environments, request.connection), refused=opened.refused)
 
     @_changing
     async def ClosePreviews(self, request: pb.ChangeRequest, connection: Connection) -> pb.FollowersReply:
         found = await previews.close(connection, wire.request_of(request))
-        return pb.FollowersReply(environments=await _followers(connection, found, request))
+        return pb.FollowersReply(environments=await _followers(connection, found, request.connection))
 
     @_answering
     async def SourceOf(self, request: pb.SourceRequest, connection: Connection) -> "pb.SourceReply | _Later[pb.SourceReply]":
@@ -296,12 +295,13 @@ async def _asked_for(connection: Connection, request: pb.TokenRequest) -> Stored
     return found
 
 
-async def _followers(
-    connection: Connection, entries: Sequence[Environment], asked: pb.FollowersRequest | pb.ChangeRequest
-) -> list[pb.Follower]:
-    of_project = await connections.of_project(connection, asked.organization, asked.project)
-    asking = await gates.of_project(connection, asked.organization, asked.project)
-    return [wire.follower(entry, asked.connection, of_project, asking) for entry in entries]
+async def _followers(connection: Connection, entries: Sequence[Environment], asked: str = "") -> list[pb.Follower]:
+    """Environments of one project, asked for by a connection or none."""
+    if not entries:
+        return []
+    project = entries[0].organization, entries[0].project
+    of_project, asking = await connections.of_project(connection, *project), await gates.of_project(connection, *project)
+    return [wire.follower(entry, asked, of_project, asking) for entry in entries]
 
 
 async def _add_settings(reply: pb.SnapshotReply, connection: Connection, place: tuple[str, str, str]) -> None:

@@ -50,7 +50,7 @@ async def build(process: Process, settings: Settings, catalogue: Catalogue) -> C
     bus = process.bus
     process.spawn("relay", relay.run())
     process.spawn("results", consume(bus, "RESULTS", "coordinator-results", decode_answer, partial(take_results, coordinator), batch=200))
-    process.spawn("changes", consume(bus, "CHANGES", "coordinator-changes", decode_change, partial(take_changes, coordinator), batch=20))
+    process.spawn("changes", consume(bus, "CHANGES", "coordinator-changes", decode_change, partial(take_changes, coordinator), batch=100))
     process.spawn(
         "requests", consume(bus, "REQUESTS", "coordinator-requests", decode_request, partial(take_requests, coordinator), batch=20)
     )

@@ -50,7 +50,7 @@ def _said() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Follower:
-    """An environment that follows a ref."""
+    """An environment that deployments may lead to."""
 
     place: Place
     kind: EnvironmentKind
@@ -87,14 +87,18 @@ class Catalogue:
     def __init__(self, channel: aio.Channel) -> None:
         self._stub = CatalogueStub(channel)
 
-    async def followers(
-        self, organization: str, project: str, connection: str = "", ref: str = "", environment: str = ""
-    ) -> tuple[Follower, ...]:
-        """The environments that follow a ref of a connection; or one environment by its name."""
-        request = pb.FollowersRequest(organization=organization, project=project, connection=connection, ref=ref, environment=environment)
+    async def followers(self, organization: str, project: str, connection: str) -> tuple[Follower, ...]:
+        """The environments that follow refs of a connection; the ref of each is a pattern."""
+        request = pb.FollowersRequest(organization=organization, project=project, connection=connection)
         with _said():
-            reply = await self._stub.Followers(request, timeout=CALL_S)
+            reply = await self._stub.FollowersOf(request, timeout=CALL_S)
         return _followers(reply.environments)
+
+    async def environment(self, place: Place) -> Follower | None:
+        """One environment by its name."""
+        with _said():
+            reply = await self._stub.EnvironmentOf(_place(place), timeout=CALL_S)
+        return next(iter(_followers(reply.environments)), None)
 
     async def open_previews(self, change: RequestChange) -> Previews:
         """Makes the environments that a change request shall have, and answers those that it has. Asked again, it makes no more."""
@@ -133,7 +137,7 @@ class Catalogue:
     async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = (), after: str | None = None) -> Snapshot:
         """Everything that a plan needs to know, as it is now; raises `CatalogueBehind` where the end of `after` is not known yet."""
         request = pb.SnapshotRequest(
-            place=pb.Place(organization=place.organization, project=place.project, environment=place.environment),
+            place=_place(place),
             pinned=[pb.SecretRef(name=ref.name, version=ref.version) for ref in pinned],
             after=after or "",
         )
@@ -156,6 +160,10 @@ class Catalogue:
             https_port=reply.https_port or 443,
             withheld=tuple(reply.withheld),
         )
+
+
+def _place(place: Place) -> pb.Place:
+    return pb.Place(organization=place.organization, project=place.project, environment=place.environment)
 
 
 def _followers(found: Iterable[pb.Follower]) -> tuple[Follower, ...]:

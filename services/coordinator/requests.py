@@ -70,13 +70,7 @@ def _refusal(request: r.Request, reason: str) -> Event:
 async def _prepare(catalogue: Catalogue, request: r.Request) -> Follower | None:
     """The environment that the request is about, asked before the transaction."""
     place: Place | None = getattr(request, "place", None)
-    if place is None:
-        return None
-    try:
-        found = await catalogue.followers(place.organization, place.project, environment=place.environment)
-    except Unknown:
-        return None
-    return found[0] if found else None
+    return None if place is None else await catalogue.environment(place)
 
 
 async def _do(work: UnitOfWork, coordinator: Coordinator, request: r.Request, follower: Follower | None) -> None:

@@ -15,6 +15,7 @@ from services.coordinator.telling import observe
 from shared.messages import Message
 from shared.outbox import Outbox, Outgoing, Row, outgoing
 from shared.postgres import Connection
+from shared.telemetry import trace_headers
 
 
 @dataclass
@@ -30,7 +31,7 @@ class UnitOfWork:
     _before: dict[str, Saga] = field(default_factory=dict)
     _now: dict[str, Saga] = field(default_factory=dict)
     _clock: datetime | None = None
-    _messages: list[Message | Outgoing] = field(default_factory=list)
+    _messages: list[Outgoing] = field(default_factory=list)
     _closed: list[CloseCommands] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     """What the outbox took, for its relay once it is committed."""
@@ -78,8 +79,8 @@ class UnitOfWork:
                 self._messages.append(replace(outgoing(output), traceparent=span_of(after, output)))
 
     def publish(self, message: Message) -> None:
-        """Another message with the same transaction."""
-        self._messages.append(message)
+        """Another message with the same transaction, of the span that is current now."""
+        self._messages.append(outgoing(message, trace_headers().get("traceparent")))
 
     async def finish(self) -> None:
         """Writes it all; the caller commits."""

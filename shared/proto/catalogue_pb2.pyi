@@ -70,25 +70,19 @@ class FollowersRequest(_message.Message):
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
     CONNECTION_FIELD_NUMBER: _builtins.int
-    REF_FIELD_NUMBER: _builtins.int
-    ENVIRONMENT_FIELD_NUMBER: _builtins.int
     organization: _builtins.str
     project: _builtins.str
     connection: _builtins.str
-    ref: _builtins.str
-    environment: _builtins.str
     def __init__(
         self,
         *,
         organization: _builtins.str = ...,
         project: _builtins.str = ...,
         connection: _builtins.str = ...,
-        ref: _builtins.str = ...,
-        environment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "environment", b"environment", "organization", b"organization", "project", b"project", "ref", b"ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "organization", b"organization", "project", b"project"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

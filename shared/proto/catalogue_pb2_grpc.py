@@ -34,9 +34,14 @@ class CatalogueStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Followers = channel.unary_unary(
-                '/slipway.catalogue.v1.Catalogue/Followers',
+        self.FollowersOf = channel.unary_unary(
+                '/slipway.catalogue.v1.Catalogue/FollowersOf',
                 request_serializer=shared_dot_proto_dot_catalogue__pb2.FollowersRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_catalogue__pb2.FollowersReply.FromString,
+                _registered_method=True)
+        self.EnvironmentOf = channel.unary_unary(
+                '/slipway.catalogue.v1.Catalogue/EnvironmentOf',
+                request_serializer=shared_dot_proto_dot_catalogue__pb2.Place.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_catalogue__pb2.FollowersReply.FromString,
                 _registered_method=True)
         self.OpenPreviews = channel.unary_unary(
@@ -84,8 +89,15 @@ class CatalogueStub:
 class CatalogueServicer:
     """Missing associated documentation comment in .proto file."""
 
-    def Followers(self, request, context):
-        """The environments that follow a ref of a connection.
+    def FollowersOf(self, request, context):
+        """The environments that follow refs of a connection: the ref of each is a pattern (shared.ref_patterns).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnvironmentOf(self, request, context):
+        """One environment by its name, if there is one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,9 +163,14 @@ class CatalogueServicer:
 
 def add_CatalogueServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Followers': grpc.unary_unary_rpc_method_handler(
-                    servicer.Followers,
+            'FollowersOf': grpc.unary_unary_rpc_method_handler(
+                    servicer.FollowersOf,
                     request_deserializer=shared_dot_proto_dot_catalogue__pb2.FollowersRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_catalogue__pb2.FollowersReply.SerializeToString,
+            ),
+            'EnvironmentOf': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnvironmentOf,
+                    request_deserializer=shared_dot_proto_dot_catalogue__pb2.Place.FromString,
                     response_serializer=shared_dot_proto_dot_catalogue__pb2.FollowersReply.SerializeToString,
             ),
             'OpenPreviews': grpc.unary_unary_rpc_method_handler(
@@ -208,7 +225,7 @@ class Catalogue:
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
-    def Followers(request,
+    def FollowersOf(request,
             target,
             options=(),
             channel_credentials=None,
@@ -221,8 +238,35 @@ class Catalogue:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/slipway.catalogue.v1.Catalogue/Followers',
+            '/slipway.catalogue.v1.Catalogue/FollowersOf',
             shared_dot_proto_dot_catalogue__pb2.FollowersRequest.SerializeToString,
+            shared_dot_proto_dot_catalogue__pb2.FollowersReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnvironmentOf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.catalogue.v1.Catalogue/EnvironmentOf',
+            shared_dot_proto_dot_catalogue__pb2.Place.SerializeToString,
             shared_dot_proto_dot_catalogue__pb2.FollowersReply.FromString,
             options,
             channel_credentials,

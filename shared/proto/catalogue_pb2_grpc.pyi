@@ -31,8 +31,10 @@ class CatalogueStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CatalogueAsyncStub: ...
-    Followers: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.FollowersRequest, _catalogue_pb2.FollowersReply]
-    """The environments that follow a ref of a connection."""
+    FollowersOf: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.FollowersRequest, _catalogue_pb2.FollowersReply]
+    """The environments that follow refs of a connection: the ref of each is a pattern (shared.ref_patterns)."""
+    EnvironmentOf: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.Place, _catalogue_pb2.FollowersReply]
+    """One environment by its name, if there is one."""
     OpenPreviews: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.ChangeRequest, _catalogue_pb2.PreviewsReply]
     """The environments of a change request; those that follow it are made first, within their limits."""
     ClosePreviews: _grpc.UnaryUnaryMultiCallable[_catalogue_pb2.ChangeRequest, _catalogue_pb2.FollowersReply]
@@ -55,8 +57,10 @@ class CatalogueStub:
 @_typing.type_check_only
 class CatalogueAsyncStub(CatalogueStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Followers: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.FollowersRequest, _catalogue_pb2.FollowersReply]  # type: ignore[assignment]
-    """The environments that follow a ref of a connection."""
+    FollowersOf: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.FollowersRequest, _catalogue_pb2.FollowersReply]  # type: ignore[assignment]
+    """The environments that follow refs of a connection: the ref of each is a pattern (shared.ref_patterns)."""
+    EnvironmentOf: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.Place, _catalogue_pb2.FollowersReply]  # type: ignore[assignment]
+    """One environment by its name, if there is one."""
     OpenPreviews: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.ChangeRequest, _catalogue_pb2.PreviewsReply]  # type: ignore[assignment]
     """The environments of a change request; those that follow it are made first, within their limits."""
     ClosePreviews: _aio.UnaryUnaryMultiCallable[_catalogue_pb2.ChangeRequest, _catalogue_pb2.FollowersReply]  # type: ignore[assignment]
@@ -78,12 +82,20 @@ class CatalogueAsyncStub(CatalogueStub):
 
 class CatalogueServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
-    def Followers(
+    def FollowersOf(
         self,
         request: _catalogue_pb2.FollowersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalogue_pb2.FollowersReply, _abc.Awaitable[_catalogue_pb2.FollowersReply]]:
-        """The environments that follow a ref of a connection."""
+        """The environments that follow refs of a connection: the ref of each is a pattern (shared.ref_patterns)."""
+
+    @_abc_1.abstractmethod
+    def EnvironmentOf(
+        self,
+        request: _catalogue_pb2.Place,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalogue_pb2.FollowersReply, _abc.Awaitable[_catalogue_pb2.FollowersReply]]:
+        """One environment by its name, if there is one."""
 
     @_abc_1.abstractmethod
     def OpenPreviews(

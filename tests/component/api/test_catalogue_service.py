@@ -29,20 +29,19 @@ async def catalogue(api: RunningApi) -> "AsyncIterator[CatalogueAsyncStub]":
 PLACE = pb.Place(organization="main", project="todo", environment="production")
 
 
-async def test_followers_of_a_ref(api: RunningApi, catalogue: "CatalogueAsyncStub") -> None:
-    """Those that follow the ref over this connection or any; by name whatever the ref."""
+async def test_followers_of_a_connection(api: RunningApi, catalogue: "CatalogueAsyncStub") -> None:
+    """Those that follow refs of this connection or any, with the pattern of each; by name whatever the connection."""
     await api.with_todo()
     await api.made("/environments/main/todo", slug="review", kind="staging", ref="refs/heads/release/*")
     await api.made("/environments/main/todo", slug="hub-only", kind="staging", ref="refs/heads/main", connection="hub")
-    asked = pb.FollowersRequest(organization="main", project="todo", connection="slipway", ref="refs/heads/main")
-    reply = await catalogue.Followers(asked)
-    (found,) = reply.environments
-    assert (found.place, found.kind, found.target) == (PLACE, "production", "local")
+    asked = pb.FollowersRequest(organization="main", project="todo", connection="slipway")
+    found, review = (await catalogue.FollowersOf(asked)).environments
+    assert (found.place, found.kind, found.target, found.ref) == (PLACE, "production", "local", "refs/heads/main")
     assert (found.connection, found.repository) == ("slipway", "slipway/main/todo")
-    asked.ref = "refs/heads/release/ü"
-    assert [f.place.environment for f in (await catalogue.Followers(asked)).environments] == ["review"]
-    by_name = pb.FollowersRequest(organization="main", project="todo", environment="production")
-    assert [f.ref for f in (await catalogue.Followers(by_name)).environments] == ["refs/heads/main"]
+    assert (review.place.environment, review.ref) == ("review", "refs/heads/release/*")
+    (by_name,) = (await catalogue.EnvironmentOf(pb.Place(organization="main", project="todo", environment="hub-only"))).environments
+    assert (by_name.ref, by_name.connection) == ("refs/heads/main", "hub")
+    assert not (await catalogue.EnvironmentOf(pb.Place(organization="main", project="todo", environment="none"))).environments
 
 
 async def test_the_own_remote_s_source_has_a_short_lived_credential(api: RunningApi, catalogue: "CatalogueAsyncStub") -> None:

@@ -118,8 +118,8 @@ async def test_the_coordinator_hears_of_the_gates_of_an_environment_and_of_its_p
     )  # fmt: skip
     async with channel(f"127.0.0.1:{api.opened.grpc_port}", api.home.tls, "coordinator") as opened:
         catalogue = CatalogueStub(opened)
-        asked = pb.FollowersRequest(organization="main", project="todo", environment="production")
-        (production,) = (await catalogue.Followers(asked)).environments
+        asked = pb.Place(organization="main", project="todo", environment="production")
+        (production,) = (await catalogue.EnvironmentOf(asked)).environments
         (preview,) = (await catalogue.OpenPreviews(change)).environments
     (gate,) = production.gates
     assert (gate.name, gate.before, gate.deadline_s, gate.default) == ("scanner", "deploy", 60, "fail")
@@ -185,8 +185,8 @@ async def test_it_is_changed_for_deployments_to_come(api: RunningApi) -> None:
     assert await api.opened.parts.pool.fetchval("SELECT id FROM gates") == identity
     assert (await api.client.patch("/gates/main/none", json={"default": "pass"})).status_code == 404
     async with channel(f"127.0.0.1:{api.opened.grpc_port}", api.home.tls, "coordinator") as opened:
-        asked = pb.FollowersRequest(organization="main", project="todo", environment="production")
-        (production,) = (await CatalogueStub(opened).Followers(asked)).environments
+        asked = pb.Place(organization="main", project="todo", environment="production")
+        (production,) = (await CatalogueStub(opened).EnvironmentOf(asked)).environments
     assert [(gate.id, gate.before, gate.deadline_s) for gate in production.gates] == [(identity, "switch", 90)]
     await api.audited("before switch, 90 s, pass by default")
 

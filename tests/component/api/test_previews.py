@@ -96,13 +96,12 @@ async def test_an_environment_of_that_name_is_left_alone(api: RunningApi, catalo
 async def test_pushes_do_not_deploy_previews(catalogue: "CatalogueAsyncStub") -> None:
     """Their branch is deployed by the change request alone; by name they are found, and what they are like says so."""
     await catalogue.OpenPreviews(request())
-    for ref in ("refs/heads/feature", "refs/heads/main"):
-        found = await catalogue.Followers(pb.FollowersRequest(organization="main", project="todo", connection="hub", ref=ref))
-        assert [one.place.environment for one in found.environments] == (["production"] if ref.endswith("main") else [])
-    by_name = pb.FollowersRequest(organization="main", project="todo", environment="pr-7")
-    assert (await catalogue.Followers(by_name)).environments[0].HasField("preview")
+    found = await catalogue.FollowersOf(pb.FollowersRequest(organization="main", project="todo", connection="hub"))
+    assert [one.place.environment for one in found.environments] == ["production"]
+    by_name = pb.Place(organization="main", project="todo", environment="pr-7")
+    assert (await catalogue.EnvironmentOf(by_name)).environments[0].HasField("preview")
     by_name.environment = "previews"
-    assert (await catalogue.Followers(by_name)).environments[0].template
+    assert (await catalogue.EnvironmentOf(by_name)).environments[0].template
     project = await catalogue.Project(pb.ProjectRequest(organization="main", project="todo", connection="hub"))
     assert (list(project.refs), list(project.targets)) == (["refs/heads/main"], ["refs/heads/main"])
     of_another = await catalogue.Project(pb.ProjectRequest(organization="main", project="todo", connection="another"))

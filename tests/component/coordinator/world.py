@@ -56,17 +56,20 @@ class CatalogueInMemory:
         self.lives: list[timedelta | Exception] = []
         """How long credentials to clone with live, one after the other, or why there is none; without any, they do not end."""
 
-    async def followers(
-        self, organization: str, project: str, connection: str = "", ref: str = "", environment: str = ""
-    ) -> tuple[Follower, ...]:
+    async def followers(self, organization: str, project: str, connection: str) -> tuple[Follower, ...]:
         """Production follows refs/heads/main."""
-        if (preview := self.previews.get(environment.removeprefix("pr-"))) is not None:
-            return (preview,)
-        if (ref and ref != "refs/heads/main") or (environment and environment != "production"):
-            return ()
+        return (self._production(organization, project, connection),)
+
+    async def environment(self, place: Place) -> Follower | None:
+        """Production and the previews."""
+        if place.environment == "production":
+            return self._production(place.organization, place.project, "todo")
+        return self.previews.get(place.environment.removeprefix("pr-"))
+
+    def _production(self, organization: str, project: str, connection: str) -> Follower:
         place = Place(organization=organization, project=project, environment="production")
         kind, ref = EnvironmentKind.PRODUCTION, "refs/heads/main"
-        return (Follower(place, kind, "local", ref, connection or "todo", self.needs_approval, gates=self.gates),)
+        return Follower(place, kind, "local", ref, connection, self.needs_approval, gates=self.gates)
 
     async def open_previews(self, change: RequestChange) -> Previews:
         """One each, as many as there may be."""

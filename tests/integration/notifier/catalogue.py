@@ -27,7 +27,11 @@ class Catalogue(CatalogueServicer):
         """All of them."""
         return pb.ChannelsReply(channels=self.channels)
 
-    async def Followers(self, request: pb.FollowersRequest, context: Context) -> pb.FollowersReply:  # noqa: N802
+    async def FollowersOf(self, request: pb.FollowersRequest, context: Context) -> pb.FollowersReply:  # noqa: N802
+        """Not asked by notifier."""
+        raise AssertionError(request)
+
+    async def EnvironmentOf(self, request: pb.Place, context: Context) -> pb.FollowersReply:  # noqa: N802
         """Not asked by notifier."""
         raise AssertionError(request)
 

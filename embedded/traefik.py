@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import yaml
 
 from embedded.container import Container, Mount
@@ -18,9 +19,12 @@ from shared.traefik import (
     place_certificate,
 )
 
-_MEMORY = 512 * 1024 * 1024
-_COLLECT_AT = _MEMORY * 4 // 5
-"""From here on Go frees memory before it takes more; by itself it would let it double between two collections."""
+_MEMORY_LEAST = 512 * 1024 * 1024
+"""Enough for 10,000 connections with a request each, about 40 KB each."""
+_MEMORY_SHARE = 8
+"""One part in so many of the machine's memory, where that is more: without room for its connections it is killed, with all of them."""
+_COLLECT_AT = 4 / 5
+"""Of its memory. From here on Go frees memory before it takes more; by itself it would let it double between two collections."""
 _INSIDE = Path("/slipway")
 EVERYWHERE = ""
 """Applications are for everyone: all addresses, of both families."""
@@ -61,7 +65,7 @@ def prepare(home: Home, doors: Doors, image: str) -> Container:
     it, since images close folders such as /root to all but root. Folders hand their group on (setgid), and Traefik is in it: a key
     with mode 0640 is readable for it.
     """
-    user = _share_folders(home.traefik)
+    user, memory = _share_folders(home.traefik), _memory(psutil.virtual_memory().total)
     text = yaml.safe_dump(_static_configuration(doors), sort_keys=False)
     write_private(home.traefik / "traefik.yml", text, 0o640)
     return Container(
@@ -71,12 +75,17 @@ def prepare(home: Home, doors: Doors, image: str) -> Container:
         user="0:0" if doors.need_root else user,
         mounts=(Mount(home.traefik, _INSIDE),),
         folder=_INSIDE,
-        memory=_MEMORY,
-        environment=(("GOMEMLIMIT", str(_COLLECT_AT)),),
+        memory=memory,
+        environment=(("GOMEMLIMIT", str(int(memory * _COLLECT_AT))),),
         labels=(("slipway.instance", home.instance), ("slipway.role", "load-balancer")),
         content=text,
         capabilities=("NET_BIND_SERVICE", "DAC_READ_SEARCH") if doors.need_root else (),
     )
+
+
+def _memory(of_machine: int) -> int:
+    """Its limit in bytes: whole steps, so that a machine that boots with a little more or less does not have it made anew."""
+    return max(_MEMORY_LEAST, of_machine // _MEMORY_SHARE // _MEMORY_LEAST * _MEMORY_LEAST)
 
 
 def configured_ports(home: Home) -> frozenset[int]:

@@ -8,7 +8,7 @@ that is settled in the end; and then a push is deployed as any other. The delive
 
 Prints one JSON object on its last line:
 - `capacity_per_s`, `sent_per_s`; `taken` and `refused`; `answer_median_s` and `answer_worst_s` of the overload;
-- to be 0: `other` (answers), `not_sent`, `missing` (of the taken, in the database), `unsettled` (changes), `restarts` (of both);
+- to be 0: `other` (answers), `not_sent`, `missing` (of the taken, in the database), `unsettled` (deliveries and changes), `restarts` (of both);
 - `webhooks_mb` and `traefik_mb`: proportional set size before, at most, and at the end of the overload;
 - `settled_s`: when all changes were settled, after the last answer; `deployed_s`: what the first `slipway push` then took.
 """
@@ -114,12 +114,15 @@ async def _missing(dsn: str, taken: list[str]) -> int:
     return len(set(taken) - {row["key"] for row in rows})
 
 
+_UNSETTLED = "SELECT (SELECT count(*) FROM webhooks.backlog) + (SELECT count(*) FROM webhooks.changes WHERE state = 'pending')"
+
+
 async def _unsettled(dsn: str) -> int:
-    """How many changes are not settled, once none is or the time is up."""
+    """How many deliveries are not judged, or changes not settled, once none is or the time is up."""
     connection = await asyncpg.connect(dsn)
     deadline = time.monotonic() + SETTLE_LIMIT_S
     try:
-        while (found := int(await connection.fetchval("SELECT count(*) FROM webhooks.changes WHERE state = 'pending'"))) > 0:
+        while (found := int(await connection.fetchval(_UNSETTLED))) > 0:
             if time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.5)

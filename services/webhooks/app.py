@@ -77,7 +77,7 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     process.spawn("connections", connections.run())
     process.spawn("questions", Questions(process.bus, store, connections, reader).run())
     process.spawn("relay", Relay(process.bus, settings.postgres_dsn.get_secret_value(), "webhooks", outbox).run())
-    process.spawn("settled", consume(process.bus, "EVENTS", "webhooks-settled", decode, Settled(store, connections)))
+    process.spawn("settled", consume(process.bus, "EVENTS", "webhooks-settled", decode, Settled(store, connections), batch=500))
     process.spawn("resend", Resending(process.bus, store).run())
     process.spawn("forget", _forget(store))
     process.spawn("own-sweep", OwnSweep(store, repositories, settings.clone_url, settings.sweep_s).run())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.webhooks.domain import Delivery
+from services.webhooks.requests import BODY_LIMIT
 from shared.postgres import Connection, Pool
 
 _KEEP = """
@@ -24,9 +25,12 @@ _TAKE = """
 DELETE FROM backlog WHERE position = ANY(ARRAY(SELECT position FROM backlog ORDER BY position LIMIT $1 FOR UPDATE))
 RETURNING position, delivery, trace
 """
-_SHOW = "SELECT connection, owner, headers, body FROM deliveries WHERE id = $1"
+_SHOW = """
+SELECT id, connection, owner, headers, body FROM deliveries WHERE id = ANY($1::text[]) AND coalesce(length(body), 0) <= $2
+"""
 _HAS = "SELECT EXISTS (SELECT FROM backlog WHERE connection = $1)"
 _SIZE = "SELECT count(*) FROM backlog"
+_LENGTH = "SELECT coalesce(max(position) - min(position) + 1, 0) FROM backlog"
 _GIVE_UP = "UPDATE deliveries SET reason = $2 WHERE id = $1"
 
 _MEASURE_S = 2.0
@@ -85,11 +89,12 @@ class Backlog:
         rows = [Waiting(**record) for record in await self._connection.fetch(_TAKE, most)]
         return sorted(rows, key=lambda waiting: waiting.position)
 
-    async def show(self, delivery: str) -> Kept:
-        """What is stored of one."""
-        record = await self._connection.fetchrow(_SHOW, delivery)
-        assert record is not None, "a delivery outlives its place in the backlog"
-        return Kept(record["connection"], record["owner"], json.loads(record["headers"]), record["body"])
+    async def show(self, deliveries: Sequence[str], most: int = BODY_LIMIT) -> dict[str, Kept]:
+        """What is stored of those whose bodies have at most so many bytes."""
+        return {
+            record["id"]: Kept(record["connection"], record["owner"], json.loads(record["headers"]), record["body"])
+            for record in await self._connection.fetch(_SHOW, list(deliveries), most)
+        }
 
     async def has(self, connection: str) -> bool:
         """Whether deliveries of that connection wait here."""
@@ -98,6 +103,10 @@ class Backlog:
     async def size(self) -> int:
         """How many wait here."""
         return int(await self._connection.fetchval(_SIZE, timeout=_MEASURE_S))
+
+    async def length(self) -> int:
+        """About how many wait here, from the first position to the last: as quick where there are many."""
+        return int(await self._connection.fetchval(_LENGTH))
 
     async def give_up(self, delivery: str, reason: str) -> None:
         """Keeps with one that was taken out why it led to nothing."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from services.webhooks.domain import Arrival
 from services.webhooks.recording import Recorded
-from services.webhooks.requests import SMALL
 
 MOST = 96 * 1024 * 1024
 """Bytes of the bodies that wait to be judged, read or not; what was read of them is mostly several times smaller."""
@@ -39,11 +38,6 @@ class Holdings:
 
     def __len__(self) -> int:
         return len(self._held)
-
-    @property
-    def full(self) -> bool:
-        """Whether some find no room."""
-        return self._room < SMALL
 
     @contextmanager
     def holding(self, delivery: str, arrival: Arrival | None, size: int) -> Iterator[Held]:

@@ -66,6 +66,8 @@ class Intake:
         headers = headers_of(scope)
         kind, outcome = "_", "failed"
         try:
+            if self._judging.full:
+                raise busy("More deliveries wait than are judged in a minute.")
             with self._room.opened(size_of(headers)) as place:
                 connection, forge = await self._find(name)
                 kind = connection.forge

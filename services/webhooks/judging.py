@@ -6,7 +6,7 @@ is stored.
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -20,7 +20,7 @@ from services.webhooks.forges import FORGES
 from services.webhooks.forges.document import Unreadable
 from services.webhooks.held import Held, Holdings
 from services.webhooks.reading import Reader, why_nothing
-from services.webhooks.store import Recorded, Store
+from services.webhooks.store import Judged, Recorded, Store
 from shared.contracts.changes import FoundBy
 from shared.postgres import UNAVAILABLE
 from shared.problems import Problem
@@ -28,14 +28,19 @@ from shared.problems import Problem
 log = structlog.get_logger()
 
 WAITING = Gauge("slipway_deliveries_waiting", "Deliveries stored and not judged yet")
-AT_ONCE = 64
+MOST = 50_000
+"""Deliveries that may wait: about a minute's work. What arrives then is told to come again, before it is read."""
+AT_ONCE = 128
+TOGETHER = 32 * 1024
+"""Bodies of up to so many bytes are read from the database together; a larger one alone: it may have 25 MB."""
 POLL_S = 1.0
 """How long a delivery waits that another replica stored and did not judge."""
 PAUSE_S = 1.0
 """Until it is tried again, where that may help."""
 GIVING_WAY_S = 0.5
-"""How long what arrives comes first, each time: a burst is stored at full speed, and a part of it is judged meanwhile. Where what waits
-finds no room in memory any more, nothing comes first."""
+"""How long what arrives comes first, each time: a burst is stored at full speed, and a part of it is judged meanwhile …"""
+GIVING_WAY_MOST = 10_000
+"""… unless more than these wait: what goes on for longer is taken at the rate at which it can be judged."""
 FEW = 8
 """So many that wait are judged in a moment: their senders are told what became of them."""
 MOMENT_S = 1.0
@@ -52,6 +57,7 @@ class Judging:
         self._connections = connections
         self._reader = reader
         self.held = Holdings()
+        self._waiting = 0
         self._asked = 0
         self._stored = asyncio.Event()
 
@@ -62,8 +68,14 @@ class Judging:
             waiting = await self._store.backlog()
         WAITING.set(waiting)
 
+    @property
+    def full(self) -> bool:
+        """Whether no more should be stored: as many wait as may, as far as this process has seen."""
+        return self._waiting >= MOST
+
     async def outcome(self, held: Held) -> Recorded | None:
         """What becomes of a delivery that was just stored, where that is known in a moment."""
+        self._waiting += 1
         self._stored.set()
         if len(self.held) > FEW and not held.became.done():
             return None
@@ -96,22 +108,22 @@ class Judging:
     async def _give_way(self, pressed: Callable[[], bool]) -> None:
         now = asyncio.get_running_loop().time
         until = now() + GIVING_WAY_S
-        while pressed() and not self._asked and not self.held.full and now() < until:
+        while pressed() and not self._asked and self._waiting < GIVING_WAY_MOST and now() < until:
             await asyncio.sleep(GIVING_WAY_S / 20)
 
     async def _judge(self) -> bool:
         """Some; whether there were any."""
         began = asyncio.get_running_loop().time()
         try:
-            became: dict[str, Recorded] = await self._store.judge(AT_ONCE, self._arrivals)
+            judged = await self._store.judge(AT_ONCE, self._arrivals)
         except _PASSES:
             raise
         except Exception:  # noqa: BLE001 -- it belongs to one of them: the first is judged alone, until that one is the first
             return await self._judge_one()
-        self._settle(became)
-        if not became:  # what was there before we looked, another replica has judged
+        self._settle(judged)
+        if not judged.became:  # what was there before we looked, another replica has judged
             self.held.let_go_of_all_before(began)
-        return bool(became)
+        return bool(judged.became)
 
     async def _judge_one(self) -> bool:
         """The first alone. What cannot be judged is given up, and keeps no other from being judged."""
@@ -126,17 +138,20 @@ class Judging:
                 self.held.let_go(delivery, None)
         return True
 
-    def _settle(self, became: dict[str, Recorded]) -> None:
-        for delivery, recorded in became.items():
+    def _settle(self, judged: Judged) -> None:
+        self._waiting = judged.left
+        for delivery, recorded in judged.became.items():
             self.held.let_go(delivery, recorded)
 
     async def _arrivals(self, backlog: Backlog, waiting: Sequence[Waiting]) -> list[Arrival]:
         """What they say, of each."""
-        # One body at a time: it may have 25 MB.
-        return [self.held.get(one.delivery) or await self._read(one, await backlog.show(one.delivery)) for one in waiting]
+        unread = [one.delivery for one in waiting if self.held.get(one.delivery) is None]
+        small = await backlog.show(unread, TOGETHER) if unread else {}
+        return [self.held.get(one.delivery) or await self._read(one, small, backlog) for one in waiting]
 
-    async def _read(self, waiting: Waiting, kept: Kept) -> Arrival:
+    async def _read(self, waiting: Waiting, small: Mapping[str, Kept], backlog: Backlog) -> Arrival:
         """As intake would have read it before it was stored."""
+        kept = small.get(waiting.delivery) or (await backlog.show([waiting.delivery]))[waiting.delivery]
         connection = await self._connections.find(kept.connection)
         if connection is None or connection.forge not in FORGES or f"{connection.organization}/{connection.project}" != kept.owner:
             return _nothing(waiting, "its connection is gone")

@@ -1,6 +1,6 @@
 """Deliveries are kept, what they say is recorded; and all SQL of changes once they are: settled, sent again, forgotten."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from shared.contracts.changes import Change, RequestChange, decode_change
 from shared.outbox import Outbox, Outgoing, outgoing
 from shared.postgres import Connection, Pool
 
-__all__ = ["Recorded", "Settlement", "Store"]
+__all__ = ["Judged", "Recorded", "Settlement", "Store"]
 
 LONGEST_RESEND_S = 600.0
 
@@ -20,7 +20,11 @@ UPDATE changes SET state = said.state, reason = said.reason, deployments = strin
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS said (id, state, reason, deployments)
 WHERE changes.id = said.id AND changes.state <> 'taken'
 """
-_CLOSE = "UPDATE outbox SET open = false WHERE open AND stream = 'CHANGES' AND split_part(id, '.', 1) = ANY($1::text[])"
+_CLOSE = """
+UPDATE outbox SET open = false FROM changes
+WHERE changes.id = ANY($1::text[]) AND outbox.id = CASE sends WHEN 1 THEN changes.id ELSE changes.id || '.' || sends END
+"""
+"""Of each change the row that was written last: what was written before it was closed with that. By their ids, however many are open."""
 _DUE = """
 SELECT id, sends, type, message FROM changes
 WHERE state = 'pending' AND send_next_at < now() AND ($1::timestamptz IS NULL OR last_sent_at < $1 - make_interval(secs => $2))
@@ -55,6 +59,14 @@ class Settlement:
     deployments: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What became of some deliveries, and about how many others waited."""
+
+    became: Mapping[str, Recorded]
+    left: int
+
+
 class Store:
     """Deliveries, heads and changes, with the outbox that carries changes to the coordinator."""
 
@@ -77,17 +89,17 @@ class Store:
         """
         return await Backlog(self.pool).keep(deliveries)
 
-    async def judge(self, most: int, read: Callable[[Backlog, Sequence[Waiting]], Awaitable[Sequence[Arrival]]]) -> dict[str, Recorded]:
-        """Takes so many deliveries out of the backlog and records what `read` says of them, in one commit; what became of each."""
+    async def judge(self, most: int, read: Callable[[Backlog, Sequence[Waiting]], Awaitable[Sequence[Arrival]]]) -> Judged:
+        """Takes so many deliveries out of the backlog and records what `read` says of them, in one commit."""
         async with self.pool.acquire() as connection, connection.transaction():
             backlog = Backlog(connection)
-            waiting = await backlog.take(most)
+            waiting, left = await backlog.take(most), await backlog.length()
             if not waiting:
-                return {}
+                return Judged({}, left)
             recording = Recording(connection, self._outbox)
             recorded = await recording.run(await read(backlog, waiting))
         self._outbox.wake(recording.sent)
-        return {one.delivery: became for one, became in zip(waiting, recorded, strict=True)}
+        return Judged({one.delivery: became for one, became in zip(waiting, recorded, strict=True)}, left)
 
     async def give_up(self, reason: str) -> str | None:
         """Takes the first delivery out of the backlog, which is kept with the reason why it led to nothing; answers which."""

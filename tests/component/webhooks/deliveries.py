@@ -10,7 +10,7 @@ import httpx
 
 EXAMPLES = Path(__file__).parents[2] / "data" / "github"
 SECRET = "geheim"
-A, B = "a" * 40, "b" * 40
+A, B, C = "a" * 40, "b" * 40, "c" * 40
 
 
 def example(name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from services.webhooks.requests import busy
 from services.webhooks.store import Store
 from shared.outbox import Outbox
 from tests.component.webhooks.conftest import Running, Webhooks, undecided
-from tests.component.webhooks.deliveries import A, B, deliver, push
+from tests.component.webhooks.deliveries import A, B, C, deliver, push
 from tests.component.webhooks.neighbours import Api
 from tests.polling import eventually
 
@@ -81,6 +81,33 @@ async def test_in_a_burst_what_deliveries_say_is_read_after_the_answer(webhooks:
     assert str(shown.pop("create")).startswith("the branch was made")
     assert str(shown.pop("pull_request")).startswith("it could not be read: the payload lacks")
     assert ["the body is not JSON" in str(reason) for reason in shown.values()] == [True]
+
+
+async def test_no_more_is_stored_than_can_be_judged_soon(webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes then is told to come again; once there is room it is taken, and nothing that was taken is missing."""
+    monkeypatch.setattr(judging, "MOST", 2)
+    async with undecided(_dsn(webhooks)):
+        answers = [await deliver(webhooks.http, push(A, ref=f"refs/heads/{name}"), delivery=name) for name in ("one", "two", "three")]
+        assert [answer.status_code for answer in answers] == [202, 202, 503]
+        assert int(answers[2].headers["retry-after"]) > 0
+    assert {(await webhooks.coordinator.take()).ref for _ in range(2)} == {"refs/heads/one", "refs/heads/two"}
+
+    async def taken() -> bool:
+        return (await deliver(webhooks.http, push(A, ref="refs/heads/three"), delivery="three")).status_code == 202
+
+    await eventually(taken)
+    assert (await webhooks.coordinator.take()).ref == "refs/heads/three"
+
+
+async def test_what_is_large_is_read_alone(webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its order, among small ones."""
+    monkeypatch.setattr(intake, "MANY", 0)
+    monkeypatch.setattr(judging, "TOGETHER", 12_000)
+    async with undecided(_dsn(webhooks)):
+        for commit, size in ((A, 0), (B, 20_000), (C, 0)):
+            payload = push(commit) | {"head_commit": {"message": "x" * size}}
+            assert (await deliver(webhooks.http, payload, delivery=commit)).status_code == 202
+    assert [(await webhooks.coordinator.take()).commit for _ in range(3)] == [A, B, C]
 
 
 async def test_what_cannot_be_read_just_now_is_read_later(webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:

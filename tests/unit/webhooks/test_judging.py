@@ -10,10 +10,10 @@ from services.webhooks import judging
 from services.webhooks.backlog import Backlog, Waiting
 from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Origin
-from services.webhooks.held import MOST
+from services.webhooks.held import MOST, Holdings
 from services.webhooks.judging import Judging
 from services.webhooks.reading import Reader
-from services.webhooks.store import Recorded, Store
+from services.webhooks.store import Judged, Recorded, Store
 from shared.contracts.changes import FoundBy
 from tests.polling import eventually
 
@@ -27,12 +27,12 @@ class Batches(Store):
     def __init__(self) -> None:
         self.left = BATCHES
 
-    async def judge(self, _most: int, _read: Callable[[Backlog, Sequence[Waiting]], Awaitable[Sequence[Arrival]]]) -> dict[str, Recorded]:
+    async def judge(self, _most: int, _read: Callable[[Backlog, Sequence[Waiting]], Awaitable[Sequence[Arrival]]]) -> Judged:
         """One of them."""
         if self.left == 0:
-            return {}
+            return Judged({}, 0)
         self.left -= 1
-        return {f"in {self.left}": Recorded()}
+        return Judged({f"in {self.left}": Recorded()}, self.left)
 
 
 class Unasked(Connections):
@@ -75,17 +75,22 @@ async def test_what_arrives_comes_first_unless_somebody_waits_for_a_judgement(mo
         assert waiting is None or await waiting is None  # it was in none of the batches: another replica has judged it
 
 
-async def test_nothing_comes_first_where_what_waits_finds_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_comes_first_where_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much arrives: how far judging is behind is bounded."""
     monkeypatch.setattr(judging, "GIVING_WAY_S", 60.0)
+    monkeypatch.setattr(judging, "GIVING_WAY_MOST", 2)
     store = Batches()
 
-    async def all_are_judged() -> bool:
-        return store.left == 0
+    async def fewer_wait() -> bool:
+        return store.left == 1
 
-    async with _judging(store, lambda: True) as judges:
-        with judges.held.holding("d", NOTHING, MOST):
-            await eventually(all_are_judged)
-            with judges.held.holding("another", NOTHING, 1):
-                assert (len(judges.held), judges.held.get("another")) == (1, None)
-        assert len(judges.held) == 0
+    async with _judging(store, lambda: True):
+        await eventually(fewer_wait)
+
+
+async def test_what_finds_no_room_is_not_held() -> None:
+    """Who comes after it finds none either, until it has gone."""
+    held = Holdings()
+    with held.holding("d", NOTHING, MOST), held.holding("another", NOTHING, 1):
+        assert (len(held), held.get("d"), held.get("another")) == (1, NOTHING, None)
+    assert len(held) == 0

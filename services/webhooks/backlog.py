@@ -31,7 +31,10 @@ SELECT id, connection, owner, headers, body FROM deliveries WHERE id = ANY($1::t
 _HAS = "SELECT EXISTS (SELECT FROM backlog WHERE connection = $1)"
 _SIZE = "SELECT count(*) FROM backlog"
 _LENGTH = "SELECT coalesce(max(position) - min(position) + 1, 0) FROM backlog"
-_GIVE_UP = "UPDATE deliveries SET reason = $2 WHERE id = $1"
+_GIVE_UP = """
+WITH gone AS (DELETE FROM backlog WHERE delivery = $1 RETURNING delivery)
+UPDATE deliveries SET reason = $2 FROM gone WHERE deliveries.id = gone.delivery
+"""
 
 _MEASURE_S = 2.0
 
@@ -109,5 +112,5 @@ class Backlog:
         return int(await self._connection.fetchval(_LENGTH))
 
     async def give_up(self, delivery: str, reason: str) -> None:
-        """Keeps with one that was taken out why it led to nothing."""
+        """Takes one out, where it waits here, and keeps with it why it led to nothing."""
         await self._connection.execute(_GIVE_UP, delivery, reason)

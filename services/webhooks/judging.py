@@ -37,6 +37,10 @@ POLL_S = 1.0
 """How long a delivery waits that another replica stored and did not judge."""
 PAUSE_S = 1.0
 """Until it is tried again, where that may help."""
+READING_S = 60.0
+"""How long a large one may be read here, where no forge waits for an answer."""
+TRIES = 5
+"""… and how often, before it is given up: it would keep all others waiting."""
 GIVING_WAY_S = 0.5
 """How long what arrives comes first, each time: a burst is stored at full speed, and a part of it is judged meanwhile …"""
 GIVING_WAY_MOST = 10_000
@@ -45,8 +49,8 @@ FEW = 8
 """So many that wait are judged in a moment: their senders are told what became of them."""
 MOMENT_S = 1.0
 """Where it takes longer all the same, they are told that it is stored."""
-_PASSES = (Away, Problem, *UNAVAILABLE)
-"""The database or api is away, or a large one could not be read in time, which once it could: no reason to give up what was taken."""
+_PASSES = (Away, *UNAVAILABLE)
+"""The database or api is away: no reason to give up what was taken."""
 
 
 class Judging:
@@ -59,6 +63,8 @@ class Judging:
         self.held = Holdings()
         self._waiting = 0
         self._asked = 0
+        self._first = ""
+        self._tries = 0
         self._stored = asyncio.Event()
 
     async def measure(self) -> None:
@@ -118,25 +124,47 @@ class Judging:
             judged = await self._store.judge(AT_ONCE, self._arrivals)
         except _PASSES:
             raise
-        except Exception:  # noqa: BLE001 -- it belongs to one of them: the first is judged alone, until that one is the first
-            return await self._judge_one()
+        except Exception as error:  # noqa: BLE001 -- it belongs to one of them
+            log.warning("deliveries are judged one by one", reason=str(error) or type(error).__name__)
+            return await self._judge_apart()
         self._settle(judged)
         if not judged.became:  # what was there before we looked, another replica has judged
             self.held.let_go_of_all_before(began)
         return bool(judged.became)
 
+    async def _judge_apart(self) -> bool:
+        """As many as would have been judged together; whether there were any."""
+        judged = [await self._judge_one() for _ in range(AT_ONCE)]
+        return any(judged)
+
     async def _judge_one(self) -> bool:
-        """The first alone. What cannot be judged is given up, and keeps no other from being judged."""
+        """The first, if there is one. What cannot be judged is given up, and keeps no other from being judged."""
         try:
-            self._settle(await self._store.judge(1, self._arrivals))
+            judged = await self._store.judge(1, self._arrivals)
         except _PASSES:
             raise
+        except Problem as problem:
+            self._tries += 1
+            if self._tries < TRIES:
+                log.warning("delivery not judged yet", delivery=self._first, reason=problem.detail, tries=self._tries)
+                await asyncio.sleep(PAUSE_S)
+            else:
+                await self._give_up("it could not be read in time. The log of webhooks says more")
+            return True
         except Exception as error:
-            delivery = await self._store.give_up(f"it could not be judged: {type(error).__name__}. The log of webhooks says more")
-            log.exception("delivery not judged", delivery=delivery)
-            if delivery is not None:
-                self.held.let_go(delivery, None)
-        return True
+            log.exception("delivery not judged", delivery=self._first)
+            await self._give_up(f"it could not be judged: {type(error).__name__}. The log of webhooks says more")
+            return True
+        self._tries = 0
+        self._settle(judged)
+        return bool(judged.became)
+
+    async def _give_up(self, reason: str) -> None:
+        """The one that was tried last, unless another replica has done it: it stands with the reason, and can be read again by hand."""
+        self._tries = 0
+        await self._store.give_up(self._first, reason)
+        log.error("delivery given up", delivery=self._first, reason=reason)
+        self.held.let_go(self._first, None)
 
     def _settle(self, judged: Judged) -> None:
         self._waiting = judged.left
@@ -145,6 +173,7 @@ class Judging:
 
     async def _arrivals(self, backlog: Backlog, waiting: Sequence[Waiting]) -> list[Arrival]:
         """What they say, of each."""
+        self._first = waiting[0].delivery
         unread = [one.delivery for one in waiting if self.held.get(one.delivery) is None]
         small = await backlog.show(unread, TOGETHER) if unread else {}
         return [self.held.get(one.delivery) or await self._read(one, small, backlog) for one in waiting]
@@ -158,7 +187,7 @@ class Judging:
         if kept.body is None:
             return _nothing(waiting, "its body is forgotten")
         try:
-            reading = await self._reader.read(connection.forge, kept.headers, kept.body)
+            reading = await self._reader.read(connection.forge, kept.headers, kept.body, READING_S)
         except Unreadable as error:
             return _nothing(waiting, f"it could not be read: {error}")
         origin = origin_of(connection)

@@ -33,12 +33,12 @@ class Reader:
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(1)
 
-    async def read(self, forge: str, headers: Headers, body: bytes) -> Reading:
+    async def read(self, forge: str, headers: Headers, body: bytes, patience_s: float = PATIENCE_S) -> Reading:
         """As the forge's `read`; raises `Unreadable`, and a 503 problem where it cannot be read in time."""
         if len(body) <= SMALL:  # What forges send of that size is read within ten milliseconds.
             return FORGES[forge]().read(headers, body)
         try:
-            async with asyncio.timeout(PATIENCE_S), self._free:
+            async with asyncio.timeout(patience_s), self._free:
                 return await _read_apart(forge, headers, body)
         except (TimeoutError, OSError) as error:
             log.warning("delivery not read", size=len(body), reason=str(error) or type(error).__name__)

@@ -59,9 +59,11 @@ _REASONS = """
 UPDATE deliveries SET reason = said.reason FROM unnest($1::text[], $2::text[]) AS said (id, reason) WHERE deliveries.id = said.id
 """
 
-_WHOLE = """
-SELECT commit FROM heads WHERE connection = $1 AND repository = $2 AND ref = $3 AND length($4) >= 7 AND starts_with(commit, $4)
-"""
+SHORTEST = 7
+"""Digits of a commit that tell it apart."""
+_WHOLE = f"""
+SELECT commit FROM heads WHERE connection = $1 AND repository = $2 AND ref = $3 AND length($4) >= {SHORTEST} AND starts_with(commit, $4)
+"""  # noqa: S608 -- of constants
 
 _NEWEST_OF_REQUEST = """
 SELECT coalesce(max(arrival), 0) FROM changes
@@ -95,7 +97,7 @@ class Recording:
 
     async def run(self, arrivals: Sequence[Arrival]) -> list[Recorded]:
         """Records them in their order; answers what became of each."""
-        arrivals = [await self._prepared(_cleaned(arrival)) for arrival in arrivals]
+        arrivals = [await self._prepared(_cleaned(arrival), arrivals[:place]) for place, arrival in enumerate(arrivals)]
         heads, numbers = await self._heads(arrivals)
         recorded = [_judge(arrival, heads, numbers) for arrival in arrivals]
         traces = {
@@ -106,17 +108,17 @@ class Recording:
         await self._write(recorded, heads, traces)
         return recorded
 
-    async def _with_whole_commit(self, arrival: Arrival) -> Arrival:
+    async def _with_whole_commit(self, arrival: Arrival, before: Sequence[Arrival]) -> Arrival:
         """Bitbucket Cloud says a change request's commit by its first digits: the push that brought it says the rest."""
         request, origin = arrival.request, arrival.origin
         if request is None or is_commit(request.commit):
             return arrival
         place = (origin.connection, origin.repository or request.repository, request.ref(origin))
-        whole: str | None = await self._connection.fetchval(_WHOLE, *place, request.commit)
+        whole = _brought(before, place, request.commit) or await self._connection.fetchval(_WHOLE, *place, request.commit)
         return replace(arrival, request=replace(request, commit=whole)) if whole else arrival
 
-    async def _prepared(self, arrival: Arrival) -> Arrival:
-        return replace(arrival, request=None) if await self._overtaken(arrival) else await self._with_whole_commit(arrival)
+    async def _prepared(self, arrival: Arrival, before: Sequence[Arrival]) -> Arrival:
+        return replace(arrival, request=None) if await self._overtaken(arrival) else await self._with_whole_commit(arrival, before)
 
     async def _overtaken(self, arrival: Arrival) -> bool:
         """The sweep asked after a change request, and a delivery has come since."""
@@ -242,6 +244,13 @@ def _judge(arrival: Arrival, heads: dict[_Place, Head | None], numbers: _Numbers
 
 
 _NOT_WHOLE = "the forge says only the first digits of its commit, and no push has told the rest yet. Redeliver it once one has"
+
+
+def _brought(arrivals: Sequence[Arrival], place: _Place, digits: str) -> str | None:
+    """The commit with these first digits that a push among the arrivals brought to that ref, of several the last."""
+    pushes = [(arrival, push) for arrival in reversed(arrivals) for push in reversed(arrival.pushes)]
+    commits = (push.commit for arrival, push in pushes if push.commit and _place(arrival, push.repository, push.ref) == place)
+    return next((commit for commit in commits if len(digits) >= SHORTEST and commit.startswith(digits)), None)
 
 
 def _place(arrival: Arrival, repository: str, ref: str) -> _Place:

@@ -101,14 +101,9 @@ class Store:
         self._outbox.wake(recording.sent)
         return Judged({one.delivery: became for one, became in zip(waiting, recorded, strict=True)}, left)
 
-    async def give_up(self, reason: str) -> str | None:
-        """Takes the first delivery out of the backlog, which is kept with the reason why it led to nothing; answers which."""
-        async with self.pool.acquire() as connection, connection.transaction():
-            backlog = Backlog(connection)
-            for waiting in await backlog.take(1):
-                await backlog.give_up(waiting.delivery, reason)
-                return waiting.delivery
-        return None
+    async def give_up(self, delivery: str, reason: str) -> None:
+        """Takes a delivery out of the backlog, where it is still in it: it is kept with the reason why it led to nothing."""
+        await Backlog(self.pool).give_up(delivery, reason)
 
     async def backlog(self) -> int:
         """How many deliveries are stored and not judged yet."""

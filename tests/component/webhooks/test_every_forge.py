@@ -1,14 +1,15 @@
 """Deliveries of every forge through the real intake: what becomes a change, and what is recorded with its reason."""
 
 import base64
+import json
 
 import asyncpg
 import pytest
 
 from services.webhooks.forges import FORGES
 from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened
-from tests.component.webhooks.conftest import Webhooks
-from tests.component.webhooks.deliveries import A, deliver, push
+from tests.component.webhooks.conftest import Webhooks, undecided
+from tests.component.webhooks.deliveries import SECRET, A, deliver, push, signed
 from tests.component.webhooks.forge_deliveries import send, standard_webhooks
 from tests.component.webhooks.neighbours import Api
 from tests.unit.webhooks.forge_cases import delivery
@@ -222,3 +223,20 @@ async def test_bitbucket_cloud_s_commit_is_told_by_the_push_that_brought_it(webh
     await send(webhooks.http, "bitbucket", "request-opened", headers={"X-Request-UUID": "another"})
     change = await webhooks.coordinator.take_request()
     assert (change.commit, change.fork) == (whole, False)
+
+
+async def test_bitbucket_cloud_s_commit_is_told_by_a_push_that_is_judged_with_it(webhooks: Webhooks) -> None:
+    """The forge sends both in the same moment."""
+    _, request = delivery("bitbucket", "request-opened")
+    headers, payload = delivery("bitbucket", "push")
+    source = request["pullrequest"]["source"]
+    whole = source["commit"]["hash"].ljust(40, "0")
+    payload["push"]["changes"][0]["new"] |= {"name": source["branch"]["name"]}
+    payload["push"]["changes"][0]["new"]["target"]["hash"] = whole
+    body = json.dumps(payload).encode()
+    async with undecided(webhooks.settings.postgres_dsn.get_secret_value()):
+        await deliver(webhooks.http, push(A), delivery="first")  # it is judged alone, and those behind it together
+        sent = await webhooks.http.post("/hooks/bitbucket", content=body, headers=headers | {"X-Hub-Signature": signed(body, SECRET)})
+        assert (sent.status_code, (await send(webhooks.http, "bitbucket", "request-opened")).status_code) == (202, 202)
+    assert [(await webhooks.coordinator.take()).commit for _ in range(2)] == [A, whole]
+    assert (await webhooks.coordinator.take_request()).commit == whole

@@ -116,8 +116,8 @@ async def test_what_cannot_be_read_just_now_is_read_later(webhooks: Webhooks, mo
     monkeypatch.setattr(judging, "PAUSE_S", 0.01)
     real, tries = Reader.read, []
 
-    async def read(reader: Reader, forge: str, headers: Headers, body: bytes) -> Reading:
-        tries.append(forge)
+    async def read(reader: Reader, forge: str, headers: Headers, body: bytes, patience_s: float) -> Reading:
+        tries.append(patience_s)
         if len(tries) <= 2:
             raise busy("The delivery could not be read.")
         return await real(reader, forge, headers, body)
@@ -125,7 +125,40 @@ async def test_what_cannot_be_read_just_now_is_read_later(webhooks: Webhooks, mo
     monkeypatch.setattr(Reader, "read", read)
     assert (await deliver(webhooks.http, push(A))).status_code == 202
     assert (await webhooks.coordinator.take()).commit == A
-    assert len(tries) == 3
+    assert tries == [judging.READING_S] * 3
+
+
+async def test_what_can_never_be_read_is_given_up_and_keeps_no_other(webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands with its reason, and is judged once it is read again by hand."""
+    monkeypatch.setattr(intake, "MANY", 0)
+    monkeypatch.setattr(judging, "PAUSE_S", 0.01)
+    real = Reader.read
+
+    async def read(reader: Reader, forge: str, headers: Headers, body: bytes, patience_s: float) -> Reading:
+        if A.encode() in body:
+            raise busy("The delivery could not be read.")
+        return await real(reader, forge, headers, body, patience_s)
+
+    monkeypatch.setattr(Reader, "read", read)
+    async with undecided(_dsn(webhooks)):
+        for commit in (B, A, C):
+            assert (await deliver(webhooks.http, push(commit, ref=f"refs/heads/{commit[0]}"), delivery=commit[0])).status_code == 202
+    assert [(await webhooks.coordinator.take()).commit for _ in range(2)] == [B, C]
+    shown = {page.key: page.reason for page in await Deliveries(webhooks.pool).newest("main", "gh", "", 10)}
+    assert shown == {"b": None, "a": "it could not be read in time. The log of webhooks says more", "c": None}
+
+
+async def test_what_another_replica_has_judged_is_not_given_up(webhooks: Webhooks) -> None:
+    """Both failed at it, and one of them tried once more."""
+    store = Store(webhooks.pool, Outbox("webhooks"))
+    judged = (await deliver(webhooks.http, push(A), delivery="judged")).json()["delivery"]
+    assert (await webhooks.coordinator.take()).delivery == judged
+    async with undecided(_dsn(webhooks)):
+        answer = await deliver(webhooks.http, push(B), delivery="waits")
+        await store.give_up(judged, "it could not be judged")
+    assert (await webhooks.coordinator.take()).delivery == answer.json()["delivery"]
+    shown = await Deliveries(webhooks.pool).newest("main", "gh", "", 10)
+    assert [page.reason for page in shown] == [None, None]
 
 
 async def test_what_cannot_be_judged_is_given_up_and_keeps_no_other(webhooks: Webhooks) -> None:

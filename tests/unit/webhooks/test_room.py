@@ -52,7 +52,7 @@ class Slow(Store):
 class Quick(Reader):
     """Starts no program for what is large."""
 
-    async def read(self, _forge: str, _headers: Headers, _body: bytes) -> Reading:
+    async def read(self, _forge: str, _headers: Headers, _body: bytes, _patience_s: float = 0.0) -> Reading:
         """Nothing of interest."""
         return Reading(ignored="pong")
 

@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> int:
     kinds = options.kinds.split(",") if options.kinds else list(KINDS)
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"no kind of strike is called {', '.join(sorted(unknown))}; there are: {', '.join(KINDS)}")
+    if missing := {str(needed) for kind in kinds if (needed := KINDS[kind].needs) is not None and not needed.exists()}:
+        parser.error(f"{', '.join(sorted(missing))} is missing; `make faults` installs it, and --kinds names those that do without")
     ledger = Ledger.open(options.ledger)
     wanted = plans(options.seed, options.strikes, kinds)
     done = ledger.done(options.since)

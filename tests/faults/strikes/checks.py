@@ -224,7 +224,7 @@ def _orphans(machine: Machine, lanes: Sequence[Lane]) -> Iterator[str]:
     projects = {lane.place.project for lane in lanes}
     containers = _docker("ps", "--all", "--format", '{{.Names}} {{.Label "slipway.project"}}')
     for name, _, project in (line.partition(" ") for line in containers):
-        if project not in projects and name not in {f"{instance}-traefik", f"{instance}-registry"}:
+        if project not in projects and name not in {machine.container("traefik"), machine.container("registry")}:
             yield f"the container {name} belongs to nothing"
     listed = '{{.Name}} {{.Label "slipway.project"}}'
     # Volumes without a name belong to the container that they were made with, and go with it.

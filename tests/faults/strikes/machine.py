@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -178,13 +179,28 @@ class Machine:
             os.kill(pid, number)
         return pid
 
+    def container(self, part: str) -> str:
+        """The container of the registry or of Traefik."""
+        return f"{self.home.instance}-{part}"
+
+    def docker(self, *arguments: str) -> str:
+        """What the engine says; raises where it refuses."""
+        return subprocess.run(("docker", *arguments), check=True, capture_output=True, text=True).stdout.strip()
+
     def is_ready(self, name: str) -> bool:
         """Whether a service says that it is ready."""
         return is_ready(self.ports[f"{name}-health"])
 
     def whole(self) -> bool:
         """Whether everything runs and says so."""
-        return self.supervisor is not None and engine.find(self.settings.engine) is not None and all(map(self.is_ready, SERVICE_NAMES))
+        if self.supervisor is None or engine.find(self.settings.engine) is None:
+            return False
+        return all(map(self.is_ready, SERVICE_NAMES)) and all(map(self._answers, ("registry", "traefik-api")))
+
+    def _answers(self, port: str) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[port]), timeout=2):
+            return True
+        return False
 
     def heal(self) -> float:
         """Whatever a strike left behind is set right, as an operator would; the time (monotonic) when all was ready again."""

@@ -44,6 +44,30 @@ class Terminate:
             time.sleep(0.05)
 
 
+@dataclass(frozen=True)
+class KillContainer:
+    """`kill -9` of the program in a container of the data plane, as the kernel does for want of memory; the engine starts it again."""
+
+    part: str
+
+    def __call__(self, scene: Scene) -> None:
+        """Strikes."""
+        pid = int(scene.machine.docker("inspect", "--format", "{{.State.Pid}}", scene.machine.container(self.part)))
+        os.kill(pid, signal.SIGKILL)
+        _until_gone(pid)
+
+
+@dataclass(frozen=True)
+class RemoveContainer:
+    """Somebody tidies up, and a container of the data plane with it."""
+
+    part: str
+
+    def __call__(self, scene: Scene) -> None:
+        """Strikes."""
+        scene.machine.docker("rm", "--force", scene.machine.container(self.part))
+
+
 def kill_build(scene: Scene) -> None:
     """`kill -9` of what a build runs: the client that drives it, or the program in its RUN step."""
     client = scene.chance.random() < 0.5
@@ -105,6 +129,10 @@ KINDS = (
     Strike("kill NATS", Kill("nats"), most=3, one_kill=True),
     Strike("kill PostgreSQL", Kill("postgres"), most=3, one_kill=True),
     Strike("kill supervisor", Kill("supervisor"), one_kill=True),
+    Strike("kill Traefik", KillContainer("traefik"), most=2, kills_applications=True, one_kill=True),
+    Strike("kill registry", KillContainer("registry"), most=2, one_kill=True),
+    Strike("Traefik removed", RemoveContainer("traefik"), kills_applications=True, one_kill=True),
+    Strike("registry removed", RemoveContainer("registry"), one_kill=True),
     Strike("kill build", kill_build, may_end=FAILED),
     Strike("kill engine", kill_engine, one_kill=True),
     Strike("reboot", reboot, kills_applications=True),

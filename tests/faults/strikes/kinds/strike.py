@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from tests.faults.strikes.machine import Machine
@@ -46,3 +47,5 @@ class Strike:
     """Settings with which the platform runs meanwhile."""
     replicas: bool = False
     """A second process of every service runs meanwhile."""
+    needs: Path | None = None
+    """A file without which it cannot be made."""

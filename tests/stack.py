@@ -6,6 +6,7 @@ One server of each a test run (shared between tests); a database or an account o
 import asyncio
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -34,11 +35,24 @@ from shared.settings import ServiceSettings
 from tests.polling import eventually
 
 
+def _ports() -> Iterator[int]:
+    """Below those that platforms choose and that outgoing connections take; each worker has its own, one after the other."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % (10_000 // _OF_A_WORKER)
+    while True:
+        yield from random.sample(range(10_000 + worker * _OF_A_WORKER, 10_000 + (worker + 1) * _OF_A_WORKER), _OF_A_WORKER)
+
+
+_OF_A_WORKER = 1000
+_NEXT_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, nor gets before it is asked for."""
+    for port in _NEXT_PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there is always another")
 
 
 @dataclass

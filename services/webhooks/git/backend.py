@@ -91,7 +91,9 @@ async def _feed(process: Program, receive: Receive, left: Callable[[], None], fe
 
 
 async def _answer(process: Program, send: Send, fed: asyncio.Event) -> None:
-    """What git says. It begins to speak before it has heard anything; the answer may not (see `ReadFirst`)."""
+    """What git says, from when it says more than its head: that it writes before it has heard anything, and the answer may begin only
+    once a proxy has noticed the request's end (see `ReadFirst`), which on a busy machine takes longer than the pause that is made for it.
+    """
     assert process.stdout is not None, "it was opened as a pipe"
     try:
         head = await process.stdout.readuntil(b"\r\n\r\n")
@@ -102,9 +104,11 @@ async def _answer(process: Program, send: Send, fed: asyncio.Event) -> None:
         return
     status, headers = _head(head)
     await fed.wait()
+    chunk = await process.stdout.read(CHUNK)
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    while chunk := await process.stdout.read(CHUNK):
+    while chunk:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        chunk = await process.stdout.read(CHUNK)
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -126,12 +126,7 @@ def durables(target: str = "local") -> tuple[Durable, ...]:
         Durable("coordinator-changes", "CHANGES", "coordinator", ("slipway.chg.>",)),
         Durable("coordinator-requests", "REQUESTS", "coordinator", ("slipway.req.>",)),
         Durable("coordinator-results", "RESULTS", "coordinator", ("slipway.res.>",), 5000),
-        Durable(
-            "webhooks-settled",
-            "EVENTS",
-            "webhooks",
-            ("slipway.evt.*.*.*.change.*", "slipway.evt.*.*.*.catalogue.changed"),
-        ),
+        Durable("webhooks-settled", "EVENTS", "webhooks", ("slipway.evt.*.*.*.change.*",)),
         Durable("notifier-events", "EVENTS", "notifier", ("slipway.evt.>",)),
         Durable("api-events", "EVENTS", "api", ("slipway.evt.>",), 5000),
         Durable("api-cdevents", "CDEVENTS", "api", ("cdevents.>",), 5000),

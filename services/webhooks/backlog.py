@@ -4,8 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.webhooks.domain import Delivery
+import asyncpg
+
+from services.webhooks.domain import Delivery, Origin
 from services.webhooks.requests import BODY_LIMIT
+from shared.forges import server_of
 from shared.postgres import Connection, Pool
 
 _KEEP = """
@@ -23,14 +26,15 @@ SELECT id FROM kept
 _FORMER = "SELECT id FROM deliveries WHERE connection = $1 AND event = $2 AND key = $3"
 _TAKE = """
 DELETE FROM backlog WHERE position = ANY(ARRAY(SELECT position FROM backlog ORDER BY position LIMIT $1 FOR UPDATE))
-RETURNING position, delivery, trace
+RETURNING position, delivery, trace, (SELECT last_value FROM backlog_position_seq) AS newest
 """
 _SHOW = """
-SELECT id, connection, owner, headers, body FROM deliveries WHERE id = ANY($1::text[]) AND coalesce(length(body), 0) <= $2
+SELECT id, headers, body, name, organization, project, connections.forge, repository, clone_url
+FROM deliveries LEFT JOIN connections ON name = connection AND organization || '/' || project = owner
+WHERE id = ANY($1::text[]) AND coalesce(length(body), 0) <= $2
 """
 _HAS = "SELECT EXISTS (SELECT FROM backlog WHERE connection = $1)"
 _SIZE = "SELECT count(*) FROM backlog"
-_LENGTH = "SELECT coalesce(max(position) - min(position) + 1, 0) FROM backlog"
 _GIVE_UP = """
 WITH gone AS (DELETE FROM backlog WHERE delivery = $1 RETURNING delivery)
 UPDATE deliveries SET reason = $2 FROM gone WHERE deliveries.id = gone.delivery
@@ -50,10 +54,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is read of a stored delivery; `owner` is the project that it came to, the body None once it is forgotten."""
+    """What is read of a stored delivery.
 
-    connection: str
-    owner: str
+    `origin`: its connection as all replicas have stored it, None where that is gone or another project's now. `body`: None once it is
+    forgotten.
+    """
+
+    forge: str
+    origin: Origin | None
     headers: dict[str, str]
     body: bytes | None
 
@@ -87,17 +95,19 @@ class Backlog:
         """The delivery that came again."""
         return str(await self._connection.fetchval(_FORMER, delivery.origin.connection, delivery.event, delivery.key))
 
-    async def take(self, most: int) -> list[Waiting]:
-        """Takes out those that came first. Others who want them wait for the end of the transaction, and get what comes after them."""
-        rows = [Waiting(**record) for record in await self._connection.fetch(_TAKE, most)]
-        return sorted(rows, key=lambda waiting: waiting.position)
+    async def take(self, most: int) -> tuple[list[Waiting], int]:
+        """Takes out those that came first; and about how many came after them, by the numbers that were given.
+
+        Others who want them wait for the end of the transaction, and get what comes after them.
+        """
+        records = await self._connection.fetch(_TAKE, most)
+        rows = [Waiting(record["position"], record["delivery"], record["trace"]) for record in records]
+        rows.sort(key=lambda waiting: waiting.position)
+        return rows, records[0]["newest"] - rows[-1].position if rows else 0
 
     async def show(self, deliveries: Sequence[str], most: int = BODY_LIMIT) -> dict[str, Kept]:
         """What is stored of those whose bodies have at most so many bytes."""
-        return {
-            record["id"]: Kept(record["connection"], record["owner"], json.loads(record["headers"]), record["body"])
-            for record in await self._connection.fetch(_SHOW, list(deliveries), most)
-        }
+        return {record["id"]: _kept(record) for record in await self._connection.fetch(_SHOW, list(deliveries), most)}
 
     async def has(self, connection: str) -> bool:
         """Whether deliveries of that connection wait here."""
@@ -107,10 +117,20 @@ class Backlog:
         """How many wait here."""
         return int(await self._connection.fetchval(_SIZE, timeout=_MEASURE_S))
 
-    async def length(self) -> int:
-        """About how many wait here, from the first position to the last: as quick where there are many."""
-        return int(await self._connection.fetchval(_LENGTH))
-
     async def give_up(self, delivery: str, reason: str) -> None:
         """Takes one out, where it waits here, and keeps with it why it led to nothing."""
         await self._connection.execute(_GIVE_UP, delivery, reason)
+
+
+def _kept(record: asyncpg.Record) -> Kept:
+    origin = None
+    if record["name"] is not None:
+        origin = Origin(
+            organization=record["organization"],
+            project=record["project"],
+            connection=record["name"],
+            forge=server_of(record["forge"], record["clone_url"]),
+            repository=record["repository"],
+            clone_url=record["clone_url"],
+        )
+    return Kept(record["forge"] or "", origin, json.loads(record["headers"]), record["body"])

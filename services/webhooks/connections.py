@@ -9,13 +9,18 @@ from dataclasses import asdict
 
 import asyncpg
 import structlog
+from nats.aio.msg import Msg
 
 from services.webhooks.catalogue import Away, Catalogue, Connection
-from shared.postgres import Pool
+from shared.bus import Bus
+from shared.contracts.events import CatalogueChanged, Event
+from shared.contracts.facts import UnknownFact
+from shared.postgres import UNAVAILABLE, Pool
 from shared.sealing import Vault
 
 log = structlog.get_logger()
 
+_CHANGES = "slipway.evt.*.*.*.catalogue.changed"
 REFRESH_S = 300.0
 """How often all are read again: a lost event may make the mirror that old."""
 _NAME = re.compile(r"[a-z0-9-]{1,40}")
@@ -35,7 +40,8 @@ ON CONFLICT (name) DO UPDATE SET organization = EXCLUDED.organization, project =
     requests_next_at = CASE WHEN connections.version = EXCLUDED.version THEN connections.requests_next_at ELSE now() END
 """
 """One that was changed, its token for instance, is looked at at once."""
-_DROP = "DELETE FROM connections WHERE NOT name = ANY($1::text[])"
+_NAMES = "SELECT name FROM connections"
+_DROP = "DELETE FROM connections WHERE name = ANY($1::text[])"
 _DROP_ONE = "DELETE FROM connections WHERE name = $1"
 
 
@@ -62,16 +68,29 @@ class Connections:
         self._known = {row["name"]: self._open(row) for row in await self._pool.fetch(_ALL)}
 
     async def refresh(self) -> None:
-        """Takes over all that api has; raises `Away`."""
-        found = await self._catalogue.connections()
+        """Takes over all that api has; raises `Away`. What was found meanwhile, by any replica, stays."""
+        before = {row["name"] for row in await self._pool.fetch(_NAMES)} | set(self._known)
+        found = {one.name: one for one in await self._catalogue.connections()}
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_DROP, [one.name for one in found])
-            await connection.execute(_PUT, *self._columns(found))
-        self._known = {one.name: one for one in found}
+            await connection.execute(_DROP, sorted(before - set(found)))
+            await connection.execute(_PUT, *self._columns(found.values()))
+        self._known = {name: one for name, one in self._known.items() if name not in before} | found
         self._complete = True
 
-    def changed(self) -> None:
-        """The catalogue has changed: `run` asks again at once."""
+    async def listen(self, bus: Bus) -> None:
+        """Hears of changes of the catalogue from now on, in each replica: `run` asks again at once."""
+        await bus.nc.subscribe(_CHANGES, cb=self._hear)
+        bus.on_reconnect(self._look_again)
+
+    async def _hear(self, message: Msg) -> None:
+        try:
+            fact = Event.decode(message.data).fact()
+        except (ValueError, UnknownFact):
+            return  # of a newer version: what it says is found with all others after a while
+        if isinstance(fact, CatalogueChanged) and fact.kind in ("connection", "organization", "project"):
+            self._changed.set()
+
+    async def _look_again(self) -> None:
         self._changed.set()
 
     async def run(self) -> None:
@@ -83,8 +102,8 @@ class Connections:
                 await self.refresh()
                 pause = 0.5
                 wait_s = REFRESH_S
-            except Away as error:
-                log.warning("connections are as they were", reason=str(error), known=len(self._known))
+            except (Away, *UNAVAILABLE) as error:
+                log.warning("connections are as they were", reason=str(error) or type(error).__name__, known=len(self._known))
                 wait_s, pause = pause, min(pause * 2, 30.0)
             try:
                 async with asyncio.timeout(wait_s):

@@ -1,13 +1,12 @@
-"""Events that webhooks reads: what became of its changes, and that the catalogue has changed."""
+"""Events that webhooks reads: what became of its changes."""
 
 from collections.abc import Sequence
 
-from services.webhooks.connections import Connections
 from services.webhooks.domain import State
 from services.webhooks.store import Settlement, Store
 from shared import inbox
 from shared.consumer import Received
-from shared.contracts.events import CatalogueChanged, ChangeIgnored, ChangeTaken, Event
+from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
 from shared.contracts.facts import Fact, UnknownFact
 
 
@@ -19,9 +18,8 @@ def decode(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
 class Settled:
     """Marks changes as the coordinator settled them. Told twice is told once."""
 
-    def __init__(self, store: Store, connections: Connections) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._connections = connections
 
     async def __call__(self, batch: Sequence[Received[Event]]) -> None:
         """Handles a batch in one transaction."""
@@ -31,8 +29,6 @@ class Settled:
             async with self._store.pool.acquire() as connection, connection.transaction():
                 new = await inbox.take(connection, [id_ for id_, _ in settled])
                 await self._store.settle(connection, _last_of_each([said for id_, said in settled if id_ in new]))
-        if any(isinstance(fact, CatalogueChanged) and fact.kind in ("connection", "organization", "project") for _, fact in facts):
-            self._connections.changed()
 
 
 def _fact(event: Event) -> Fact | None:

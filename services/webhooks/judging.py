@@ -9,12 +9,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+import asyncpg
 import structlog
 from prometheus_client import Gauge
 
 from services.webhooks.backlog import Backlog, Kept, Waiting
-from services.webhooks.catalogue import Away, origin_of
-from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Origin
 from services.webhooks.forges import FORGES
 from services.webhooks.forges.document import Unreadable
@@ -49,16 +48,21 @@ FEW = 8
 """So many that wait are judged in a moment: their senders are told what became of them."""
 MOMENT_S = 1.0
 """Where it takes longer all the same, they are told that it is stored."""
-_PASSES = (Away, *UNAVAILABLE)
-"""The database or api is away: no reason to give up what was taken."""
+PUSHES_MOST = 2000
+"""What deliveries that are judged together may tell of: who tells of more is judged alone."""
+_PASSES = (asyncpg.QueryCanceledError, *UNAVAILABLE)
+"""The database is away, or somebody has ended what it was at: no reason to give up what was taken."""
+
+
+class TooMuchAtOnce(Exception):
+    """Not for one transaction."""
 
 
 class Judging:
     """A background task of the process. Replicas take turns, batch by batch: all deliveries are judged in one order."""
 
-    def __init__(self, store: Store, connections: Connections, reader: Reader) -> None:
+    def __init__(self, store: Store, reader: Reader) -> None:
         self._store = store
-        self._connections = connections
         self._reader = reader
         self.held = Holdings()
         self._waiting = 0
@@ -176,26 +180,27 @@ class Judging:
         self._first = waiting[0].delivery
         unread = [one.delivery for one in waiting if self.held.get(one.delivery) is None]
         small = await backlog.show(unread, TOGETHER) if unread else {}
-        return [self.held.get(one.delivery) or await self._read(one, small, backlog) for one in waiting]
+        arrivals = [self.held.get(one.delivery) or await self._read(one, small, backlog) for one in waiting]
+        if len(waiting) > 1 and sum(len(arrival.pushes) for arrival in arrivals) > PUSHES_MOST:
+            raise TooMuchAtOnce(f"{len(waiting)} deliveries tell of more than {PUSHES_MOST} refs")
+        return arrivals
 
     async def _read(self, waiting: Waiting, small: Mapping[str, Kept], backlog: Backlog) -> Arrival:
         """As intake would have read it before it was stored."""
         kept = small.get(waiting.delivery) or (await backlog.show([waiting.delivery]))[waiting.delivery]
-        connection = await self._connections.find(kept.connection)
-        if connection is None or connection.forge not in FORGES or f"{connection.organization}/{connection.project}" != kept.owner:
+        if kept.origin is None or kept.forge not in FORGES:
             return _nothing(waiting, "its connection is gone")
         if kept.body is None:
             return _nothing(waiting, "its body is forgotten")
         try:
-            reading = await self._reader.read(connection.forge, kept.headers, kept.body, READING_S)
+            reading = await self._reader.read(kept.forge, kept.headers, kept.body, READING_S)
         except Unreadable as error:
             return _nothing(waiting, f"it could not be read: {error}")
-        origin = origin_of(connection)
-        why = why_nothing(reading, origin)
+        why = why_nothing(reading, kept.origin)
         return Arrival(
-            origin,
+            kept.origin,
             FoundBy.DELIVERY,
-            reading.pushes,
+            () if why else reading.pushes,
             waiting.delivery,
             trace=waiting.trace,
             ignored=why,

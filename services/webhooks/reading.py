@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 PATIENCE_S = 6.0
 """How long a large one may take, waiting for its turn included: forges wait ten seconds for their answer."""
+REFS_MOST = 5000
+"""Refs of one delivery. Git knows no bound, and what is written of each takes a tenth of a millisecond of everybody's time."""
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +49,8 @@ class Reader:
 
 def why_nothing(reading: Reading, origin: Origin) -> str:
     """Why what was read leads to no change, whatever is known; empty: it may."""
+    if len(reading.pushes) > REFS_MOST:
+        return f"it tells of {len(reading.pushes)} refs, more than are taken at once: the sweep finds those that an environment follows"
     return reading.ignored or (why_ignored(reading.request, origin) if reading.request else "")
 
 

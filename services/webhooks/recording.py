@@ -86,6 +86,15 @@ class Recorded:
     ignored: tuple[tuple[ChangePushed, str], ...] = ()
 
 
+def together(parts: Sequence[Recorded]) -> Recorded:
+    """What became of an arrival that was recorded in parts."""
+    return Recorded(
+        changes=tuple(change for part in parts for change in part.changes),
+        known=tuple(known for part in parts for known in part.known),
+        ignored=tuple(pair for part in parts for pair in part.ignored),
+    )
+
+
 class Recording:
     """One transaction. Locks on heads are taken in the same order everywhere: sorted."""
 

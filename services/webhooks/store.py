@@ -93,7 +93,7 @@ class Store:
         """Takes so many deliveries out of the backlog and records what `read` says of them, in one commit."""
         async with self.pool.acquire() as connection, connection.transaction():
             backlog = Backlog(connection)
-            waiting, left = await backlog.take(most), await backlog.length()
+            waiting, left = await backlog.take(most)
             if not waiting:
                 return Judged({}, left)
             recording = Recording(connection, self._outbox)

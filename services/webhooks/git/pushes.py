@@ -20,6 +20,7 @@ from services.webhooks.domain import Arrival, Origin, Push
 from services.webhooks.git.access import Visitor
 from services.webhooks.git.pipeline import Pipeline
 from services.webhooks.git.repositories import Repositories, Repository, Summary
+from services.webhooks.recording import together
 from services.webhooks.refs import follows, is_zeros, short
 from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import Change, FoundBy, Pusher
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 
 HANDOVER_S = 30.0
 """How long a hook may take to say what it has to say."""
+AT_ONCE = 500
+"""Refs of a push that are recorded in one transaction: of the rest the sweep finds what a crash keeps from being recorded."""
 _PREFIX = "slipway-webhooks-"
 _LONGEST_SOCKET_PATH = 107
 """https://man7.org/linux/man-pages/man7/unix.7.html: 108 bytes, of which the last is a NUL."""
@@ -179,7 +182,9 @@ class Pushes:
         with span("take git push", kind=SpanKind.SERVER) as taking:
             taking.set_attribute("slipway.repository", repository.identity)
             try:
-                recorded = (await self._store.record([Arrival(origin, FoundBy.PUSH, tuple(pushes), trace=traceparent())]))[0]
+                parts = [pushes[start : start + AT_ONCE] for start in range(0, len(pushes), AT_ONCE)]
+                arrivals = [Arrival(origin, FoundBy.PUSH, tuple(part), trace=traceparent()) for part in parts]
+                recorded = together([one for arrival in arrivals for one in await self._store.record([arrival])])
             except UNAVAILABLE as error:
                 log.warning("push not recorded", repository=repository.identity, reason=str(error))
                 return None

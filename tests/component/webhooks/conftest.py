@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import asyncpg
 import httpx
@@ -16,6 +17,7 @@ from embedded.home import Home
 from services.webhooks.app import assemble
 from services.webhooks.settings import Settings
 from shared.authorities import nobody
+from shared.contracts.events import CatalogueChanged
 from shared.postgres import Pool
 from shared.process import started
 from shared.rpc import server
@@ -118,6 +120,13 @@ async def settings_beside(
             clone_key_file=certificates.keys / "clone.key",
             **more,
         )
+
+
+async def catalogue_changed(webhooks: Webhooks, action: Literal["created", "updated", "deleted"], name: str = "gh") -> None:
+    """Tells everyone that a connection is another one now, as api would."""
+    catalogue = await Coordinator.on(webhooks.settings.model_copy(update={"nats_user": "api"}))
+    await catalogue.say(CatalogueChanged(kind="connection", name=name, action=action), deployment=None)
+    await catalogue.bus.close()
 
 
 @asynccontextmanager

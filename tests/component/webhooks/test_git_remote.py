@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from services.webhooks.git import pushes
 from shared import clone_credentials
 from shared.contracts import events as e
 from shared.contracts import facts as f
@@ -224,6 +225,16 @@ async def test_an_annotated_tag_leads_to_its_commit(webhooks: Webhooks, copy: Wo
     await copy.git("push", webhooks.remote(), "v1")
     change = await webhooks.coordinator.take()
     assert (change.ref, change.commit) == ("refs/tags/v1", commit)
+
+
+async def test_a_push_of_many_refs_is_recorded_in_parts(webhooks: Webhooks, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And told of as one."""
+    monkeypatch.setattr(pushes, "AT_ONCE", 2)
+    commit = (await copy.git("rev-parse", "HEAD")).out.strip()
+    names = [f"branch-{number}" for number in range(5)]
+    done = await copy.git("push", webhooks.remote(), *(f"main:{name}" for name in names))
+    assert [line for line in done.remote if line.startswith("Slipway took")] == [f"Slipway took {name} at {commit[:8]}." for name in names]
+    assert [(await webhooks.coordinator.take()).ref for _ in names] == [f"refs/heads/{name}" for name in names]
 
 
 async def test_a_large_push_passes(webhooks: Webhooks, copy: WorkingCopy) -> None:

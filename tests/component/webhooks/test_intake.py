@@ -12,11 +12,10 @@ import pytest
 
 from services.webhooks.deliveries import Deliveries
 from shared.contracts.changes import FoundBy
-from shared.contracts.events import CatalogueChanged
 from shared.postgres import Pool
-from tests.component.webhooks.conftest import Running, Webhooks
+from tests.component.webhooks.conftest import Running, Webhooks, catalogue_changed
 from tests.component.webhooks.deliveries import A, B, deliver, example, push
-from tests.component.webhooks.neighbours import Api, Coordinator
+from tests.component.webhooks.neighbours import Api
 from tests.polling import eventually
 
 
@@ -180,9 +179,7 @@ async def test_a_change_of_the_catalogue_reaches_the_mirror(webhooks: Webhooks) 
     """A connection that was removed takes no more deliveries."""
     assert (await deliver(webhooks.http, push(A))).status_code == 202
     del webhooks.api.connections["gh"]
-    catalogue = await Coordinator.on(webhooks.settings.model_copy(update={"nats_user": "api"}))
-    await catalogue.say(CatalogueChanged(kind="connection", name="gh", action="deleted"), deployment=None)
-    await catalogue.bus.close()
+    await catalogue_changed(webhooks, "deleted")
 
     async def gone() -> bool:
         return (await deliver(webhooks.http, push(B), delivery="d-9")).status_code == 404

@@ -1,10 +1,12 @@
 """Deliveries that are stored wait for their turn to be judged: they are shown as such, none is lost, and none keeps the others."""
 
 import asyncio
+import json
+from typing import Any
 
 import pytest
 
-from services.webhooks import intake, judging
+from services.webhooks import intake, judging, reading
 from services.webhooks.deliveries import Deliveries
 from services.webhooks.forges.document import Headers
 from services.webhooks.forges.port import Reading
@@ -13,9 +15,10 @@ from services.webhooks.requests import busy
 from services.webhooks.store import Store
 from shared.outbox import Outbox
 from tests.component.webhooks.conftest import Running, Webhooks, undecided
-from tests.component.webhooks.deliveries import A, B, C, deliver, push
+from tests.component.webhooks.deliveries import SECRET, A, B, C, deliver, push, signed
 from tests.component.webhooks.neighbours import Api
 from tests.polling import eventually
+from tests.unit.webhooks.forge_cases import delivery
 
 MOMENT_S = 0.05
 TOGETHER = 200
@@ -108,6 +111,30 @@ async def test_what_is_large_is_read_alone(webhooks: Webhooks, monkeypatch: pyte
             payload = push(commit) | {"head_commit": {"message": "x" * size}}
             assert (await deliver(webhooks.http, payload, delivery=commit)).status_code == 202
     assert [(await webhooks.coordinator.take()).commit for _ in range(3)] == [A, B, C]
+
+
+async def test_what_tells_of_many_refs_is_judged_alone(webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what tells of more than are taken at once is left to the sweep."""
+    monkeypatch.setattr(judging, "PUSHES_MOST", 2)
+    monkeypatch.setattr(reading, "REFS_MOST", 3)
+    webhooks.api.connect("bb", forge="bitbucket")
+    async with undecided(_dsn(webhooks)):
+        await deliver(webhooks.http, push(A))
+        for count in (3, 2, 4):
+            body = json.dumps(_pushed(count)).encode()
+            headers = {"X-Event-Key": "repo:push", "X-Request-UUID": f"d-{count}", "X-Hub-Signature": signed(body, SECRET)}
+            assert (await webhooks.http.post("/hooks/bb", content=body, headers=headers)).status_code == (200 if count == 4 else 202)
+    assert [(await webhooks.coordinator.take()).ref for _ in range(6)][1:] == [f"refs/heads/{of}-{n}" for of in (3, 2) for n in range(of)]
+    shown = {page.key: page.reason for page in await Deliveries(webhooks.pool).newest("main", "bb", "", 10)}
+    assert str(shown["d-4"]).startswith("it tells of 4 refs, more than are taken at once")
+
+
+def _pushed(count: int) -> dict[str, Any]:
+    """So many branches in one delivery."""
+    _, payload = delivery("bitbucket", "push")
+    (change,) = payload["push"]["changes"][:1]
+    payload["push"]["changes"] = [change | {"new": change["new"] | {"name": f"{count}-{number}"}} for number in range(count)]
+    return dict(payload)
 
 
 async def test_what_cannot_be_read_just_now_is_read_later(webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ from services.webhooks.sweep import ForgeSweep, OwnSweep
 from services.webhooks.turns import Paused
 from shared import ssh
 from shared.contracts.changes import ChangePushed, FoundBy
-from shared.contracts.events import CatalogueChanged
 from shared.guarded_http import guarded_client
 from shared.outbound import PRIVATE_FORGES, Reach
 from shared.outbox import Outbox
@@ -25,9 +24,9 @@ from shared.rpc import channel
 from shared.sealing import Vault
 from tests.component.builder.forge import running_forge
 from tests.component.builder.ssh_forge import running_ssh_forge
-from tests.component.webhooks.conftest import Running, Webhooks
+from tests.component.webhooks.conftest import Running, Webhooks, catalogue_changed
 from tests.component.webhooks.deliveries import A, deliver, push
-from tests.component.webhooks.neighbours import MADE, TOKEN, Api, Coordinator
+from tests.component.webhooks.neighbours import MADE, TOKEN, Api
 from tests.component.webhooks.workingcopy import WorkingCopy
 from tests.polling import eventually
 
@@ -326,9 +325,7 @@ async def test_while_a_pause_lasts_the_forge_is_left_alone(running: Running, api
             assert len(forge.requests) == asked
             forge.refuses, forge.adds = None, {}
             api.connect(repository="forge/todo", clone_url=forge.url("copy/.git"), version=2)
-            catalogue = await Coordinator.on(webhooks.settings.model_copy(update={"nats_user": "api"}))
-            await catalogue.say(CatalogueChanged(kind="connection", name="gh", action="updated"), deployment=None)
-            await catalogue.bus.close()
+            await catalogue_changed(webhooks, "updated")
             assert (await webhooks.coordinator.take()).found_by is FoundBy.SWEEP
 
 

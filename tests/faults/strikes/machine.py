@@ -187,6 +187,13 @@ class Machine:
         """What the engine says; raises where it refuses."""
         return subprocess.run(("docker", *arguments), check=True, capture_output=True, text=True).stdout.strip()
 
+    def door(self) -> tuple[int, int]:
+        """The processes that a push goes through: Traefik's and webhooks'. 0 for one that is not there."""
+        with suppress(subprocess.CalledProcessError):
+            traefik = self.docker("inspect", "--format", "{{.State.Pid}}", self.container("traefik"))
+            return int(traefik), self.pid("webhooks") or 0
+        return 0, self.pid("webhooks") or 0
+
     def is_ready(self, name: str) -> bool:
         """Whether a service says that it is ready."""
         return is_ready(self.ports[f"{name}-health"])

@@ -112,15 +112,16 @@ class Sitting:
         chance = random.Random(f"{plan.seed}/{plan.kind}/{plan.turn}/run")
         scene = Scene(self.machine, self.watch, chance)
         before = [one.load.requests for one in self.lanes], [len(one.load.failed) for one in self.lanes]
-        stream, back_at, serving = self._stream(chance), began, None
+        stream, back_at, serving = self._stream(chance), began, (0, 0)
+        struck_at: list[float] = []
         try:
             self.machine.become(strike.rig, replicas=strike.replicas)
             self.machine.heal()
-            serving = self.machine.pid("webhooks")
+            serving = self.machine.door()
             stream.start()
             for moment in plan.moments:
                 self.watch.wait(moment)
-                struck_at = time.monotonic()
+                struck_at.append(time.monotonic())
                 strike.blow(scene)
                 back_at = self.machine.heal()
             stream.wait()
@@ -128,11 +129,11 @@ class Sitting:
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is a finding of this run
             findings.wrong.append(f"the platform did not come back: {error!r}")
         else:
-            excused = (struck_at, back_at + DATABASES_START_S) if strike.kills_applications else None
+            excused = (struck_at[0], back_at + DATABASES_START_S) if strike.kills_applications else None
             self._after(stream, findings, strike.may_end, excused, before[1], retried=strike.retried)
         broken = [f"git push broke off: {one.broken_off}" for one in stream.sent if one.broken_off]
-        # Where its process died, a push is cut off; where it did not, it must not be.
-        (findings.wrong if self.machine.pid("webhooks") == serving else findings.notes).extend(broken)
+        # Where a process on its way died, a push is cut off; where none did, it must not be.
+        (findings.wrong if self.machine.door() == serving else findings.notes).extend(broken)
         late = self._late(stream.sent, back_at) if strike.one_kill and len(plan.moments) == 1 else None
         if late is not None and late > IN_TIME_S:
             findings.wrong.append(f"a deployment ended {late:.0f} s later than usual after the process's return")

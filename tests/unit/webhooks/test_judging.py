@@ -8,7 +8,6 @@ import pytest
 
 from services.webhooks import judging
 from services.webhooks.backlog import Backlog, Waiting
-from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Origin
 from services.webhooks.held import MOST, Holdings
 from services.webhooks.judging import Judging
@@ -35,16 +34,9 @@ class Batches(Store):
         return Judged({f"in {self.left}": Recorded()}, self.left)
 
 
-class Unasked(Connections):
-    """Nothing is read again."""
-
-    def __init__(self) -> None:
-        pass
-
-
 @asynccontextmanager
 async def _judging(store: Store, pressed: Callable[[], bool]) -> AsyncIterator[Judging]:
-    found = Judging(store, Unasked(), Reader())
+    found = Judging(store, Reader())
     running = asyncio.create_task(found.run(pressed))
     try:
         yield found

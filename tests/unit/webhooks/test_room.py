@@ -105,7 +105,7 @@ class Silent(Sender):
 
 def _intake(store: Slow, room: Room) -> Intake:
     connections, reader = Known(), Quick()
-    return Intake(connections, store, reader, room, Judging(store, connections, reader))
+    return Intake(connections, store, reader, room, Judging(store, reader))
 
 
 async def taken(intake: Intake, *senders: Sender) -> list[asyncio.Task[int]]:

@@ -36,9 +36,9 @@ POLL_S = 1.0
 """How long a delivery waits that another replica stored and did not judge."""
 PAUSE_S = 1.0
 """Until it is tried again, where that may help."""
-READING_S = 60.0
+READING_S = 20.0
 """How long a large one may be read here, where no forge waits for an answer."""
-TRIES = 5
+TRIES = 3
 """… and how often, before it is given up: it would keep all others waiting."""
 GIVING_WAY_S = 0.5
 """How long what arrives comes first, each time: a burst is stored at full speed, and a part of it is judged meanwhile …"""
@@ -68,7 +68,9 @@ class Judging:
         self._waiting = 0
         self._asked = 0
         self._first = ""
-        self._tries = 0
+        """The delivery that is judged now, or the first of several."""
+        self._unread = ("", 0)
+        """One that could not be read in time, and how often."""
         self._stored = asyncio.Event()
 
     async def measure(self) -> None:
@@ -143,29 +145,31 @@ class Judging:
 
     async def _judge_one(self) -> bool:
         """The first, if there is one. What cannot be judged is given up, and keeps no other from being judged."""
+        self._first = ""
         try:
             judged = await self._store.judge(1, self._arrivals)
         except _PASSES:
             raise
         except Problem as problem:
-            self._tries += 1
-            if self._tries < TRIES:
-                log.warning("delivery not judged yet", delivery=self._first, reason=problem.detail, tries=self._tries)
+            unread, tries = self._unread
+            self._unread = self._first, tries + 1 if unread == self._first else 1
+            if self._unread[1] < TRIES:
+                log.warning("delivery not judged yet", delivery=self._first, reason=problem.detail, tries=self._unread[1])
                 await asyncio.sleep(PAUSE_S)
             else:
                 await self._give_up("it could not be read in time. The log of webhooks says more")
             return True
         except Exception as error:
+            if not self._first:
+                raise  # it is none's
             log.exception("delivery not judged", delivery=self._first)
             await self._give_up(f"it could not be judged: {type(error).__name__}. The log of webhooks says more")
             return True
-        self._tries = 0
         self._settle(judged)
         return bool(judged.became)
 
     async def _give_up(self, reason: str) -> None:
         """The one that was tried last, unless another replica has done it: it stands with the reason, and can be read again by hand."""
-        self._tries = 0
         await self._store.give_up(self._first, reason)
         log.error("delivery given up", delivery=self._first, reason=reason)
         self.held.let_go(self._first, None)

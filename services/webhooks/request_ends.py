@@ -1,11 +1,11 @@
 """How change requests ended, as their forges' APIs say it."""
 
-import json
 from collections.abc import Mapping
 
 from services.webhooks.asking import GONE, NotSaid, ask
 from services.webhooks.catalogue import Connection
 from services.webhooks.domain import ChangeRequest, RequestAction
+from services.webhooks.forges.document import Document, Unreadable, required
 from shared.contracts.changes import Pusher, RequestChange
 from shared.forge_api import ForgeRepository
 from shared.guarded_http import GuardedClient
@@ -50,10 +50,11 @@ async def _action(client: GuardedClient, connection: Connection, number: str) ->
             return RequestAction.CLOSED  # the only forge that deletes change requests; a repository that cannot be seen is 401 there
         raise
     try:
-        said = json.loads(answer.body)
-        state, merged = str(said["state"]).lower(), said.get("merged") is True
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = Document.parse(answer.body)
+        required(state=said.text("state"))
+    except Unreadable as error:
         raise NotSaid(f"{repository.forge} answered what is no change request: {answer.text()}") from error
+    state = said.text("state").lower()
     if state not in _OVER:
         return None
-    return RequestAction.MERGED if merged or state == "merged" else RequestAction.CLOSED
+    return RequestAction.MERGED if said.flag("merged") or state == "merged" else RequestAction.CLOSED

@@ -59,7 +59,7 @@ class RequestSweep:
 
     async def run(self) -> None:
         """For ever."""
-        await by_turns(self._store, self._connections, self._turns, self.sweep)
+        await by_turns(self._store, self._connections, self._turns, self._setbacks, self.sweep)
 
     async def sweep(self, connection: Connection) -> list[Change]:
         """Answers the changes found: what was opened, updated or closed without a webhook that told of it.

@@ -115,7 +115,7 @@ class ForgeSweep:
 
     async def run(self) -> None:
         """For ever."""
-        await by_turns(self._store, self._connections, self._turns, self.sweep)
+        await by_turns(self._store, self._connections, self._turns, self._setbacks, self.sweep)
 
     async def sweep(self, connection: Connection) -> list[Change]:
         """Compares one connection's heads; answers the changes found. Who pushed is asked of the forge; where it does not say, auth

@@ -64,15 +64,18 @@ class Turns:
     every_s: float
 
 
-async def by_turns(store: Store, connections: Connections, turns: Turns, sweep: Sweep) -> None:
-    """Looks at connections, a few side by side, for ever; sleeps while none is due. Replicas share the work."""
+async def by_turns(store: Store, connections: Connections, turns: Turns, setbacks: Setbacks, sweep: Sweep) -> None:
+    """Looks at connections, a few side by side, for ever; sleeps while none is due. Replicas share the work.
+
+    Whatever a look raises ends no other: its connection waits as after any setback.
+    """
     free = asyncio.Semaphore(_AT_ONCE)
     async with asyncio.TaskGroup() as looks:
         while True:
             await free.acquire()
             connection = await _next(store, connections, turns)
             if connection is not None:
-                looks.create_task(_look(store, turns, sweep, connection)).add_done_callback(lambda _: free.release())
+                looks.create_task(_look(store, turns, setbacks, sweep, connection)).add_done_callback(lambda _: free.release())
             else:
                 free.release()
                 await asyncio.sleep(min(_POLL_S, turns.every_s / 20))
@@ -87,7 +90,7 @@ async def _next(store: Store, connections: Connections, turns: Turns) -> Connect
         return None
 
 
-async def _look(store: Store, turns: Turns, sweep: Sweep, connection: Connection) -> None:
+async def _look(store: Store, turns: Turns, setbacks: Setbacks, sweep: Sweep, connection: Connection) -> None:
     try:
         try:
             await sweep(connection)
@@ -95,5 +98,11 @@ async def _look(store: Store, turns: Turns, sweep: Sweep, connection: Connection
             seconds = round(paused.wait.total_seconds())
             log.warning("connection not swept", connection=connection.name, reason=str(paused), again_after_s=seconds)
             await store.pool.execute(turns.later, connection.name, paused.wait)
+        except UNAVAILABLE:
+            raise
+        except Exception:  # its forge's answers are a stranger's: what they bring about ends no other's looks
+            wait = setbacks.another(connection.name)
+            log.exception("connection not swept", connection=connection.name, again_after_s=round(wait.total_seconds()))
+            await store.pool.execute(turns.later, connection.name, wait)
     except UNAVAILABLE as error:
         log.warning("sweep postponed", reason=str(error) or type(error).__name__)

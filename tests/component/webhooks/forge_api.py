@@ -17,7 +17,7 @@ class ForgeApi:
     status: int = 200
     said: object = field(default_factory=dict)
     answers: dict[str, object] = field(default_factory=dict)
-    """What it answers to a path, with its query or to any; to others, `said`."""
+    """What it answers to a path, with its query or to any; to others, `said`. Bytes are the very body."""
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     tagged: bool = False
@@ -26,7 +26,8 @@ class ForgeApi:
 
     def answer(self, path: str) -> bytes:
         """To a path."""
-        return json.dumps(self.answers.get(path, self.answers.get(path.partition("?")[0], self.said))).encode()
+        said = self.answers.get(path, self.answers.get(path.partition("?")[0], self.said))
+        return said if isinstance(said, bytes) else json.dumps(said).encode()
 
 
 @contextmanager

@@ -296,7 +296,8 @@ async def test_a_missed_end_is_found_once(
 async def test_an_answer_that_says_nothing_takes_no_preview_away(webhooks: Webhooks, sweeping: Sweeping, forge: ForgeApi) -> None:
     """It is not listed, and its own page says nothing either."""
     connection = await _opened(webhooks, sweeping, "github", forge)
-    for said in ({"state": None}, {}, "closed", [{"state": "closed"}]):
+    nested = b"[" * 100_000
+    for said in ({"state": None}, {}, "closed", [{"state": "closed"}], nested, b'{"state":%b' % nested, b'{"state":%b}' % (b"1" * 5000)):
         forge.answers["/repos/acme/todo/pulls/7"] = said
         assert await sweeping.sweep(connection) == []
         assert forge.asked[-1][0] == "/repos/acme/todo/pulls/7"

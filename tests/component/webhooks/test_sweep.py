@@ -1,5 +1,6 @@
 """Pushes whose event got lost are found by comparing refs with what is known."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -327,6 +328,30 @@ async def test_while_a_pause_lasts_the_forge_is_left_alone(running: Running, api
             api.connect(repository="forge/todo", clone_url=forge.url("copy/.git"), version=2)
             await catalogue_changed(webhooks, "updated")
             assert (await webhooks.coordinator.take()).found_by is FoundBy.SWEEP
+
+
+async def test_a_look_that_fails_as_nobody_thought_of_ends_no_other(
+    running: Running, api: Api, copy: WorkingCopy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log says where, and that connection is asked less and less."""
+    api.connect("odd", repository="forge/odd", clone_url="https://[odd/todo.git")
+    with running_forge(copy.path.parent) as forge:
+        async with running(sweep_s=1.0, private_forges=("127.0.0.1",)) as webhooks:
+
+            async def put_off() -> bool:
+                waits = "SELECT sweep_next_at > now() + interval '3 s' FROM connections WHERE name = 'odd'"
+                return bool(await webhooks.pool.fetchval(waits))
+
+            assert await eventually(put_off)
+            api.connect(repository="forge/todo", clone_url=forge.url("copy/.git"), version=2)
+            catalogue = await Coordinator.on(webhooks.settings.model_copy(update={"nats_user": "api"}))
+            await catalogue.say(CatalogueChanged(kind="connection", name="gh", action="updated"), deployment=None)
+            await catalogue.bus.close()
+            assert (await webhooks.coordinator.take()).found_by is FoundBy.SWEEP
+    said = [line for line in map(json.loads, capsys.readouterr().err.splitlines()) if line["event"] == "connection not swept"]
+    assert {line["connection"] for line in said} == {"odd"}
+    assert all("Traceback" in line["exception"] and "Invalid IPv6 URL" in line["exception"] for line in said)
+    assert [line["again_after_s"] for line in said][:2] == [2, 4]
 
 
 @asynccontextmanager

@@ -217,7 +217,7 @@ def _asked(answers: Path) -> timedelta | None:
 def _references(told: str) -> list[Reference]:
     """Of an annotated tag, the commit that it points to: its line ends with `^{}`."""
     found: dict[str, str] = {}
-    for line in told.splitlines():
+    for line in told.split("\n"):
         commit, _, name = line.partition("\t")
         if is_commit(commit):
             found[name.removesuffix("^{}")] = commit

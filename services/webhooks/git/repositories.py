@@ -100,7 +100,7 @@ class Repositories:
         """Branches and tags that lead to commits."""
         form = "%(objectname) %(objecttype) %(*objectname) %(*objecttype) %(refname)"
         lines = await self.git(repository.path, "for-each-ref", f"--format={form}", "refs/heads/", "refs/tags/")
-        return [found for line in lines.splitlines() if (found := _reference(line)) is not None]
+        return [found for line in lines.split("\n") if line and (found := _reference(line)) is not None]
 
     async def commit_and_summary(self, repository: Repository, name: str) -> tuple[str, Summary] | None:
         """The commit that an object leads to, and what it says of itself; None where it leads to none."""

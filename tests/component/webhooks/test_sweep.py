@@ -32,6 +32,8 @@ from tests.component.webhooks.workingcopy import WorkingCopy
 from tests.polling import eventually
 
 GRACE_S = 0.01
+ODD_ENDS = "\x85\u2028\u2029"
+"""That end lines for `str.splitlines`, and not for git."""
 REQUESTS_A_LOOK = 2
 """What a server can do, and its refs (gitprotocol-v2(5))."""
 
@@ -66,6 +68,32 @@ async def test_a_push_without_event_is_found_with_its_pusher(webhooks: Webhooks,
     assert isinstance(found, ChangePushed)
     assert (found.title, found.author) == ("Work", "Grace Hopper")
     assert (await webhooks.coordinator.take()).id == found.id
+
+
+async def test_a_name_that_holds_another_kind_of_line_end_is_found(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """Git takes them, and they keep no other from being found."""
+    names = {f"refs/heads/main{end}x" for end in ODD_ENDS}
+    await copy.git("push", webhooks.remote(), *(f"main:{name}" for name in names))
+    await _forget(webhooks)
+    assert {found.ref for found in await _own(webhooks).sweep()} == names
+
+
+async def test_a_name_does_not_pass_for_the_one_that_it_begins_with(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """Who may push any branch but the main one does not decide where that is."""
+    names = {f"refs/heads/main{end}x" for end in ODD_ENDS}
+    commit = (await copy.git("rev-parse", "HEAD")).out.strip()
+    other = await copy.commit("Not reviewed")
+    for name in names:
+        await copy.git("update-ref", name, other)
+    await copy.git("reset", "-q", "--hard", commit)
+    webhooks.api.refs = ("refs/heads/*",)
+    with running_forge(copy.path.parent) as forge:
+        webhooks.api.connect("ends", repository="forge/todo", clone_url=forge.url("copy/.git"))
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            connection = await connections.find("ends")
+            assert connection is not None
+            found = {found.ref: found.commit for found in await sweep.sweep(connection)}
+    assert found == {"refs/heads/main": commit} | dict.fromkeys(names, other)
 
 
 async def test_what_is_known_is_found_no_more(webhooks: Webhooks, copy: WorkingCopy) -> None:

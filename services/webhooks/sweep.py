@@ -15,7 +15,7 @@ from services.webhooks.domain import Arrival, Origin, Push
 from services.webhooks.git.pushes import own_origin, own_push
 from services.webhooks.git.repositories import GitError, Reference, Repositories, Repository, SshTo
 from services.webhooks.pushers import Pushers
-from services.webhooks.refs import follows, is_commit, is_ref
+from services.webhooks.refs import LONGEST_REF, follows, is_commit, is_ref
 from services.webhooks.store import Store
 from services.webhooks.texts import clean
 from services.webhooks.turns import Paused, Setbacks, Turns, by_turns
@@ -31,8 +31,12 @@ from shared.rate_limits import pause
 log = structlog.get_logger()
 
 LS_REMOTE_S = 45.0
+_MOST_TOLD = 8 * 2**20
+"""Bytes that are read of what git says: more than a hundred thousand refs, of those that are followed."""
 _MOST_ASKED = 10
 """Refs of one look whose pushers a forge is asked for: a repository that is new here may have hundreds."""
+_MOST_FOUND = 500
+"""Refs of one look that are taken: the next one takes more."""
 
 _DUE = """
 UPDATE connections SET sweep_next_at = now() + make_interval(secs => $1)
@@ -42,6 +46,9 @@ RETURNING name
 """
 _LATER = "UPDATE connections SET sweep_next_at = now() + $2 WHERE name = $1"
 _HEADER = re.compile(r"<= recv header: ([a-z-]+): *([^\r\n]*)", re.IGNORECASE)
+
+_POINTED = "^{}"
+"""Behind a tag's name: what it points to (gitrevisions(7))."""
 
 _Known = Mapping[str, tuple[str, int]]
 
@@ -110,7 +117,8 @@ class ForgeSweep:
         self._pushers = pushers
         self._turns = Turns(_DUE, _LATER, every_s)
         self._grace_s = grace_s
-        self._heard: dict[str, tuple[Sequence[Reference], Project, _Known]] = {}
+        self._heard: dict[str, int] = {}
+        """Hashes of what the last look of a connection went by."""
         self._setbacks = Setbacks(every_s)
 
     async def run(self) -> None:
@@ -122,12 +130,20 @@ class ForgeSweep:
         decides what that may lead to.
 
         Raises `Paused` where the forge wants a pause or gives no heads: each time for longer, until it does.
+        Where a project follows no ref its forge is not asked.
         """
+        try:
+            project = await self._catalogue.project(connection.organization, connection.project)
+        except Away as error:
+            log.warning("connection not swept", connection=connection.name, reason=str(error))
+            return []
+        if project is None or not project.refs:
+            return []
         with TemporaryDirectory(prefix="slipway-sweep-") as folder:
             answers = Path(folder) / "answers"
             try:
                 let_in = await self._catalogue.let_in(connection, CLONE)
-                changes = await self._compare(let_in, Path(folder), answers)
+                changes = await self._compare(let_in, project, Path(folder), answers)
             except (GitError, TimeoutError, NotLetIn, Away) as error:
                 longer = self._setbacks.another(connection.name)
                 raise Paused(max(longer, _asked(answers) or longer), str(error) or "no answer in time") from error
@@ -136,23 +152,15 @@ class ForgeSweep:
                 raise Paused(wait, "the forge's rate limit is used up")
         return changes
 
-    async def _compare(self, connection: Connection, folder: Path, answers: Path) -> list[Change]:
+    async def _compare(self, connection: Connection, project: Project, folder: Path, answers: Path) -> list[Change]:
         origin = origin_of(connection)
         known: _Known = await self._store.known_heads(origin.connection, origin.repository)
-        references = await self._ls_remote(connection, folder, answers)
-        try:
-            project = await self._catalogue.project(connection.organization, connection.project)
-        except Away as error:
-            log.warning("connection not swept", connection=connection.name, reason=str(error))
-            return []
-        if project is None:
-            return []
-        heard = (references, project, known)
+        told = await self._ls_remote(connection, project.refs, folder, answers)
+        references = await asyncio.to_thread(_references, told, project.refs)
+        heard = hash((tuple(references), project, frozenset(known.items())))
         if self._heard.get(connection.name) == heard:
             return []
-        missed, known = await self._still_missed(
-            origin, [found for found in _missed(references, known) if follows(project.refs, found.name)], known
-        )
+        missed, known = await self._still_missed(origin, _missed(references, known)[:_MOST_FOUND], known)
         if missed and await self._store.waits(connection.name):
             return []
         pushes = [
@@ -180,18 +188,23 @@ class ForgeSweep:
         since = await self._store.known_heads(origin.connection, origin.repository)
         return [found for found in missed if since.get(found.name) == known.get(found.name)], since
 
-    async def _ls_remote(self, connection: Connection, folder: Path, answers: Path) -> list[Reference]:
-        """Branches and tags. The token is for this address only: a redirect elsewhere does not get it."""
-        arguments = ("ls-remote", "--quiet", "--heads", "--tags", "--", connection.clone_url)
+    async def _ls_remote(self, connection: Connection, followed: Sequence[str], folder: Path, answers: Path) -> str:
+        """What git says of branches and tags that are followed, and of some more.
+
+        The token is for this address only: a redirect elsewhere does not get it.
+        """
+        # To git, too, `*` matches slashes; but it takes the end of a name for the whole, and the commit of a tag for a name of its own.
+        patterns = [pattern for ref in followed for pattern in (ref, f"{ref}{_POINTED}")]
+        arguments = ("ls-remote", "--quiet", "--heads", "--tags", "--", connection.clone_url, *patterns)
         if connection.clone_url.startswith("ssh://"):
             async with asyncio.timeout(LS_REMOTE_S):
-                return _references(await self._repositories.git_over_ssh(await self._ssh_to(connection), folder, *arguments))
+                return await self._repositories.git_over_ssh(await self._ssh_to(connection), folder, *arguments, most=_MOST_TOLD)
         user, token = CLONE_USERS.get(connection.forge), connection.token
         secret = credential_config(connection.clone_url, user, token) if token else ""
         async with asyncio.timeout(LS_REMOTE_S), outbound_gate(self._reach) as gate:
             settings = {"http.proxy": gate.proxy}
             try:
-                return _references(await self._repositories.git_with(settings, folder, *arguments, secret=secret, answers=answers))
+                return await self._repositories.git_with(settings, folder, *arguments, secret=secret, answers=answers, most=_MOST_TOLD)
             except GitError as error:
                 raise GitError("; ".join((*gate.refused, *gate.failed)) or str(error)) from error
 
@@ -214,13 +227,14 @@ def _asked(answers: Path) -> timedelta | None:
     return pause(headers, datetime.now(UTC))
 
 
-def _references(told: str) -> list[Reference]:
-    """Of an annotated tag, the commit that it points to: its line ends with `^{}`."""
+def _references(told: str, followed: Sequence[str]) -> list[Reference]:
+    """Those that are followed. Of an annotated tag, the commit that it points to: its line ends with `^{}`."""
     found: dict[str, str] = {}
     for line in told.split("\n"):
         commit, _, name = line.partition("\t")
-        if is_commit(commit):
-            found[name.removesuffix("^{}")] = commit
+        name = name.removesuffix(_POINTED)
+        if is_commit(commit) and len(name) <= LONGEST_REF and follows(followed, name):
+            found[name] = commit
     return [Reference(name, commit) for name, commit in sorted(found.items())]
 
 

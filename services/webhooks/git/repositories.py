@@ -4,6 +4,8 @@ import asyncio
 import os
 import re
 import shutil
+import sys
+from asyncio import StreamReader
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,9 @@ from shared.subprocesses import spawn
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 GIT_S = 60.0
 """How long a git command on a local repository may take."""
+_CHUNK = 64 * 1024
+_LONGEST_ERROR = 2000
+"""Of what git says of an error, which may be a server's words, the last so many bytes are told."""
 
 
 class GitError(Exception):
@@ -133,29 +138,37 @@ class Repositories:
         return await self.git_with({}, folder, *arguments)
 
     async def git_with(
-        self, settings: Mapping[str, str], folder: Path, *arguments: str, secret: str = "", answers: Path | None = None
+        self,
+        settings: Mapping[str, str],
+        folder: Path,
+        *arguments: str,
+        secret: str = "",
+        answers: Path | None = None,
+        most: int = sys.maxsize,
     ) -> str:
         """As `git`, with more settings. Those that no list of processes may show are in `secret`, as in a file (git-config(1)).
 
         The headers of what servers answer are written to `answers` (git(1), GIT_TRACE_CURL; credentials are left out).
+        Where git says more than `most` bytes it is ended, with a `GitError`.
         """
         with _in_memory(secret) as config:
             traced = {"GIT_TRACE_CURL": str(answers), "GIT_TRACE_CURL_NO_DATA": "1"} if answers else {}
             env = self.environment({"GIT_CONFIG_GLOBAL": config, **traced}, settings)
-            return await self._run(folder, *arguments, env=env)
+            return await self._run(folder, *arguments, env=env, most=most)
 
-    async def git_over_ssh(self, ssh: "SshTo", folder: Path, *arguments: str) -> str:
-        """As `git`, of a repository that is reached over SSH, and nothing else."""
+    async def git_over_ssh(self, ssh: "SshTo", folder: Path, *arguments: str, most: int) -> str:
+        """As `git_with`, of a repository that is reached over SSH, and nothing else."""
         with _in_memory(ssh.key) as key, _in_memory(ssh.known_hosts) as known:
             command = led_to(ssh_command(known, key), ssh.address, ssh.known_as)
             env = self.environment({"GIT_SSH_COMMAND": command, "GIT_ALLOW_PROTOCOL": "ssh"})
-            return await self._run(folder, *arguments, env=env)
+            return await self._run(folder, *arguments, env=env, most=most)
 
-    async def _run(self, folder: Path, *arguments: str, env: Mapping[str, str]) -> str:
+    async def _run(self, folder: Path, *arguments: str, env: Mapping[str, str], most: int) -> str:
         process = await spawn("git", *arguments, cwd=folder, env=env)
         try:
             async with asyncio.timeout(GIT_S):
-                told, errors = await process.communicate()
+                told, errors = await asyncio.gather(_all_of(process.stdout, most), _all_of(process.stderr, most))
+                await process.wait()
         except BaseException:
             if process.returncode is None:
                 process.kill()
@@ -163,7 +176,7 @@ class Repositories:
             process.close()
             raise
         if process.returncode != 0:
-            raise GitError(f"git {arguments[0]}: {errors.decode(errors='replace').strip()}")
+            raise GitError(f"git {arguments[0]}: {errors[-_LONGEST_ERROR:].decode(errors='replace').strip()}")
         return told.decode(errors="surrogateescape")
 
     def environment(self, more: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -179,6 +192,16 @@ class Repositories:
             **_as_environment((*self._settings, *(settings or {}).items())),
             **(more or {}),
         }
+
+
+async def _all_of(stream: StreamReader | None, most: int) -> bytes:
+    """What a program writes, to its end; raises `GitError` as soon as that is more than so many bytes."""
+    read = bytearray()
+    while stream is not None and (part := await stream.read(_CHUNK)):
+        read += part
+        if len(read) > most:
+            raise GitError(f"git says more than {most / 2**20:.0f} MB, the most that is read of it")
+    return bytes(read)
 
 
 @contextmanager

@@ -154,6 +154,78 @@ async def test_a_forges_missed_push_is_found_with_the_connections_token(webhooks
 
 
 @pytest.mark.parametrize(
+    ("followed", "found"),
+    [
+        ("refs/heads/main", {"refs/heads/main"}),
+        ("refs/heads/release/*", {"refs/heads/release/1/größe"}),
+        ("refs/heads/*/größe", {"refs/heads/release/1/größe"}),
+        ("refs/tags/v1", {"refs/tags/v1"}),
+        ("refs/tags/*-rc", {"refs/tags/v2-rc", "refs/tags/plain-rc"}),
+        ("refs/tags/*", {"refs/tags/v1", "refs/tags/v2-rc", "refs/tags/plain-rc"}),
+        ("refs/heads/[mn]ain", set()),
+        ("refs/heads/m?in", set()),
+    ],
+)
+async def test_what_a_pattern_follows_is_found(webhooks: Webhooks, copy: WorkingCopy, followed: str, found: set[str]) -> None:
+    """As `shared.ref_patterns` says, whatever git takes a pattern for; of an annotated tag, the commit that it points to."""
+    for name in ("release/1/größe", "releases", "refs/heads/main", "nain"):
+        await copy.git("branch", name)
+    for name in ("v1", "v2-rc"):
+        await copy.git("tag", "-a", name, "-m", name)
+    await copy.git("tag", "plain-rc")
+    webhooks.api.refs = (followed,)
+    with running_forge(copy.path.parent) as forge:
+        webhooks.api.connect("tagged", repository="forge/todo", clone_url=forge.url("copy/.git"))
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            connection = await connections.find("tagged")
+            assert connection is not None
+            changes = await sweep.sweep(connection)
+    assert {change.ref: change.commit for change in changes} == dict.fromkeys(found, (await copy.git("rev-parse", "HEAD")).out.strip())
+
+
+async def test_a_forge_is_not_asked_where_no_ref_is_followed(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """A project may have no environments yet; of a connection with an app no token is made either."""
+    webhooks.api.refs = ()
+    with running_forge(copy.path.parent) as forge:
+        webhooks.api.connect("idle", repository="forge/todo", clone_url=forge.url("copy/.git"), has_app=True)
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            connection = await connections.find("idle")
+            assert connection is not None
+            assert await sweep.sweep(connection) == []
+    assert (forge.requests, webhooks.api.made) == ([], [])
+
+
+async def test_of_many_new_refs_a_look_takes_some_and_the_next_the_others(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """A look that took a hundred thousand would keep everybody else waiting."""
+    commit = (await copy.git("rev-parse", "HEAD")).out.strip()
+    refs = "".join(f"{commit} refs/heads/{number:04}\n" for number in range(600))
+    (copy.path / ".git" / "packed-refs").write_text(f"# pack-refs with: peeled fully-peeled sorted \n{refs}")
+    webhooks.api.refs = ("refs/heads/*",)
+    with running_forge(copy.path.parent) as forge:
+        webhooks.api.connect("new", repository="forge/todo", clone_url=forge.url("copy/.git"))
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            connection = await connections.find("new")
+            assert connection is not None
+            assert [len(await sweep.sweep(connection)) for _ in range(3)] == [500, 101, 0]
+
+
+async def test_a_forge_with_too_many_refs_is_not_read_to_the_end(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """Those that nobody follows are no hindrance; of those that are followed there may be a hundred thousand."""
+    commit = (await copy.git("rev-parse", "HEAD")).out.strip()
+    refs = "".join(f"{commit} refs/heads/{number:0100}\n" for number in range(70_000))
+    (copy.path / ".git" / "packed-refs").write_text(f"# pack-refs with: peeled fully-peeled sorted \n{refs}")
+    with running_forge(copy.path.parent) as forge:
+        webhooks.api.connect("many", repository="forge/todo", clone_url=forge.url("copy/.git"))
+        async with _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+            connection = await connections.find("many")
+            assert connection is not None
+            assert [found.ref for found in await sweep.sweep(connection)] == ["refs/heads/main"]
+            webhooks.api.refs = ("refs/heads/*",)
+            with pytest.raises(Paused, match="more than 8 MB"):
+                await sweep.sweep(connection)
+
+
+@pytest.mark.parametrize(
     ("kind", "username"),
     [
         ("github", "x-access-token"),

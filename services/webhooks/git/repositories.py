@@ -4,10 +4,11 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
 from asyncio import StreamReader
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
@@ -164,14 +165,14 @@ class Repositories:
             return await self._run(folder, *arguments, env=env, most=most)
 
     async def _run(self, folder: Path, *arguments: str, env: Mapping[str, str], most: int) -> str:
-        process = await spawn("git", *arguments, cwd=folder, env=env)
+        process = await spawn("git", *arguments, cwd=folder, env=env, start_new_session=True)
         try:
             async with asyncio.timeout(GIT_S):
                 told, errors = await asyncio.gather(_all_of(process.stdout, most), _all_of(process.stderr, most))
                 await process.wait()
         except BaseException:
-            if process.returncode is None:
-                process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with all that it started: ssh stays for as long as its server likes
             await process.wait()
             process.close()
             raise

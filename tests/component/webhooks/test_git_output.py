@@ -34,6 +34,19 @@ async def test_git_that_says_too_much_is_ended(tmp_path: Path, stream: int) -> N
     assert await eventually(ended)
 
 
+async def test_what_git_has_started_ends_with_it(tmp_path: Path) -> None:
+    """Such as ssh, which else stays for as long as its server likes."""
+    repositories = Repositories(tmp_path, Path("/nonexistent"), 10**9)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await repositories.git_with({"alias.wait": f"!exec sh -c 'sleep 60; true' {tmp_path}"}, tmp_path, "wait")
+
+    async def ended() -> bool:
+        return not _running(str(tmp_path))
+
+    assert await eventually(ended, within=5)
+
+
 async def test_an_error_is_told_by_its_last_words(tmp_path: Path) -> None:
     """A server may say a lot before."""
     repositories = Repositories(tmp_path, Path("/nonexistent"), 10**9)

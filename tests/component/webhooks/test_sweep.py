@@ -444,9 +444,7 @@ async def test_a_look_that_fails_as_nobody_thought_of_ends_no_other(
 
             assert await eventually(put_off)
             api.connect(repository="forge/todo", clone_url=forge.url("copy/.git"), version=2)
-            catalogue = await Coordinator.on(webhooks.settings.model_copy(update={"nats_user": "api"}))
-            await catalogue.say(CatalogueChanged(kind="connection", name="gh", action="updated"), deployment=None)
-            await catalogue.bus.close()
+            await catalogue_changed(webhooks, "updated")
             assert (await webhooks.coordinator.take()).found_by is FoundBy.SWEEP
     said = [line for line in map(json.loads, capsys.readouterr().err.splitlines()) if line["event"] == "connection not swept"]
     assert {line["connection"] for line in said} == {"odd"}

@@ -75,13 +75,14 @@ async def _take(
     taken: dict[refs.Ref, refs.Taken] = {}
     async with coordinator.work() as work:
         new = await inbox.take(work.connection, [item.message.id for item in batch])
+        made_before = await refs.made_of(work.connection, [item.message.id for item in batch if item.message.id not in new])
         await refs.lock(work.connection, pushed)
         last = await refs.last_taken(work.connection, pushed)
         for item, ref in zip(batch, pushed, strict=True):
             change = item.message
             with span("take change", item.headers, change=change.id):
                 if change.id not in new:
-                    await settling.settle_again(work, change)
+                    await settling.settle_again(work, change, made_before)
                 elif reason := _why_no_news(last.get(ref), change):
                     settling.ignore(work, change, reason)
                 elif isinstance(sources, Unknown):

@@ -1,6 +1,6 @@
 """Settling changes: webhooks hears what became of each, and sends it no more."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from services.coordinator.store import refs
 from services.coordinator.work import UnitOfWork
@@ -20,10 +20,13 @@ def take(work: UnitOfWork, change: Change, deployments: Sequence[str]) -> None:
     _settle(work, change, fact)
 
 
-async def settle_again(work: UnitOfWork, change: Change) -> None:
-    """The change was handled before; its settlement did not reach webhooks. Newer ones may have been taken since."""
-    deployments = await refs.made_of(work.connection, change)
-    if deployments:
+async def settle_again(work: UnitOfWork, change: Change, made: Mapping[str, Sequence[str]] | None = None) -> None:
+    """The change was handled before; its settlement did not reach webhooks. Newer ones may have been taken since.
+
+    `made`: the deployments of those that made any, where they were asked for already.
+    """
+    made = await refs.made_of(work.connection, [change.id]) if made is None else made
+    if deployments := made.get(change.id):
         take(work, change, deployments)
     else:
         ignore(work, change, "it was settled before")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.contracts.changes import Change, ChangePushed
+from shared.contracts.changes import ChangePushed
 from shared.postgres import Connection
 
 Ref = tuple[str, str, str, str]
@@ -17,6 +17,10 @@ _LAST = """
 SELECT change::text, deployments FROM changes
 JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS asked (organization, project, connection, ref)
 USING (organization, project, connection, ref)
+"""
+_MADE = """
+SELECT origin->>'change' AS change, array_agg(id ORDER BY id) AS deployments FROM deployments
+WHERE origin->>'change' = ANY($1::text[]) GROUP BY 1
 """
 _SET = """
 INSERT INTO changes (organization, project, connection, ref, commit, arrival, change, deployments)
@@ -43,13 +47,10 @@ async def lock(connection: Connection, refs: Iterable[Ref]) -> None:
     await connection.execute(_LOCK, ["/".join(ref) for ref in refs])
 
 
-async def made_of(connection: Connection, change: Change) -> tuple[str, ...]:
-    """The deployments that a change has made."""
-    rows = await connection.fetch(
-        "SELECT id FROM deployments WHERE organization = $1 AND project = $2 AND origin->>'change' = $3 ORDER BY id",
-        change.organization, change.project, change.id,
-    )  # fmt: skip
-    return tuple(row["id"] for row in rows)
+async def made_of(connection: Connection, changes: Sequence[str]) -> dict[str, list[str]]:
+    """The deployments that changes have made, by the change's id, of those that made any."""
+    rows = await connection.fetch(_MADE, changes) if changes else []
+    return {row["change"]: row["deployments"] for row in rows}
 
 
 async def last_taken(connection: Connection, refs: Sequence[Ref]) -> dict[Ref, Taken]:

@@ -1,11 +1,15 @@
 """Pushes that arrive together: what nobody follows is settled in one transaction, each push for itself all the same."""
 
 import asyncio
+from collections.abc import Sequence
+
+import pytest
 
 from services.coordinator.changes import take_changes
 from services.coordinator.store import refs
 from shared.consumer import Received
 from shared.contracts.changes import Change, ChangePushed, FoundBy, Pusher
+from shared.postgres import Connection
 from shared.telemetry import span, traceparent
 from tests.component.coordinator.world import World, world
 from tests.polling import eventually
@@ -80,3 +84,39 @@ async def test_replicas_take_the_same_pushes_in_any_order(nats_url: str, postgre
         async with made.coordinator.pool.acquire() as connection:
             last = await refs.last_taken(connection, sorted({refs.ref_of(change) for change in changes}))
         assert sorted(taken.change.arrival for taken in last.values()) == list(range(53, 60))
+
+
+async def test_what_came_again_is_asked_for_once(nats_url: str, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of a batch were handled before: what each has made is one question to the database."""
+    asked: list[int] = []
+    made_of = refs.made_of
+
+    async def counted(connection: Connection, changes: Sequence[str]) -> dict[str, list[str]]:
+        asked.append(len(changes))
+        return await made_of(connection, changes)
+
+    monkeypatch.setattr(refs, "made_of", counted)
+    changes = [pushed(number, f"refs/heads/{number}") for number in range(20)]
+    async with world(nats_url, postgres_dsn) as made:
+        await take_changes(made.coordinator, batch(*changes[:15]))
+        await take_changes(made.coordinator, batch(*changes))
+        said = await settled(made, *changes)
+    assert [count for count in asked if count] == [15]
+    assert all("no environment" in reasons[0] for reasons in said.values())
+
+
+async def test_a_change_that_comes_again_has_its_own_deployments(nats_url: str, postgres_dsn: str) -> None:
+    """Of several that are asked for together; those of others are not even looked at, however many there were."""
+    async with world(nats_url, postgres_dsn) as made:
+        first = await made.push("a")
+        await made.event("DeploymentSucceeded")
+        second = await made.push("b")
+        await made.event("DeploymentSucceeded", count=2)
+        deployments = {event.data["change"]: event.data["deployments"] for event in made.events if event.name == "ChangeTaken"}
+        async with made.coordinator.pool.acquire() as connection, connection.transaction():
+            assert await refs.made_of(connection, [first.id, second.id, "another"]) == deployments
+            await connection.execute("SET LOCAL enable_seqscan = off")  # as where there are many
+            read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'deployments'"
+            before = await connection.fetchval(read)
+            assert await refs.made_of(connection, ["another"]) == {}
+            assert await connection.fetchval(read) == before

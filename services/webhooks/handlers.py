@@ -28,7 +28,7 @@ class Settled:
         if settled:
             async with self._store.pool.acquire() as connection, connection.transaction():
                 new = await inbox.take(connection, [id_ for id_, _ in settled])
-                await self._store.settle(connection, _last_of_each([said for id_, said in settled if id_ in new]))
+                await self._store.settle(connection, _one_of_each([said for id_, said in settled if id_ in new]))
 
 
 def _fact(event: Event) -> Fact | None:
@@ -48,11 +48,9 @@ def _settlement(fact: Fact) -> Settlement | None:
             return None
 
 
-def _last_of_each(settlements: Sequence[Settlement]) -> list[Settlement]:
-    """One for each change: that it was taken stands against that it was ignored."""
-    last: dict[str, Settlement] = {}
-    for said in settlements:
-        former = last.get(said.change)
-        if former is None or former.state is not State.TAKEN:
-            last[said.change] = said
-    return list(last.values())
+def _one_of_each(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """One for each change: that it was taken stands against that it was ignored, else the first."""
+    stands: dict[str, Settlement] = {}
+    for said in sorted(settlements, key=lambda said: said.state is not State.TAKEN):
+        stands.setdefault(said.change, said)
+    return list(stands.values())

@@ -18,7 +18,7 @@ LONGEST_RESEND_S = 600.0
 _SETTLE = """
 UPDATE changes SET state = said.state, reason = said.reason, deployments = string_to_array(said.deployments, ' '), settled_at = now()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS said (id, state, reason, deployments)
-WHERE changes.id = said.id AND changes.state <> 'taken'
+WHERE changes.id = said.id AND (changes.state = 'pending' OR changes.state = 'ignored' AND said.state = 'taken')
 """
 _CLOSE = """
 UPDATE outbox SET open = false FROM changes
@@ -114,7 +114,10 @@ class Store:
         return await Backlog(self.pool).has(connection)
 
     async def settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
-        """Marks changes as taken or ignored (taken stands), and closes their outbox rows: they are not sent again."""
+        """Marks changes as taken or ignored, and closes their outbox rows: they are not sent again.
+
+        What was said first stands, but for one that was taken after all.
+        """
         await connection.execute(
             _SETTLE,
             [said.change for said in settlements],

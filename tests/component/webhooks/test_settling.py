@@ -3,10 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
+from services.webhooks.catalogue import Catalogue
+from services.webhooks.connections import Connections
+from services.webhooks.handlers import Settled
 from services.webhooks.resending import Resending
 from services.webhooks.store import Store
 from shared.bus import Bus
+from shared.consumer import Received
+from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
 from shared.outbox import Outbox
+from shared.rpc import channel
+from shared.sealing import Vault
 from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.deliveries import A, B, deliver, push
 from tests.polling import eventually
@@ -88,6 +97,35 @@ async def test_an_ignored_change_may_come_again_by_a_new_push(webhooks: Webhooks
     assert await eventually(settled)
     answer = await deliver(webhooks.http, push(A), delivery="d-2")
     assert len(answer.json()["changes"]) == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("said", "state", "reason"),
+    [
+        (["nobody follows it", "it was settled before"], "ignored", "nobody follows it"),
+        (["it was settled before", "", "nobody follows it"], "taken", None),
+        (["", "it was settled before"], "taken", None),
+    ],
+)
+async def test_the_first_settlement_stands_unless_the_change_was_taken(
+    webhooks: Webhooks, said: list[str], state: str, reason: str | None, together: bool
+) -> None:
+    """The coordinator says of a change that comes again that it was settled before: the reason is the one that it gave first."""
+    await deliver(webhooks.http, push(A))
+    change = await webhooks.coordinator.take()
+    about = {"change": change.id, "ref": change.ref, "commit": change.commit}
+    facts = [ChangeIgnored(reason=word, **about) if word else ChangeTaken(deployments=("01kone",), **about) for word in said]
+    events = [Received(event, {}, event.subject, 1) for event in (Event.of(fact, "main", "todo") for fact in facts)]
+    settings = webhooks.settings
+    async with channel(settings.api_address, settings.tls_dir, "webhooks") as api:
+        connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), Catalogue(api))
+        settled = Settled(Store(webhooks.pool, Outbox("webhooks")), connections)
+        for batch in [events] if together else [[event] for event in events]:
+            await settled(batch)
+    row = await webhooks.pool.fetchrow("SELECT state, reason, deployments FROM changes")
+    assert row is not None
+    assert (row["state"], row["reason"], row["deployments"]) == (state, reason, ["01kone"] if state == "taken" else [])
 
 
 async def test_a_settlement_of_nothing_known_is_no_harm(webhooks: Webhooks) -> None:

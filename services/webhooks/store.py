@@ -20,16 +20,20 @@ UPDATE changes SET state = said.state, reason = said.reason, deployments = strin
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS said (id, state, reason, deployments)
 WHERE changes.id = said.id AND (changes.state = 'pending' OR changes.state = 'ignored' AND said.state = 'taken')
 """
-_CLOSE = """
-UPDATE outbox SET open = false FROM changes
-WHERE changes.id = ANY($1::text[]) AND outbox.id = CASE sends WHEN 1 THEN changes.id ELSE changes.id || '.' || sends END
-"""
-"""Of each change the row that was written last: what was written before it was closed with that. By their ids, however many are open."""
-_DUE = """
+_WRITTEN_LAST = "outbox.id = CASE sends WHEN 1 THEN changes.id ELSE changes.id || '.' || sends END"
+"""Of a change the row that was written last. By its id: as quick where many are open."""
+_CLOSE = f"UPDATE outbox SET open = false FROM changes WHERE changes.id = ANY($1::text[]) AND {_WRITTEN_LAST}"  # noqa: S608 -- of constants
+"""What was written before it was closed with that."""
+_DUE = f"""
 SELECT id, sends, type, message FROM changes
 WHERE state = 'pending' AND send_next_at < now() AND ($1::timestamptz IS NULL OR last_sent_at < $1 - make_interval(secs => $2))
+AND NOT EXISTS (
+    SELECT FROM outbox
+    WHERE {_WRITTEN_LAST} AND (sent_at IS NULL OR sent_at > least(now(), $1::timestamptz) - make_interval(secs => $2))
+)
 ORDER BY send_next_at LIMIT 100 FOR UPDATE SKIP LOCKED
-"""
+"""  # noqa: S608 -- of constants
+"""`last_sent_at` is when a change was written, its row's `sent_at` when it went out: later, by as long as the bus was away."""
 _SENT_AGAIN = """
 UPDATE changes SET sends = sends + 1, last_sent_at = now(), send_next_at = now() + make_interval(secs => least($2 * 2 ^ least(sends, 10), $3))
 WHERE id = ANY($1::text[])
@@ -130,8 +134,8 @@ class Store:
     async def send_again(self, waiting_since: datetime | None = None) -> int:
         """Writes outbox rows for pending changes whose time has come, each under a fresh message id; answers how many.
 
-        Not of those that may be waiting in their stream, whose oldest message came at `waiting_since`: a change is there a moment
-        after it was sent.
+        Not of those that were not sent yet, or just now; nor of those that may be waiting in their stream, whose oldest message came
+        at `waiting_since`: a change is there a moment after it was sent.
         """
         async with self.pool.acquire() as connection, connection.transaction():
             due = await connection.fetch(_DUE, waiting_since, FIRST_RESEND_S)

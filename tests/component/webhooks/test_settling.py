@@ -2,31 +2,55 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.webhooks.catalogue import Catalogue
 from services.webhooks.connections import Connections
+from services.webhooks.domain import Arrival, Origin, Push
 from services.webhooks.handlers import Settled
 from services.webhooks.resending import Resending
 from services.webhooks.store import Store
 from shared.bus import Bus
 from shared.consumer import Received
+from shared.contracts.changes import FoundBy, Pusher
 from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
 from shared.outbox import Outbox
+from shared.postgres import Pool, database
 from shared.rpc import channel
 from shared.sealing import Vault
 from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.deliveries import A, B, deliver, push
 from tests.polling import eventually
 
+_NOTED = "SELECT (SELECT bool_and(sent_at IS NOT NULL) FROM outbox) AND EXISTS (SELECT FROM outbox_streams WHERE sequence > 0)"
+"""All was sent, and once more where nothing was noted of its stream yet."""
+
 
 async def _overdue(webhooks: Webhooks) -> None:
+    """Once they were sent: their time has come again, a minute later."""
+
+    async def sent() -> bool:
+        return bool(await webhooks.pool.fetchval(_NOTED))
+
+    await eventually(sent)
+    await webhooks.pool.execute("UPDATE outbox SET sent_at = sent_at - interval '1 minute'")
     await webhooks.pool.execute("UPDATE changes SET send_next_at = now() - interval '1 second' WHERE state = 'pending'")
 
 
 async def _state(webhooks: Webhooks, change: str) -> str:
     return str(await webhooks.pool.fetchval("SELECT state FROM changes WHERE id = $1", change))
+
+
+async def _written_ten_minutes_ago(pool: Pool) -> Store:
+    """With one change; nothing is sent by itself here."""
+    origin = Origin("main", "todo", "gh", "github", "github.com/acme/todo", "https://github.com/acme/todo.git")
+    push = Push("github.com/acme/todo", "https://github.com/acme/todo.git", "refs/heads/main", None, A, Pusher(forge="github"))
+    store = Store(pool, Outbox("webhooks"))
+    await store.record([Arrival(origin, FoundBy.DELIVERY, (push,))])
+    await pool.execute("UPDATE changes SET last_sent_at = now() - interval '10 minutes', send_next_at = now() - interval '9 minutes'")
+    return store
 
 
 @asynccontextmanager
@@ -67,6 +91,31 @@ async def test_a_change_that_still_waits_in_its_stream_is_not_sent_again(webhook
         await eventually(none_waits)
         await resending.once()
         assert (await webhooks.coordinator.take(within=15)).id == first.id
+
+
+@pytest.mark.parametrize(
+    ("sent", "again"),
+    [("NULL", 0), ("now() - interval '5 seconds'", 0), ("now() - interval '2 minutes'", 1)],
+    ids=["not yet", "just now", "long ago"],
+)
+async def test_what_waited_for_the_bus_goes_out_once(postgres_dsn: str, sent: str, again: int) -> None:
+    """It was written ten minutes ago: whether it may be lost is told by when it was sent, also where its stream is empty again."""
+    async with database(postgres_dsn, "webhooks") as pool:
+        store = await _written_ten_minutes_ago(pool)
+        await pool.execute(f"UPDATE outbox SET sent_at = {sent}")  # noqa: S608 -- of constants
+        assert await store.send_again() == again
+        assert await pool.fetchval("SELECT count(*) FROM outbox") == 1 + again
+
+
+async def test_what_came_to_its_stream_late_waits_there(postgres_dsn: str) -> None:
+    """It was written long before the stream's oldest message came, and sent after it; what was sent before has left it."""
+    oldest = datetime.now(UTC) - timedelta(minutes=3)
+    async with database(postgres_dsn, "webhooks") as pool:
+        store = await _written_ten_minutes_ago(pool)
+        await pool.execute("UPDATE outbox SET sent_at = $1", oldest + timedelta(minutes=1))
+        assert await store.send_again(oldest) == 0
+        await pool.execute("UPDATE outbox SET sent_at = $1", oldest - timedelta(minutes=1))
+        assert await store.send_again(oldest) == 1
 
 
 async def test_a_taken_change_is_settled_and_rests(webhooks: Webhooks) -> None:

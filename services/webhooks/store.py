@@ -14,6 +14,8 @@ from shared.postgres import Connection, Pool
 __all__ = ["Judged", "Recorded", "Settlement", "Store"]
 
 LONGEST_RESEND_S = 600.0
+FORGET_AT_ONCE = 1000
+"""Rows a statement: however much has become old during a standstill, each ends well before its time is up."""
 
 _SETTLE = """
 UPDATE changes SET state = said.state, reason = said.reason, deployments = string_to_array(said.deployments, ' '), settled_at = now()
@@ -45,12 +47,21 @@ WHERE connection = $1 AND repository = $2 AND type <> 'slipway.ChangePushed.v1'
 ORDER BY message::json ->> 'number', arrival DESC
 """
 _CHANGES_BY_ID = "SELECT type, message FROM changes WHERE id = ANY($1::text[]) ORDER BY arrival"
-_FORGET_BODIES = "UPDATE deliveries SET body = NULL WHERE body IS NOT NULL AND received_at < now() - make_interval(days => $1)"
-_FORGET_DELIVERIES = "DELETE FROM deliveries WHERE received_at < now() - make_interval(days => $1)"
-_FORGET_CHANGES = """
-DELETE FROM changes WHERE state <> 'pending' AND created_at < now() - make_interval(days => $1)
-AND NOT EXISTS (SELECT FROM heads WHERE heads.change = changes.id)
+_FORGET = """
+WITH gone AS (
+    {what} WHERE id = ANY(ARRAY(SELECT id FROM {table} WHERE id > $1 AND {old} < now() - make_interval(days => $2) AND {useless} ORDER BY id LIMIT $3))
+    RETURNING id
+) SELECT CASE count(*) WHEN $3 THEN max(id) END FROM gone
 """
+"""Those after an id; the last of them where there may be more. It goes on from there: what is dead already is not read again."""
+_FORGET_BODIES = _FORGET.format(what="UPDATE deliveries SET body = NULL", table="deliveries", old="received_at", useless="body IS NOT NULL")
+_FORGET_DELIVERIES = _FORGET.format(what="DELETE FROM deliveries", table="deliveries", old="received_at", useless="true")
+_FORGET_CHANGES = _FORGET.format(
+    what="DELETE FROM changes",
+    table="changes",
+    old="created_at",
+    useless="state <> 'pending' AND NOT EXISTS (SELECT FROM heads WHERE heads.change = changes.id)",
+)
 
 
 @dataclass(frozen=True)
@@ -168,10 +179,11 @@ class Store:
         return last
 
     async def forget(self, bodies_days: int = 14, days: int = 60) -> None:
-        """Drops what is too old to be of use; heads and pending changes stay."""
-        await self.pool.execute(_FORGET_BODIES, bodies_days)
-        await self.pool.execute(_FORGET_DELIVERIES, days)
-        await self.pool.execute(_FORGET_CHANGES, days)
+        """Drops what is too old to be of use, in pieces; heads and pending changes stay."""
+        for statement, age in ((_FORGET_BODIES, bodies_days), (_FORGET_DELIVERIES, days), (_FORGET_CHANGES, days)):
+            last: str | None = ""
+            while last is not None:
+                last = await self.pool.fetchval(statement, last, age, FORGET_AT_ONCE)
 
 
 def _again(change: Change, number: int) -> Outgoing:

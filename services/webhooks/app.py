@@ -55,6 +55,7 @@ async def assemble(process: Process, settings: Settings, pool: Pool) -> int:
     auth = await process.enter(channel(settings.auth_address, settings.tls_dir, "webhooks"))
     outbox = Outbox("webhooks")
     store = Store(pool, outbox)
+    await store.advance_arrivals()
     catalogue = Catalogue(api)
     connections = Connections(pool, Vault.from_file(settings.master_key_file), catalogue)
     await connections.load()

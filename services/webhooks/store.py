@@ -62,6 +62,11 @@ _FORGET_CHANGES = _FORGET.format(
     old="created_at",
     useless="state <> 'pending' AND NOT EXISTS (SELECT FROM heads WHERE heads.change = changes.id)",
 )
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:arrivals', 0))"
+_ADVANCE = """
+SELECT setval('arrivals', clock) FROM arrivals, (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock) AS says
+WHERE last_value < clock - 1000000
+"""
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,16 @@ class Store:
             last: str | None = ""
             while last is not None:
                 last = await self.pool.fetchval(statement, last, age, FORGET_AT_ONCE)
+
+    async def advance_arrivals(self) -> None:
+        """Raises the arrival numbers to the microseconds since 1970, where they are more than a second behind.
+
+        Fewer are given than time passes: those that come are larger than all that were given before, also where the
+        database was restored from a backup that does not know these. They never go back, whoever else gives any.
+        """
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(_ONE_AT_A_TIME)
+            await connection.execute(_ADVANCE)
 
 
 def _again(change: Change, number: int) -> Outgoing:

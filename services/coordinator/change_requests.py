@@ -8,7 +8,7 @@ from services.coordinator.catalogue import Follower, Previews, Unknown
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.deployments import create
 from services.coordinator.saga import Origin
-from services.coordinator.store import open_requests, sagas
+from services.coordinator.store import open_requests, refs, sagas
 from services.coordinator.store.open_requests import Taken
 from services.coordinator.work import UnitOfWork
 from shared import inbox
@@ -31,7 +31,7 @@ async def take_request(coordinator: Coordinator, change: RequestChange) -> None:
         await open_requests.lock(work.connection, open_requests.key_of(change))
         last = await open_requests.last_taken(work.connection, change)
         if not new:
-            await settling.settle_again(work, change)
+            settling.settle_again(work, change, await refs.made_of(work.connection, [change.id]))
         elif reason := why_no_news(last, change):
             settling.ignore(work, change, reason)
         else:

@@ -26,8 +26,8 @@ async def take_changes(coordinator: Coordinator, batch: Sequence[Received[Change
     """Handles a batch of CHANGES: the pushes that nobody follows in one transaction, whatever else there is in one each."""
     pushes = [item for item in batch if _is_push(item)]
     followers = await _followers(coordinator.catalogue, [item.message for item in pushes])
-    if unfollowed := [item for item in pushes if not followers[refs.ref_of(item.message)]]:
-        await _take(coordinator, unfollowed)
+    if unfollowed := {item.message.id: item for item in pushes if not followers[refs.ref_of(item.message)]}:
+        await _take(coordinator, list(unfollowed.values()))
     for item in batch:
         if not _is_push(item):
             await _take_request(coordinator, item)
@@ -82,7 +82,7 @@ async def _take(
             change = item.message
             with span("take change", item.headers, change=change.id):
                 if change.id not in new:
-                    await settling.settle_again(work, change, made_before)
+                    settling.settle_again(work, change, made_before)
                 elif reason := _why_no_news(last.get(ref), change):
                     settling.ignore(work, change, reason)
                 elif isinstance(sources, Unknown):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from services.coordinator.store import refs
 from services.coordinator.work import UnitOfWork
 from shared.contracts.changes import Change, ChangePushed
 from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
@@ -20,12 +19,11 @@ def take(work: UnitOfWork, change: Change, deployments: Sequence[str]) -> None:
     _settle(work, change, fact)
 
 
-async def settle_again(work: UnitOfWork, change: Change, made: Mapping[str, Sequence[str]] | None = None) -> None:
+def settle_again(work: UnitOfWork, change: Change, made: Mapping[str, Sequence[str]]) -> None:
     """The change was handled before; its settlement did not reach webhooks. Newer ones may have been taken since.
 
-    `made`: the deployments of those that made any, where they were asked for already.
+    `made`: the deployments of those that made any (`refs.made_of`).
     """
-    made = await refs.made_of(work.connection, [change.id]) if made is None else made
     if deployments := made.get(change.id):
         take(work, change, deployments)
     else:

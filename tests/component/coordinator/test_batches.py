@@ -53,7 +53,7 @@ async def test_each_push_of_a_batch_is_settled_with_its_own_reason(nats_url: str
     )  # fmt: skip
     other, followed = pushed(3, "refs/heads/y"), pushed(13, "refs/heads/main")
     async with world(nats_url, postgres_dsn) as made:
-        items = batch(new, other, same, followed, older, newer)
+        items = batch(new, other, same, followed, older, newer, newer)
         await take_changes(made.coordinator, items)
         said = await settled(made, new, same, older, newer, other, followed)
         nobody = ["no environment of main/todo follows refs/heads/x"]

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.webhooks.catalogue import Catalogue
-from services.webhooks.connections import Connections
 from services.webhooks.domain import Arrival, Origin, Push
 from services.webhooks.handlers import Settled
 from services.webhooks.resending import Resending
@@ -18,8 +16,6 @@ from shared.contracts.changes import FoundBy, Pusher
 from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
 from shared.outbox import Outbox
 from shared.postgres import Pool, database
-from shared.rpc import channel
-from shared.sealing import Vault
 from tests.component.webhooks.conftest import Running, Webhooks
 from tests.component.webhooks.deliveries import A, B, deliver, push
 from tests.polling import eventually
@@ -166,12 +162,9 @@ async def test_the_first_settlement_stands_unless_the_change_was_taken(
     about = {"change": change.id, "ref": change.ref, "commit": change.commit}
     facts = [ChangeIgnored(reason=word, **about) if word else ChangeTaken(deployments=("01kone",), **about) for word in said]
     events = [Received(event, {}, event.subject, 1) for event in (Event.of(fact, "main", "todo") for fact in facts)]
-    settings = webhooks.settings
-    async with channel(settings.api_address, settings.tls_dir, "webhooks") as api:
-        connections = Connections(webhooks.pool, Vault.from_file(settings.master_key_file), Catalogue(api))
-        settled = Settled(Store(webhooks.pool, Outbox("webhooks")), connections)
-        for batch in [events] if together else [[event] for event in events]:
-            await settled(batch)
+    settled = Settled(Store(webhooks.pool, Outbox("webhooks")))
+    for batch in [events] if together else [[event] for event in events]:
+        await settled(batch)
     row = await webhooks.pool.fetchrow("SELECT state, reason, deployments FROM changes")
     assert row is not None
     assert (row["state"], row["reason"], row["deployments"]) == (state, reason, ["01kone"] if state == "taken" else [])

@@ -16,7 +16,7 @@ import structlog
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from shared.bus import Bus
+from shared.bus import Bus, TooLarge
 from shared.messages import Message, new_id
 from shared.outbox import Outgoing
 from shared.telemetry import DEAD
@@ -74,13 +74,22 @@ async def bury(bus: Bus, lost: Delivered, error: BaseException, why: str | None 
         STREAM: lost.stream,
         DURABLE: lost.durable,
         ERROR: type(error).__name__,
-        REASON: reason.encode("ascii", "backslashreplace").decode(),
+        REASON: _ascii(reason),
         SEAL: _seal(bus.secret, lost),
         "Nats-Msg-Id": new_id(),
     }
-    await bus.publish_raw(f"slipway.dead.{bus.user}", lost.body, letter)
+    try:
+        await bus.publish_raw(f"slipway.dead.{bus.user}", lost.body, letter)
+    except TooLarge:  # with the letter's own headers: what is known of it is kept, and it cannot be sent again
+        reason = f"{reason}; the message itself is too large to be kept"
+        about = {name: value for name, value in letter.items() if name.startswith(_OWN)}
+        await bus.publish_raw(f"slipway.dead.{bus.user}", b"", about | {REASON: _ascii(reason), "Nats-Msg-Id": new_id()})
     DEAD.labels(lost.durable).inc()
     log.error("dead letter", durable=lost.durable, subject=lost.subject, error=type(error).__name__, reason=reason)
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _words(error: BaseException) -> str:

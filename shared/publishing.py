@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import PubAck
 from nats.js.errors import APIError, NoStreamResponseError
@@ -47,6 +48,10 @@ class Publisher:
         return [word.result() if word.done() else NatsTimeout() for word in awaited.values()]
 
     async def _send(self, number: str, word: asyncio.Future[Word], subject: str, body: bytes, headers: dict[str, str]) -> None:
+        # nats-py looks at the body alone, and a server that gets more than it takes closes the connection.
+        if _size_of(headers) + len(body) > self._client.max_payload:
+            word.set_result(MaxPayloadError())
+            return
         try:
             await self._client.publish(subject, body, reply=f"{self._inbox}.{number}", headers=headers)
         except (NatsError, OSError) as error:
@@ -56,6 +61,11 @@ class Publisher:
         word = self._awaited.pop(message.subject.rpartition(".")[2], None)
         if word is not None and not word.done():
             word.set_result(_said(message))
+
+
+def _size_of(headers: Mapping[str, str]) -> int:
+    """Bytes of the headers as they are sent: NATS/1.0 and an empty line around them."""
+    return len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
 
 
 def _said(message: Msg) -> Word:

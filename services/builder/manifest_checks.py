@@ -9,6 +9,8 @@ from shared.contracts.manifest import Manifest
 
 def check(reading: Reading, manifest: Manifest) -> None:
     """Notes every problem between parts; those within a part were noted when it was read."""
+    for section, why in manifest.too_many().items():
+        reading.wrong_at(section, why)
     _references(reading, manifest)
     _cycles(reading, "services", {name: service.depends_on for name, service in manifest.services.items()})
     _cycles(reading, "jobs", {name: job.depends_on for name, job in manifest.jobs.items()})

@@ -22,6 +22,10 @@ class CatalogueAway(OSError):
     """Api does not answer now; whoever asked pauses and asks again."""
 
 
+class CatalogueBroken(Exception):
+    """Api has failed at the question itself. Asked again it may fail again: whoever asked does not keep others waiting for it."""
+
+
 class Unknown(LookupError):
     """The catalogue has no such thing (any more), or cannot make sense of what is asked."""
 
@@ -45,6 +49,8 @@ def _said() -> Iterator[None]:
             raise CatalogueBehind(error.details()) from error
         if error.code() is StatusCode.RESOURCE_EXHAUSTED:
             raise ForgeAway(error.details()) from error
+        if error.code() is StatusCode.UNKNOWN:
+            raise CatalogueBroken(f"catalogue: {error.details()}") from error
         raise CatalogueAway(f"catalogue: {error.code().name}: {error.details()}") from error
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import structlog
 
-from services.coordinator.catalogue import CatalogueBehind, Unknown
+from services.coordinator.catalogue import CatalogueBehind, CatalogueBroken, Unknown
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.inputs import EnvironmentTaken, Input, Refused, Superseded
 from services.coordinator.plan import plan_builds, plan_deployment
@@ -21,16 +21,19 @@ from shared.contracts.answers import Failure
 
 log = structlog.get_logger()
 POLL_S = 1.0
+PUT_OFF_S = 10.0
+"""How long a deployment is left alone that could not be served, and could not be ended for that either: a newer replica's, perhaps."""
 
 
 async def drive(coordinator: Coordinator) -> None:
     """Serves wants for ever; what cannot be had now (api or database away) is tried again at the next look."""
+    put_off: dict[str, float] = {}
     async with asyncio.TaskGroup() as tasks:
         sources = Sources(coordinator, tasks)
         while True:
             coordinator.wanted.clear()
             try:
-                await _look(coordinator, sources)
+                await _look(coordinator, sources, put_off)
             except UNAVAILABLE as error:
                 log.warning("driver paused", error=str(error) or type(error).__name__)
                 await asyncio.sleep(POLL_S)
@@ -39,32 +42,47 @@ async def drive(coordinator: Coordinator) -> None:
                     await coordinator.wanted.wait()
 
 
-async def _look(coordinator: Coordinator, sources: Sources) -> None:
+async def _look(coordinator: Coordinator, sources: Sources, put_off: dict[str, float]) -> None:
     while coordinator.newer:
         await _older_give_way(coordinator, coordinator.newer.pop())
+    now = asyncio.get_running_loop().time()
+    left_alone = [deployment for deployment, until in put_off.items() if until > now]
     async with coordinator.pool.acquire() as connection:
-        wanted = {want: await sagas.waiting_for(connection, want) for want in Want}
+        wanted = {want: await sagas.waiting_for(connection, want, left_alone) for want in Want}
     sources.get(wanted.pop(Want.SOURCE))
-    results = await asyncio.gather(
-        *(_serve(coordinator, want, deployment) for want, ids in wanted.items() for deployment in ids), return_exceptions=True
-    )
-    for result in results:
+    asked = [(want, deployment) for want, ids in wanted.items() for deployment in ids]
+    served = await asyncio.gather(*(_serve(coordinator, want, deployment) for want, deployment in asked), return_exceptions=True)
+    for (_, deployment), result in zip(asked, served, strict=True):
         if isinstance(result, BaseException):
             raise result
+        put_off.pop(deployment, None)
+        if not result:
+            put_off[deployment] = now + PUT_OFF_S
 
 
-async def _serve(coordinator: Coordinator, want: Want, deployment: str) -> None:
-    """Serves one want. A deployment that cannot be planned ends as failed: it must not keep all others from being planned."""
+async def _serve(coordinator: Coordinator, want: Want, deployment: str) -> bool:
+    """Serves one want, or answers that it could not. A deployment that cannot be planned ends as failed: it keeps no other waiting."""
     try:
         await _SERVERS[want](coordinator, deployment)
     except Exception as error:
         if is_outage(error):
             raise
         log.exception("want not served", deployment=deployment, want=want)
-        if want is Want.ENVIRONMENT:
-            return
-        message = "the deployment could not be planned; this is a defect of Slipway, its log says more"
+        return want is not Want.ENVIRONMENT and not isinstance(error, CatalogueBroken) and await _end(coordinator, deployment, error)
+    return True
+
+
+async def _end(coordinator: Coordinator, deployment: str, error: Exception) -> bool:
+    """As failed; whether that could be done."""
+    message = "the deployment could not be planned; this is a defect of Slipway, its log says more"
+    try:
         await _feed(coordinator, deployment, Refused(Failure(code="internal_error", message=message, details=repr(error))))
+    except Exception as another:
+        if is_outage(another):
+            raise
+        log.exception("deployment not ended", deployment=deployment)
+        return False
+    return True
 
 
 async def _older_give_way(coordinator: Coordinator, newer: Saga) -> None:
@@ -72,7 +90,7 @@ async def _older_give_way(coordinator: Coordinator, newer: Saga) -> None:
     try:
         async with coordinator.work() as work:
             older = await environments.older_before_lock(work.connection, newer.origin.place, newer.origin.arrival)
-            await work.lock(older)
+            await work.lock_readable(older)
             for name in older:
                 await work.apply(name, Superseded(by=newer.id, reason="a newer commit was pushed", by_hand=newer.origin.by_hand))
     except Exception as error:
@@ -91,7 +109,7 @@ async def _take_environment(coordinator: Coordinator, deployment: str) -> None:
         queued = await environments.queued_in(work.connection, place)
         if not queued:
             return
-        await work.lock(queued)
+        await work.lock_readable(queued)
         environment = await environments.lock(work.connection, place)
         runs = await sagas.read(work.connection, environment.deployment) if environment.deployment else None
         now = turn([saga for name in queued if (saga := work.saga(name)) is not None and saga.wants is Want.ENVIRONMENT], runs)

@@ -35,6 +35,8 @@ def plan_builds(saga: Saga, snapshot: Snapshot, record: Record) -> BuildsPlanned
     it would run keeps its image. Another deployment may come before this one: the plan with the lock has the last word."""
     assert saga.inspected is not None
     manifest = saga.inspected.manifest
+    if too_many := manifest.too_many():  # builders say so, too; they are not believed
+        return Refused(Failure(code="manifest_invalid", message="; ".join(too_many.values())))
     known = {ref.name: ref for ref in snapshot.secrets}
     builds: dict[str, BuildInput] = {}
     # What no watched path shows may be in its context, and in its image: that serves this preview only.

@@ -56,7 +56,7 @@ async def tick(coordinator: Coordinator, beats: Beats) -> None:
     """Fires timers for ever. Several replicas share the work: a saga that somebody else is at is skipped."""
     while True:
         try:
-            busy = await _fire(coordinator, beats)
+            busy = await _fire_some(coordinator, beats)
         except UNAVAILABLE as error:
             log.warning("timers paused", error=str(error) or type(error).__name__)
             busy = False
@@ -64,9 +64,38 @@ async def tick(coordinator: Coordinator, beats: Beats) -> None:
             await asyncio.sleep(LOOK_S)
 
 
-async def _fire(coordinator: Coordinator, beats: Beats) -> bool:
+async def _fire_some(coordinator: Coordinator, beats: Beats) -> bool:
+    """Together, or one by one where one of them cannot be written; whether there may be more."""
+    try:
+        return await _fire(coordinator, beats, AT_ONCE)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("timers are fired one by one")
+    for _ in range(AT_ONCE):
+        if not await _fire_one(coordinator, beats):
+            return False
+    return True
+
+
+async def _fire_one(coordinator: Coordinator, beats: Beats) -> bool:
+    try:
+        return await _fire(coordinator, beats, 1)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("timer put off")
+        async with coordinator.pool.acquire() as connection, connection.transaction():
+            due, _ = await sagas.lock_due(connection, 1)
+            for loaded in due:
+                await sagas.postpone(connection, loaded.saga.id, PUT_OFF)
+        return True
+
+
+async def _fire(coordinator: Coordinator, beats: Beats, most: int) -> bool:
+    """The timers of so many deployments, in one transaction; whether there were as many."""
     async with coordinator.work() as work:
-        due, unreadable = await sagas.lock_due(work.connection, AT_ONCE)
+        due, unreadable = await sagas.lock_due(work.connection, most)
         for deployment in unreadable:
             await sagas.postpone(work.connection, deployment, PUT_OFF)
         for loaded in due:
@@ -79,4 +108,4 @@ async def _fire(coordinator: Coordinator, beats: Beats) -> bool:
                 # A deployment that cannot be moved must not keep the timers of all others from firing.
                 log.exception("timer failed", deployment=loaded.saga.id)
                 await sagas.postpone(work.connection, loaded.saga.id, PUT_OFF)
-    return len(due) + len(unreadable) == AT_ONCE
+    return len(due) + len(unreadable) == most

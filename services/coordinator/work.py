@@ -42,6 +42,11 @@ class UnitOfWork:
         for loaded in (await sagas.lock(self.connection, ids)).values():
             self.hold(loaded)
 
+    async def lock_readable(self, ids: Iterable[str]) -> None:
+        """As `lock`, without those that cannot be read: one of them must not keep the others of its environment from moving."""
+        for loaded in await sagas.lock_readable(self.connection, ids):
+            self.hold(loaded)
+
     def hold(self, loaded: sagas.Loaded) -> None:
         """Takes in a saga that this transaction has locked already."""
         self._clock = loaded.clock

@@ -105,12 +105,26 @@ class JobManifest(Frozen):
         return not self.only or kind in self.only
 
 
+MOST = {"services": 50, "databases": 20, "jobs": 50}
+"""Of one environment. Each move of a deployment looks at all of its steps: with hundreds of services a push would keep the coordinator busy
+for minutes, and its plan would be larger than the bus takes."""
+
+
 class Manifest(Frozen):
     """The whole file."""
 
     services: dict[Slug, ServiceManifest] = {}
     databases: dict[Slug, DatabaseManifest] = {}
     jobs: dict[Slug, JobManifest] = {}
+
+    def too_many(self) -> dict[str, str]:
+        """What there is more of than one environment may have, by the section, in words."""
+        counts = {"services": len(self.services), "databases": len(self.databases), "jobs": len(self.jobs)}
+        return {
+            section: f"there are {counts[section]} {section}, and one environment has {most} at most"
+            for section, most in MOST.items()
+            if counts[section] > most
+        }
 
 
 def is_root(user: str) -> bool:

@@ -42,7 +42,7 @@ UNION ALL
 SELECT state, count(*) AS count FROM deployments WHERE holds GROUP BY state
 """
 _WAITING_FOR = """
-SELECT id FROM deployments d WHERE wants = $1 AND (wants <> 'environment'
+SELECT id FROM deployments d WHERE wants = $1 AND id <> ALL($3::text[]) AND (wants <> 'environment'
     OR NOT EXISTS (SELECT 1 FROM deployments h WHERE h.holds
         AND (h.organization, h.project, h.environment) = (d.organization, d.project, d.environment))
     OR EXISTS (SELECT 1 FROM deployments o WHERE o.wants = d.wants AND o.id <> d.id
@@ -69,10 +69,19 @@ async def lock(connection: Connection, ids: Iterable[str]) -> dict[str, Loaded]:
     return {row["id"]: _load(row) for row in await connection.fetch(_LOCK, sorted(set(ids)))}
 
 
+async def lock_readable(connection: Connection, ids: Iterable[str]) -> list[Loaded]:
+    """As `lock`, without those that cannot be read."""
+    return _readable(await connection.fetch(_LOCK, sorted(set(ids))))[0]
+
+
 async def lock_due(connection: Connection, limit: int) -> tuple[list[Loaded], list[str]]:
     """Locks and reads deployments whose timer has fired, besides those that somebody else is at; and names those that cannot be read."""
+    return _readable(await connection.fetch(_LOCK_DUE, limit))
+
+
+def _readable(rows: Sequence[asyncpg.Record]) -> tuple[list[Loaded], list[str]]:
     loaded, unreadable = [], []
-    for row in await connection.fetch(_LOCK_DUE, limit):
+    for row in rows:
         try:
             loaded.append(_load(row))
         except ValidationError as error:
@@ -138,13 +147,13 @@ async def close_commands(connection: Connection, closed: Iterable[CloseCommands]
         await connection.execute(_CLOSE, ids)
 
 
-async def waiting_for(connection: Connection, want: Want, limit: int = 50) -> list[str]:
-    """Deployments that need something which the driver can give now, the newest first.
+async def waiting_for(connection: Connection, want: Want, but: Iterable[str] = (), limit: int = 50) -> list[str]:
+    """Deployments that need something which the driver can give now, the newest first, `but` for these.
 
     One that waits for an environment which is held is none of them, so that many of those keep no other from its turn;
     only where several wait for the same one is there something to do: the older ones end.
     """
-    rows = await connection.fetch(_WAITING_FOR, want, limit)
+    rows = await connection.fetch(_WAITING_FOR, want, limit, list(but))
     return [row["id"] for row in rows]
 
 

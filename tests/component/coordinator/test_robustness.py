@@ -68,6 +68,60 @@ async def test_a_timer_that_cannot_be_served_keeps_no_other_from_firing(nats_url
         await pool.execute("DELETE FROM deployments WHERE id = $1", first)
 
 
+@pytest.mark.parametrize("want", [Want.PLAN, Want.BUILDS, Want.ENVIRONMENT])
+async def test_what_cannot_be_served_keeps_no_other_waiting(nats_url: str, postgres_dsn: str, want: Want) -> None:
+    """A deployment that cannot be read is left alone, also by those that come after it into its environment."""
+
+    def script(command: Command) -> str | None:
+        return "hangs" if command.step == "inspect" and first in {None, command.deployment} else None
+
+    first = None
+    async with world(nats_url, postgres_dsn) as made:
+        made.script = script
+        pool = made.coordinator.pool
+        await made.push("a")
+        first = (await made.event("DeploymentCreated")).deployment
+        await made.event("StepStarted", first)
+        statement = f"UPDATE deployments SET wake_at = NULL, state = 'queued', wants = $2, progress = {_UNREADABLE} WHERE id = $1"  # noqa: S608
+        await pool.execute(statement, first, want)
+        for count, commit in enumerate("bcd", start=1):
+            await made.push(commit)
+            await made.event("DeploymentSucceeded", count=count)
+        assert await pool.fetchval("SELECT wants FROM deployments WHERE id = $1", first) == want
+        await pool.execute("DELETE FROM deployments WHERE id = $1", first)
+
+
+async def test_a_deployment_that_cannot_be_written_keeps_no_timer_from_firing(nats_url: str, postgres_dsn: str) -> None:
+    """They are fired one by one then."""
+
+    def script(command: Command) -> str | None:
+        return "hangs" if command.step == "inspect" and first in {None, command.deployment} else None
+
+    first = None
+    async with world(nats_url, postgres_dsn) as made:
+        made.script = script
+        pool = made.coordinator.pool
+        await made.push("a")
+        first = (await made.event("DeploymentCreated")).deployment
+        await made.event("StepStarted", first)
+        await pool.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+            "CREATE TRIGGER refuse BEFORE UPDATE OF progress ON deployments FOR EACH ROW "
+            f"WHEN (NEW.id = '{first}') EXECUTE FUNCTION refuse()"
+        )
+        await pool.execute("UPDATE deployments SET wake_at = now() - interval '1 day' WHERE id = $1", first)
+
+        async def put_off() -> bool:
+            left: timedelta = await pool.fetchval("SELECT wake_at - now() FROM deployments WHERE id = $1", first)
+            return left > timedelta(seconds=30)
+
+        await eventually(put_off)
+        await made.push("b", ref="refs/heads/main")
+        await made.event("DeploymentSucceeded")
+        await pool.execute("DROP TRIGGER refuse ON deployments")
+        await pool.execute("DELETE FROM deployments WHERE id = $1", first)
+
+
 async def test_a_change_sent_again_after_a_newer_one_is_settled_as_it_was(nats_url: str, postgres_dsn: str) -> None:
     """It was taken: its pusher is not told that it was ignored."""
     async with world(nats_url, postgres_dsn) as made:

@@ -163,6 +163,8 @@ def test_all_problems_are_told_at_once() -> None:
         ("services: {web: {}}\njobs: {m: {service: web, command: x, depends_on: n}}", "no job `n` is described"),
         ("services: {web: {}}\njobs: {m: {service: web, command: x, only: [review]}}", "`review` is none of `development`, `staging`"),
         ("databases: {db: {}}", "no service is described"),
+        (f"services: {{{', '.join(f's{n}: {{}}' for n in range(51))}}}", "there are 51 services, and one environment has 50 at most"),
+        (f"databases: {{{', '.join(f'd{n}: {{}}' for n in range(21))}}}", "there are 21 databases, and one environment has 20 at most"),
         ("services:\n\tweb: {}", "indentation must be spaces, and here is a tab"),
         ("services: {web: {", "not valid YAML"),
         ("services: !!python/object:os.system {}", "no service is described"),

@@ -1,5 +1,6 @@
 """What the plan says before anything is touched."""
 
+from services.coordinator.saga import DeploymentState
 from services.coordinator.snapshot import Snapshot
 from shared.contracts.events import DeploymentPlanned
 from shared.contracts.manifest import DatabaseManifest, Manifest, ServiceManifest
@@ -13,6 +14,14 @@ def test_a_service_that_runs_as_root_is_named() -> None:
     scenario = Scenario(manifest=Manifest(services=services)).run()
     planned = next(fact for event in scenario.events if isinstance(fact := event.fact(), DeploymentPlanned))
     assert [note for note in planned.notes if "root" in note] == ["service web runs as root, as its manifest says"]
+
+
+def test_a_manifest_with_too_much_is_not_planned() -> None:
+    """Whatever its builder let pass: it would keep the coordinator busy for minutes."""
+    scenario = Scenario(manifest=Manifest(services={f"s{number}": ServiceManifest() for number in range(51)})).run()
+    assert scenario.saga.state is DeploymentState.FAILED
+    assert scenario.saga.failure is not None
+    assert scenario.saga.failure.message == "there are 51 services, and one environment has 50 at most"
 
 
 def test_what_the_manifest_gives_stands_and_the_plan_says_so() -> None:

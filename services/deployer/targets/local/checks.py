@@ -34,6 +34,9 @@ _QUICK_S = 0.02
 _WORKER_S = 1.0
 """A worker without a check of its own is ready when it has run so long."""
 _PUBLIC_PATIENCE_S = 15.0
+_WORDS = 200
+"""Of an error: some hold what was answered."""
+_UNANSWERED = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
 _GOOD = frozenset(range(200, 400))
 _NOT_THE_BALANCERS = frozenset(range(200, 600)) - {502, 503, 504}
 """Any answer of the release itself: without a path to check, a 404 of its own is as good as another."""
@@ -47,18 +50,13 @@ class Front:
     authority: Path
 
     async def get(self, host: str, path: str, headers: dict[str, str], timeout: float) -> int:
-        """The status of a GET to the host's name, on this machine, TLS verified. Raises `httpx.TransportError`.
+        """The status of a GET to the host's name, on this machine, TLS verified. Raises as `_status`.
 
         `*.localhost` does not resolve everywhere: the connection goes to 127.0.0.1, the name into SNI and Host.
         """
         context = ssl.create_default_context(cafile=str(self.authority))
-        async with httpx.AsyncClient(verify=context, timeout=timeout, trust_env=False) as client:
-            answer = await client.get(
-                f"https://127.0.0.1:{self.port}{path}",
-                headers={"Host": f"{host}:{self.port}", "User-Agent": "slipway-check"} | headers,
-                extensions={"sni_hostname": host},
-            )
-        return answer.status_code
+        url, named = f"https://127.0.0.1:{self.port}{path}", {"Host": f"{host}:{self.port}"}
+        return await _status(context, url, named | headers, timeout, host)
 
 
 @dataclass(frozen=True)
@@ -143,11 +141,10 @@ class Checks:
     def _http(self, path: str, port: int, release: Release, timeout: float) -> Probe:
         async def probe(container: Container) -> str | None:
             url = f"http://{self._address(container)}:{port}{path}"
-            headers = {"Host": release.hosts[0] if release.hosts else release.service, "User-Agent": "slipway-check"}
+            headers = {"Host": release.hosts[0] if release.hosts else release.service}
             try:
-                async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=nobody()) as client:
-                    status = (await client.get(url, headers=headers)).status_code
-            except httpx.TransportError as error:
+                status = await _status(nobody(), url, headers, timeout)
+            except _UNANSWERED as error:
                 return f"GET {path} on port {port}: {_words(error)}"
             return None if status in _GOOD else f"GET {path} on port {port} answers with status {status}"
 
@@ -218,7 +215,7 @@ class Checks:
                 problem = f"status {status}"
                 if status in accepted:
                     return status
-            except httpx.TransportError as error:
+            except _UNANSWERED as error:
                 problem = _words(error)
             if time.monotonic() > deadline:
                 raise StepFailure(
@@ -232,6 +229,21 @@ class Checks:
         return next((part.address for part in container.networks.values() if part.address), "")
 
 
+async def _status(trusted: ssl.SSLContext, url: str, headers: dict[str, str], timeout: float, server: str = "") -> int:
+    """The status of a GET, and nothing else of the answer: a body may have no end, or a gigabyte in a few bytes.
+
+    Raises what `_UNANSWERED` lists; `TimeoutError` where there is no status within `timeout` seconds, whatever came until then.
+    """
+    asked = {"User-Agent": "slipway-check", "Accept-Encoding": "identity"} | headers
+    name = {"sni_hostname": server} if server else {}
+    async with (
+        asyncio.timeout(timeout),
+        httpx.AsyncClient(verify=trusted, timeout=timeout, trust_env=False) as client,
+        client.stream("GET", url, headers=asked, extensions=name) as answer,
+    ):
+        return answer.status_code
+
+
 def _words(error: BaseException) -> str:
     """An error of the network in a few words."""
     if isinstance(error, TimeoutError | httpx.TimeoutException):
@@ -239,4 +251,4 @@ def _words(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, ConnectionRefusedError) or "All connection attempts failed" in text:
         return "nobody listens"
-    return text or type(error).__name__
+    return text[:_WORDS] or type(error).__name__

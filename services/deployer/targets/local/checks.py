@@ -24,6 +24,7 @@ from services.deployer.targets.local.workloads import Workloads, starts_in_switc
 from shared.authorities import nobody
 from shared.contracts.manifest import HealthCheck
 from shared.contracts.releases import Release
+from shared.printable import printable
 from shared.work import StepFailure
 
 Probe = Callable[[Container], Awaitable[str | None]]
@@ -170,7 +171,7 @@ class Checks:
             except TimeoutError:
                 return f"the check `{' '.join(command)}` did not end within {timeout:g} s"
             last = written.strip().splitlines()[-1:]
-            return None if code == 0 else f"the check `{' '.join(command)}` ended with {code}{': ' + last[0] if last else ''}"
+            return None if code == 0 else f"the check `{' '.join(command)}` ended with {code}{': ' + printable(last[0]) if last else ''}"
 
         return probe
 

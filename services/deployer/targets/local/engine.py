@@ -21,6 +21,8 @@ Json = dict[str, Any]
 _CONNECTION_FAILED = 900
 _REMEMBERED = 256
 """So many events, of all its objects, an engine keeps in its memory. They end with it."""
+_LONGEST_LINE = 2**16
+_KEPT_OUTPUT = 2**16
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,13 @@ class Engine:
         return tuple("".join(written).splitlines()[-lines:])
 
     async def follow(self, name: str) -> AsyncGenerator[str, None]:
-        """What a container writes, line by line from its first, until it ends."""
+        """What a container writes, line by line from its first, until it ends; a line that goes on past 64 KiB comes in pieces."""
         rest = ""
         async with _engine_errors():
             async for part in self._docker.containers.container(name).log(stdout=True, stderr=True, follow=True):
+                if rest and len(rest) + len(part) > _LONGEST_LINE:
+                    yield rest
+                    rest = ""
                 *lines, rest = (rest + part).split("\n")
                 for line in lines:
                     yield line
@@ -165,13 +170,14 @@ class Engine:
             yield rest
 
     async def execute(self, name: str, command: Sequence[str]) -> tuple[int, str]:
-        """Runs a command in a container: its exit code and what it wrote."""
+        """Runs a command in a container: its exit code and the last 64 KiB of what it wrote."""
         async with _engine_errors():
             execution = await self._docker.containers.container(name).exec(list(command))
-            written = b""
+            written = bytearray()
             async with execution.start(detach=False) as stream:
                 while (message := await stream.read_out()) is not None:
                     written += message.data
+                    del written[:-_KEPT_OUTPUT]
             shown = await execution.inspect()
         return int(shown["ExitCode"] or 0), written.decode(errors="replace")
 

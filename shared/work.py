@@ -1,9 +1,10 @@
 """What a command's handler works with: its log, redaction, word of a cancel, and the ways to fail."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Protocol, TypeVar
 
 from shared import bus as bus_module
@@ -16,6 +17,9 @@ from shared.redaction import Redactor
 
 FLUSH_S = 0.15
 """How long lines are collected for one message."""
+LOG_BYTES = 8 * 2**20
+LOG_LINES = 100_000
+"""Of one attempt at a step. All of it may wait in memory while the bus is slow or away, and every tenant's lines share one stream."""
 LINES_AT_ONCE = 200
 _BYTES_AT_ONCE = 800_000
 """Of lines in one message, each character counted as JSON may have to write it; the bus takes 1 MiB."""
@@ -56,8 +60,10 @@ class Work:
         """What is away that the step cannot go on without."""
         self._bus = bus
         self._subject = f"slipway.log.{target}.{command.deployment}.{command.step}"
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()
         self._next = 1
+        self._bytes_left = LOG_BYTES
+        self._lines_left = LOG_LINES
         self._flusher: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
 
@@ -66,10 +72,23 @@ class Work:
         self.redactor.add(values.values())
 
     def log(self, line: str) -> None:
-        """Streams one line to whoever follows the deployment."""
-        self._lines.append(self.redactor(line.rstrip("\r\n"))[:8000])
+        """Streams one line to whoever follows the deployment. Past the limit of a log it is left out, which a last line has said."""
+        if not self._has_room:
+            return
+        shown = self.redactor(line.rstrip("\r\n"))[:8000]
+        self._lines.append(shown)
+        self._lines_left -= 1
+        self._bytes_left -= len(shown.encode(errors="replace")) + 1
+        if not self._has_room:
+            self._lines.append(
+                f"(this log has reached {LOG_BYTES // 2**20} MiB or {LOG_LINES:,} lines; the step goes on, the rest is left out)"
+            )
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_soon())
+
+    @property
+    def _has_room(self) -> bool:
+        return self._bytes_left > 0 and self._lines_left > 0
 
     async def flush(self) -> None:
         """Sends what is left, at once: the step's answer waits for it."""
@@ -82,8 +101,7 @@ class Work:
             async with asyncio.timeout(FLUSH_S):
                 await self._ending.wait()
         while self._lines:
-            count = _fitting(self._lines)
-            lines, self._lines = tuple(self._lines[:count]), self._lines[count:]
+            lines = tuple(self._lines.popleft() for _ in range(_fitting(islice(self._lines, LINES_AT_ONCE))))
             message = LogLines(
                 deployment=self.command.deployment,
                 step=self.command.step,
@@ -97,9 +115,9 @@ class Work:
                 await self._bus.publish(self._subject, message)
 
 
-def _fitting(lines: Sequence[str]) -> int:
+def _fitting(lines: Iterable[str]) -> int:
     """How many of the lines one message holds; at least one."""
-    sizes = accumulate(6 * len(line) + 3 for line in lines[:LINES_AT_ONCE])
+    sizes = accumulate(6 * len(line) + 3 for line in lines)
     return max(1, sum(size <= _BYTES_AT_ONCE for size in sizes))
 
 

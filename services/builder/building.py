@@ -103,7 +103,7 @@ class ImageBuilding:
         return await export(self.engine, self.registry, name)
 
     async def _build(self, command: BuildImage, recipe: Recipe, name: ImageName, scratch: Path, work: Work) -> None:
-        """Runs the client under the limits of memory, time and log."""
+        """Runs the client under the limits of memory and time."""
         progress, limit_s = Progress(), min(self.settings.build_timeout_s, command.timeout_s * 0.95)
         with self.memory.limited(command.memory_bytes) as watch, self._secrets(command, work) as secrets:
             order = BuildOrder(
@@ -128,17 +128,10 @@ class ImageBuilding:
                 raise (timed_out(build, progress, limit_s) if isinstance(error, TimeoutError) else failure_of(build, progress)) from None
 
     async def _follow(self, lines: AsyncIterator[str], progress: Progress, work: Work) -> None:
-        left = self.settings.log_limit_bytes
         async with aclosing(lines) as closing:  # type: ignore[type-var]
             async for line in closing:
                 for shown in progress.feed(line):
-                    if left > 0:
-                        work.log(shown)
-                        left -= len(shown.encode()) + 1
-                        if left <= 0:
-                            work.log(
-                                f"(the log has reached {self.settings.log_limit_bytes} bytes; the build goes on, the rest is not kept)"
-                            )
+                    work.log(shown)
 
     @contextmanager
     def _secrets(self, command: BuildImage, work: Work) -> Iterator[dict[str, Path]]:

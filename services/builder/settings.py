@@ -36,7 +36,6 @@ class Settings(ServiceSettings):
     """Of all builds together; without it three quarters of the machine's memory."""
     build_cgroup: str | None = None
     """The control group of BuildKit's steps, below the hierarchy's root, where it is not found by itself."""
-    log_limit_bytes: int = 8 * 2**20
     free_disk_bytes: int = 2 * GIB
     """What must be free on the engine's and on our own disk before a build begins."""
     free_memory_bytes: int = GIB // 4

@@ -175,14 +175,3 @@ async def test_nothing_is_left_behind(builder: Builder, repository: Repository) 
     with pytest.raises(StepFailure):
         await builder(repository.build(build=BuildSpec(dockerfile="nowhere")))
     assert list((builder.settings.state / "work").iterdir()) == []
-
-
-async def test_the_log_is_limited(builder: Builder, repository: Repository) -> None:
-    """A build that talks without end goes on, and its log says that the rest is not kept."""
-    repository.commit({"Dockerfile": "ARG BASE\nFROM ${BASE}\nRUN seq 1 5000\n"})
-    command = repository.build()
-    work = RecordedWork(command)
-    await built(builder.with_settings(log_limit_bytes=2000), command, work)
-    lines = await work.lines()
-    assert "the rest is not kept" in lines[-1]
-    assert len(lines) < 600

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from services.deployer.targets.local import certificates
+from services.deployer.targets.local.naming import place_labels
 from services.deployer.targets.local.route_files import PREFIX
 from shared.contracts import commands as c
 from shared.contracts import facts as f
@@ -142,6 +143,40 @@ async def test_detached_volumes_go_after_days(here: Site, monkeypatch: pytest.Mo
     await here.target.reconcile.once()
     assert await here.target.engine.volume(undone.detached_volume) is None
     assert (await here.target.state.describe(here.place)).detached == ()
+
+
+ODD_LABELS = {
+    "no environment": {"slipway.organization": "Bad Name"},
+    "an epoch that is no number": {"slipway.epoch": "soon", "slipway.role": "application"},
+    "an epoch without end": {"slipway.epoch": "9" * 5000, "slipway.role": "application"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_LABELS.values(), ids=ODD_LABELS.keys())
+async def test_a_container_with_odd_labels_is_left_alone(here: Site, odd: dict[str, str]) -> None:
+    """One that was started by hand, from an image that brought labels of ours, keeps nothing else from being set right."""
+    one = here.release("one")
+    await deploy(here.deployment(), one)
+    labels = place_labels(here.machine.settings.instance, here.place) | odd
+    words = [f"--label={name}={value}" for name, value in labels.items()]
+    made = subprocess.run(["docker", "create", *words, here.machine.image, "true"], check=True, capture_output=True, text=True)
+    subprocess.run(["docker", "rm", "-f", here.target.workloads.container(here.place, one)], check=True, capture_output=True)
+    await here.target.reconcile.once()
+    await eventually(lambda: _is(here, "one"))
+    assert await here.target.engine.inspect(made.stdout.strip()) is not None
+    assert here.place in await here.target.upkeep.places()
+    await here.target.upkeep.examine(here.place)
+
+
+async def test_long_labels_are_no_reason_to_look_again(here: Site) -> None:
+    """What the engine tells of a container with an image's long labels is read past: the engine is still there."""
+    waiting = asyncio.create_task(here.target.engine.until_gone())
+    labels = place_labels(here.machine.settings.instance, here.place) | {f"long{number}": "x" * 60_000 for number in range(10)}
+    configuration = {"Image": here.machine.image, "Cmd": ["true"], "Labels": labels}
+    for number in range(8):  # the first may come before it listens
+        await here.target.engine.create(f"{here.place.project}-{number}", configuration)
+    assert not (await asyncio.wait([waiting], timeout=1))[0]
+    waiting.cancel()
 
 
 async def _is(here: Site, text: str) -> bool:

@@ -52,7 +52,7 @@ class Engine:
         try:
             async with self._docker._query("events", params=parameters, timeout=None) as answer:  # noqa: SLF001 -- closed with the connection
                 try:
-                    async for _ in answer.content:
+                    async for _ in answer.content.iter_any():  # not by lines: one holds all labels of a container, and may be too long
                         pass
                 finally:
                     answer.close()

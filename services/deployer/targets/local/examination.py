@@ -10,7 +10,7 @@ from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.containers import Limits
 from services.deployer.targets.local.engine import Engine, Json
 from services.deployer.targets.local.load_balancer import LoadBalancer
-from services.deployer.targets.local.naming import Role, network_name, place_labels, route_name
+from services.deployer.targets.local.naming import Role, epoch_of, network_name, place_labels, place_of, route_name
 from services.deployer.targets.local.records import DatabaseRecord, Placed, Records, ServiceRecord
 from services.deployer.targets.local.route_files import PREFIX, url_of
 from services.deployer.targets.local.route_folder import RouteFolder
@@ -50,7 +50,7 @@ class Examination:
         carried += [volume["Labels"] or {} for volume in await self.engine.volumes(labels)]
         carried += [labelled for network in await self.engine.networks() if (labelled := network.get("Labels") or {})]
         ours = [each for each in carried if each.get("slipway.instance") == self.instance]
-        return sorted(self.records.places() | {place for each in ours if (place := _place_of(each))}, key=str)
+        return sorted(self.records.places() | {place for each in ours if (place := place_of(each))}, key=str)
 
     async def of(self, place: Place) -> list[Difference]:
         """What differs in an environment. It is looked at under its lease: no effect is half done meanwhile."""
@@ -141,7 +141,8 @@ class Examination:
         for name, container in found.containers.items():
             if name in kept:
                 continue
-            stale = container.label("role") == Role.APPLICATION and int(container.label("epoch") or 0) < highest
+            epoch = epoch_of(container.labels)
+            stale = container.label("role") == Role.APPLICATION and epoch is not None and epoch < highest
             if stale or container.label("step") in undone:
                 yield _container(place, name, "is a leftover of a deployment that has ended", "removed")
             else:
@@ -203,13 +204,6 @@ class Examination:
 
 def _has_route(placed: Placed) -> bool:
     return bool(placed.release.hosts) and placed.release.port is not None
-
-
-def _place_of(labels: Mapping[str, str]) -> Place | None:
-    parts = [labels.get(f"slipway.{name}") for name in ("organization", "project", "environment")]
-    if not all(parts):
-        return None
-    return Place(organization=str(parts[0]), project=str(parts[1]), environment=str(parts[2]))
 
 
 def _container(place: Place, name: str, what: str, remedy: str, *, mendable: bool = True) -> Difference:

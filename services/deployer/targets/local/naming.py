@@ -5,7 +5,10 @@ Names read well and are cut where they get long; a hash over what they stand for
 """
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
+
+from pydantic import ValidationError
 
 from services.deployer.fence import Claim
 from shared.contracts.places import Place
@@ -45,6 +48,22 @@ def place_labels(instance: str, place: Place) -> dict[str, str]:
         "slipway.project": place.project,
         "slipway.environment": place.environment,
     }
+
+
+def place_of(carried: Mapping[str, str]) -> Place | None:
+    """The environment that something's labels name; None where they name none. An image can bring labels of ours, with anything in them."""
+    try:
+        return Place.model_validate({name: carried.get(f"slipway.{name}") for name in Place.model_fields})
+    except ValidationError:
+        return None
+
+
+def epoch_of(carried: Mapping[str, str]) -> int | None:
+    """The epoch that made something, by its labels: 0 where they say nothing, None where they say no number."""
+    try:
+        return int(carried.get("slipway.epoch") or 0)
+    except ValueError:
+        return None
 
 
 def labels(instance: str, claim: Claim, role: Role, name: str, **more: str) -> dict[str, str]:

@@ -15,8 +15,8 @@ from services.deployer.files import remove_durably
 from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.databases import Databases
 from services.deployer.targets.local.engine import Engine
-from services.deployer.targets.local.naming import route_name
-from services.deployer.targets.local.records import DatabaseRecord, Records, ServiceRecord
+from services.deployer.targets.local.naming import place_of, route_name
+from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Records, ServiceRecord
 from services.deployer.targets.local.route_files import PREFIX
 from services.deployer.targets.local.route_folder import RouteFolder
 from services.deployer.targets.local.sweep import Sweep
@@ -30,6 +30,7 @@ log = structlog.get_logger()
 DETACHED_KEPT = timedelta(days=7)
 _EVERY_S = 600.0
 _AWAY_S = 1.0
+_FAILED_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -57,20 +58,21 @@ class Reconcile:
         while True:
             try:
                 await self.once()
+                self.looked.set()
+                await self._until_needed()
             except Unavailable as error:
                 log.warning("reconcile waits", reason=str(error))
                 await asyncio.sleep(_AWAY_S)
-                continue
-            self.looked.set()
-            await self._until_needed()
+            except Exception:  # the edge of a background task: by its end it would end the steps of all deployments
+                log.exception("reconcile failed")
+                await asyncio.sleep(_FAILED_S)
 
     async def once(self) -> list[str]:
         """Everything once; what was done, in words."""
         done: list[str] = []
         for place in sorted(self.records.places() | await self._labelled(), key=str):
-            done += await self.place(place)
-        done += self.clear_strays()
-        done += await self._drop_detached()
+            done += await self._apart(str(place), self.place(place))
+        done += await self._apart("what is in no environment", self._strays())
         for line in done:
             log.info("reconciled", what=line)
         return done
@@ -85,6 +87,16 @@ class Reconcile:
         async with self.fence.lease(place):
             removed = await self.sweep.clear(place, below=self.fence.highest(place))
         return done + [f"{place}: leftover {name} removed" for name in removed]
+
+    async def _apart(self, name: str, work: Awaitable[list[str]]) -> list[str]:
+        """A part of the round that fails as nobody foresaw does not keep the others from theirs."""
+        try:
+            return await work
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("cannot be reconciled", name=name)
+            return []
 
     async def _tried(self, place: Place, name: str, work: Awaitable[list[str]]) -> list[str]:
         """One that cannot be set right does not keep the others from it."""
@@ -132,10 +144,13 @@ class Reconcile:
 
     async def _labelled(self) -> set[Place]:
         """Environments that have containers, whether or not a record speaks of them."""
-        found = await self.engine.summaries({"slipway.instance": self.workloads.instance})
-        names = ("organization", "project", "environment")
-        carried = [[summary["Labels"].get(f"slipway.{name}") for name in names] for summary in found]
-        return {Place(organization=org, project=project, environment=name) for org, project, name in carried if org and project and name}
+        places = set()
+        for summary in await self.engine.summaries({"slipway.instance": self.workloads.instance}):
+            if (place := place_of(summary["Labels"])) is not None:
+                places.add(place)
+            elif "slipway.organization" in summary["Labels"]:
+                log.warning("container left alone: its labels name no environment", container=summary["Id"][:12])
+        return places
 
     def clear_strays(self) -> list[str]:
         """Removes route files and certificates that no record speaks of."""
@@ -146,14 +161,17 @@ class Reconcile:
         stray = [path for path in sorted(Path(self.routes.folder).glob(f"{PREFIX}*.yml")) if path.name not in known]
         return [f"stray route {path.name} removed" for path in stray if remove_durably(path)]
 
-    async def _drop_detached(self) -> list[str]:
-        done = []
+    async def _strays(self) -> list[str]:
+        done = self.clear_strays()
         for volume in list(self.records.detached()):
             if utc_now() - volume.at > DETACHED_KEPT:
-                await self.engine.remove_volume(volume.volume)
-                self.records.forget_detached(volume)
-                done.append(f"{volume.place}: volume {volume.volume}, detached {volume.at:%Y-%m-%d}, removed")
+                done += await self._tried(volume.place, volume.volume, self._drop(volume))
         return done
+
+    async def _drop(self, volume: DetachedVolume) -> list[str]:
+        await self.engine.remove_volume(volume.volume)
+        self.records.forget_detached(volume)
+        return [f"{volume.place}: volume {volume.volume}, detached {volume.at:%Y-%m-%d}, removed"]
 
     async def _until_needed(self) -> None:
         """Returns when the engine went away, or after ten minutes."""

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
+import structlog
+
 from services.deployer.fence import Claim
 from services.deployer.targets.local.engine import Engine
-from services.deployer.targets.local.naming import Role, place_labels
+from services.deployer.targets.local.naming import Role, epoch_of, place_labels
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import DetachedVolume, Records
 from shared.contracts.places import Place
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Sweep:
 
         What the records speak of stays, whoever made it. A job that has started stays until its own undo has seen it: by its container
         the undo knows that there is something to undo. Of a deployment that has ended, with the undo given up, it goes as well.
-        A volume is never removed, only marked as detached.
+        A container whose epoch cannot be read is nobody's of ours and stays. A volume is never removed, only marked as detached.
         """
         undone = self.records.undone(place)
         kept = {name for record in self.records.services(place) for name in record.containers()}
@@ -42,7 +46,10 @@ class Sweep:
         removed = []
         for summary in await self.engine.summaries(place_labels(self.instance, place)):
             name, carried = str(summary["Names"][0]).removeprefix("/"), summary["Labels"]
-            role, epoch = carried.get("slipway.role"), int(carried.get("slipway.epoch") or 0)
+            role, epoch = carried.get("slipway.role"), epoch_of(carried)
+            if epoch is None:
+                log.warning("container left alone: its epoch is no number", container=name, place=str(place))
+                continue
             if role == Role.JOB and summary["State"] != "created" and epoch + 1 >= below:
                 continue
             stale = role == Role.APPLICATION and epoch < below

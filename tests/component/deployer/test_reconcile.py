@@ -1,0 +1,135 @@
+"""The background look at the target goes on, whatever a round meets: its end would be that of the process, and of every step in it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from aiodocker.exceptions import DockerError
+
+from services.deployer.fence import Fence
+from services.deployer.targets.local import reconcile
+from services.deployer.targets.local.certificates import Certificates
+from services.deployer.targets.local.databases import Databases
+from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.reconcile import Reconcile
+from services.deployer.targets.local.records import DetachedVolume, Records
+from services.deployer.targets.local.route_folder import RouteFolder
+from services.deployer.targets.local.sweep import Sweep
+from services.deployer.targets.local.workloads import Workloads
+from shared.contracts.places import Place
+from shared.messages import utc_now
+
+FIRST, SECOND = (Place(organization=name, project="shop", environment="production") for name in ("first", "second"))
+
+
+@dataclass
+class Target:
+    """Every port that a round asks, of a target with two environments in which nothing runs."""
+
+    folder: Path
+    instance: str = "i"
+    listing: list[Exception] = field(default_factory=list)
+    """Raised by one look each."""
+    unreadable: Place | None = None
+    detached_volumes: list[DetachedVolume] = field(default_factory=list)
+    swept: list[Place] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    async def summaries(self, _labels: object) -> list[Json]:
+        """No container."""
+        if self.listing:
+            raise self.listing.pop()
+        return []
+
+    async def until_gone(self) -> None:
+        """It stays."""
+        await asyncio.Event().wait()
+
+    async def remove_volume(self, name: str) -> None:
+        """One is in use."""
+        if name == "used":
+            raise DockerError(409, "volume is in use")
+        self.removed.append(name)
+
+    def places(self) -> set[Place]:
+        """Both."""
+        return {FIRST, SECOND}
+
+    def databases(self, place: Place) -> Iterator[object]:
+        """None; a record may be unreadable."""
+        if place == self.unreadable:
+            raise ValueError("not a record")
+        yield from ()
+
+    def services(self, _place: Place | None = None) -> Iterator[object]:
+        """None."""
+        yield from ()
+
+    def detached(self) -> list[DetachedVolume]:
+        """Volumes whose days are over."""
+        return self.detached_volumes
+
+    def forget_detached(self, _volume: DetachedVolume) -> None:
+        """As told."""
+
+    def clear_strays(self) -> list[str]:
+        """None."""
+        return []
+
+    async def clear(self, place: Place, below: int) -> list[str]:
+        """Remembers where."""
+        assert below == 0
+        self.swept.append(place)
+        return []
+
+    def reconcile(self) -> Reconcile:
+        """Over all of this."""
+        return Reconcile(
+            Fence(self.folder),
+            cast("Engine", self),
+            cast("Records", self),
+            cast("Workloads", self),
+            cast("Databases", self),
+            cast("RouteFolder", self),
+            cast("Certificates", self),
+            cast("Sweep", self),
+        )
+
+
+@pytest.mark.parametrize("error", [OSError("no space left"), DockerError(500, "out of memory"), ValueError("nobody thought of it")])
+async def test_a_round_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """The target is looked at again a little later, and is not said to have been looked at before."""
+    monkeypatch.setattr(reconcile, "_FAILED_S", 0.0)
+    target = Target(tmp_path, listing=[error])
+    looking = target.reconcile()
+    running = asyncio.create_task(looking.run())
+    async with asyncio.timeout(10):
+        await asyncio.wait([running, waiting := asyncio.create_task(looking.looked.wait())], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    assert not running.done()
+    assert target.swept == [FIRST, SECOND]
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_an_environment_that_fails_keeps_no_other_waiting(tmp_path: Path) -> None:
+    """One whose records cannot be read is left for the next round; the others have their look."""
+    target = Target(tmp_path, unreadable=FIRST)
+    await target.reconcile().once()
+    assert target.swept == [SECOND]
+
+
+async def test_a_volume_that_cannot_be_removed_keeps_no_other(tmp_path: Path) -> None:
+    """It is told of, and the next one goes."""
+    long_ago = utc_now() - timedelta(days=30)
+    volumes = [DetachedVolume(place=FIRST, database="main", volume=name, version="18", at=long_ago) for name in ("used", "unused")]
+    target = Target(tmp_path, detached_volumes=volumes)
+    done = await target.reconcile().once()
+    assert target.removed == ["unused"]
+    assert [line.split(": ")[1] for line in done] == ["used cannot be set right", f"volume unused, detached {long_ago:%Y-%m-%d}, removed"]

@@ -23,6 +23,7 @@ from services.deployer.targets.local.sweep import Sweep
 from services.deployer.targets.local.workloads import Workloads
 from shared.contracts.places import Place
 from shared.messages import utc_now
+from shared.work import Unavailable
 
 FIRST, SECOND = (Place(organization=name, project="shop", environment="production") for name in ("first", "second"))
 
@@ -35,7 +36,8 @@ class Target:
     instance: str = "i"
     listing: list[Exception] = field(default_factory=list)
     """Raised by one look each."""
-    unreadable: Place | None = None
+    failing: dict[Place, Exception] = field(default_factory=dict)
+    """Raised where the records of an environment are read."""
     detached_volumes: list[DetachedVolume] = field(default_factory=list)
     swept: list[Place] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -61,9 +63,9 @@ class Target:
         return {FIRST, SECOND}
 
     def databases(self, place: Place) -> Iterator[object]:
-        """None; a record may be unreadable."""
-        if place == self.unreadable:
-            raise ValueError("not a record")
+        """None."""
+        if place in self.failing:
+            raise self.failing[place]
         yield from ()
 
     def services(self, _place: Place | None = None) -> Iterator[object]:
@@ -120,8 +122,16 @@ async def test_a_round_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: p
 
 async def test_an_environment_that_fails_keeps_no_other_waiting(tmp_path: Path) -> None:
     """One whose records cannot be read is left for the next round; the others have their look."""
-    target = Target(tmp_path, unreadable=FIRST)
+    target = Target(tmp_path, failing={FIRST: ValueError("not a record")})
     await target.reconcile().once()
+    assert target.swept == [SECOND]
+
+
+async def test_an_environment_that_takes_too_long_keeps_no_other_waiting(tmp_path: Path) -> None:
+    """The others have their look before it is tried again."""
+    target = Target(tmp_path, failing={FIRST: Unavailable("an effect took longer than 24 s")})
+    with pytest.raises(Unavailable, match="longer than 24 s"):
+        await target.reconcile().once()
     assert target.swept == [SECOND]
 
 

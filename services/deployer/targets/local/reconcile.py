@@ -68,13 +68,19 @@ class Reconcile:
                 await asyncio.sleep(_FAILED_S)
 
     async def once(self) -> list[str]:
-        """Everything once; what was done, in words."""
+        """Everything once; what was done, in words. Raises `Unavailable` in the end, where the engine was away, or an environment took too long."""
         done: list[str] = []
+        away: Unavailable | None = None
         for place in sorted(self.records.places() | await self._labelled(), key=str):
-            done += await self._apart(str(place), self.place(place))
+            try:
+                done += await self._apart(str(place), self.place(place))
+            except Unavailable as error:
+                away = error
         done += await self._apart("what is in no environment", self._strays())
         for line in done:
             log.info("reconciled", what=line)
+        if away is not None:
+            raise away
         return done
 
     async def place(self, place: Place) -> list[str]:

@@ -32,7 +32,7 @@ class Inspection:
                 commit, content, read = await _read(mirror, source)
                 hashes, wrong = await trees.trees_of(mirror, source.commit, read)
                 if wrong and content is not None:
-                    raise StepFailure("manifest_invalid", str(manifest.invalid(content, wrong)))
+                    raise StepFailure("manifest_invalid", str(await asyncio.to_thread(manifest.invalid, content, wrong)))
             stale = command.newest is not None and await self.mirrors.is_strict_ancestor(remote, source.commit, command.newest)
             title, author = _title_and_author(commit)
             stands_at = await head if head else fetched
@@ -52,7 +52,7 @@ async def _read(mirror: Mirror, source: Source) -> tuple[bytes, bytes | None, Ma
         raise StepFailure("commit_missing", f"{commit[:12]} is not a commit in {source.repository}")
     try:
         if content is not None:
-            return about, content, manifest.parse(content)
+            return about, content, await asyncio.to_thread(manifest.parse, content)
         described = None if docker is None else dockerfile.parse(docker.decode(errors="replace"))
         found = next((name for name, there in zip(_MISNAMED, misnamed, strict=True) if there is not None), None)
         return about, None, manifest.without_file(described, found)

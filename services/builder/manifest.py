@@ -4,11 +4,12 @@ Pure: text in, `Manifest` or `ManifestInvalid` out.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from services.builder.dockerfile import Dockerfile
 from services.builder.manifest_checks import check
 from services.builder.manifest_sections import MANIFEST
-from services.builder.yaml_reading import Problem, Reading, Wrong
+from services.builder.yaml_reading import MOST_PROBLEMS, Enough, Problem, Reading, Wrong
 from shared.contracts.manifest import HealthCheck, Manifest, ServiceManifest
 
 FILE = "slipway.yaml"
@@ -17,7 +18,7 @@ _SHOWN = 20
 
 
 class ManifestInvalid(Exception):
-    """The manifest cannot be used; `problems` holds all that is wrong, in the order of the file."""
+    """The manifest cannot be used; `problems` holds what is wrong, in the order of the file: all of it, or `MOST_PROBLEMS`."""
 
     def __init__(self, problems: tuple[Problem, ...], message: str = "") -> None:
         super().__init__(message or _told(problems))
@@ -25,11 +26,11 @@ class ManifestInvalid(Exception):
 
 
 def parse(content: bytes) -> Manifest:
-    """Reads the file; raises `ManifestInvalid` with all of its problems."""
+    """Reads the file; raises `ManifestInvalid` with its problems. Takes seconds where somebody means harm: not for an event loop."""
     reading = Reading()
     manifest = _parse(reading, content)
     if reading.problems:
-        raise ManifestInvalid(tuple(sorted(set(reading.problems))))
+        raise ManifestInvalid(tuple(sorted(reading.problems)))
     return manifest
 
 
@@ -37,9 +38,10 @@ def invalid(content: bytes, wrong: Mapping[str, str]) -> ManifestInvalid:
     """Of a file that reads well: what is wrong at which of its keys (`services.web.watch.0`), as found in the repository."""
     reading = Reading()
     _parse(reading, content)
-    for path, text in wrong.items():
-        reading.wrong_at(path, text)
-    return ManifestInvalid(tuple(sorted(set(reading.problems))))
+    with suppress(Enough):
+        for path, text in wrong.items():
+            reading.wrong_at(path, text)
+    return ManifestInvalid(tuple(sorted(reading.problems)))
 
 
 def without_file(dockerfile: Dockerfile | None, found: str | None = None) -> Manifest:
@@ -78,15 +80,19 @@ def _parse(reading: Reading, content: bytes) -> Manifest:
         return Manifest()
     try:
         manifest = Manifest.model_validate(reading.section(root, "", MANIFEST))
+        check(reading, manifest)
     except Wrong as wrong:
         reading.wrong(root, "", str(wrong))
-        return Manifest()
-    check(reading, manifest)
-    return manifest
+    except Enough:
+        pass
+    else:
+        return manifest
+    return Manifest()
 
 
 def _told(problems: tuple[Problem, ...]) -> str:
     count = len(problems)
-    head = f"{FILE} has a problem:" if count == 1 else f"{FILE} has {count} problems:"
+    many = f"at least {count}" if count >= MOST_PROBLEMS else str(count)
+    head = f"{FILE} has a problem:" if count == 1 else f"{FILE} has {many} problems:"
     more = [f"… and {count - _SHOWN} more"] if count > _SHOWN else []
     return "\n".join([head, *(f"  {problem}" for problem in problems[:_SHOWN]), *more])

@@ -13,6 +13,7 @@ from services.builder.yaml_reading import Read, Reading, Wrong, is_null, is_scal
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_LONGEST_PATH = 500
 _SHELL = re.compile(r"[|&;<>$`\n]")
 
 
@@ -142,6 +143,8 @@ def inside(reading: Reading, node: Node, path: str) -> str:
     parts = PurePosixPath(word).parts
     if not word or word.startswith("/") or ".." in parts or "\\" in word or "\n" in word:
         raise Wrong(f"`{shown(word)}` must be a path inside the repository, relative to its root")
+    if len(word) > _LONGEST_PATH:
+        raise Wrong(f"`{shown(word)}` is longer than {_LONGEST_PATH} characters")
     return str(PurePosixPath(word))
 
 

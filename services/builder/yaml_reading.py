@@ -11,6 +11,13 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _DEEPEST = 64
+MOST_VALUES = 20_000
+_LENGTH_OF_ONE = 100
+"""A text counts as one value more for each so many characters: readers take the longer, the longer it is."""
+MOST_PROBLEMS = 200
+_NAMES_COMPARED = 100
+_NAMES_SHOWN = 20
+_TOO_MANY = f"more than {MOST_VALUES} keys and values, counting again what aliases (`*name`) and merge keys (`<<`) repeat, and long texts by their length"
 
 
 @dataclass(frozen=True, order=True)
@@ -43,17 +50,30 @@ class Wrong(ValueError):
     """The node is not what it must be; the message is for the user."""
 
 
+class Enough(Exception):
+    """The document is not read on: it has too many values, or too many problems. What is wrong was noted."""
+
+
 @dataclass
 class Reading:
-    """One document being read: the problems found, and where each path stands."""
+    """One document being read: the problems found, and where each path stands.
+
+    What the reading takes is bounded, whatever the document repeats: it raises `Enough` beyond `MOST_VALUES` and at
+    `MOST_PROBLEMS`.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     places: dict[str, Node] = field(default_factory=dict)
+    values: int = 0
 
     def wrong(self, node: Node, path: str, text: str) -> None:
-        """Notes a problem at a node."""
+        """Notes a problem at a node, once."""
         mark = node.start_mark
-        self.problems.append(Problem(mark.line + 1, mark.column + 1, path, text))
+        problem = Problem(mark.line + 1, mark.column + 1, path, text)
+        if problem not in self.problems:
+            self.problems.append(problem)
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise Enough
 
     def wrong_at(self, path: str, text: str) -> None:
         """Notes a problem at a path that was read, or at the nearest one above it that was."""
@@ -69,8 +89,8 @@ class Reading:
     def compose(self, text: str) -> Node | None:
         """The document's tree; None for an empty document, or with a problem noted where it is no YAML."""
         try:
-            if _depth(text) > _DEEPEST:
-                self.problems.append(Problem(1, 1, "", f"nested deeper than {_DEEPEST} levels"))
+            if excess := _excess(text):
+                self.problems.append(Problem(1, 1, "", excess))
                 return None
             root = yaml.compose(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
@@ -88,6 +108,7 @@ class Reading:
 
     def read(self, read: Read, node: Node, path: str, default: object = None) -> object:
         """The value of a node; `default` with a problem noted where it is wrong."""
+        self._count(node)
         self.places[path] = node
         try:
             return read(self, node, path)
@@ -103,6 +124,7 @@ class Reading:
             raise Wrong(f"expected a mapping (`key: value`), not {kind_of(node)}")
         seen: dict[str, Node] = {}
         for key, value in node.value:
+            self._count(key)
             if key.tag == f"{_TAG}merge":
                 continue
             if not isinstance(key, ScalarNode):
@@ -113,7 +135,7 @@ class Reading:
             else:
                 seen[key.value] = key
                 yield Entry(key.value, key, value)
-        for key, value in _merged(node, set()):
+        for key, value in self._merged(node):
             if key.value not in seen:
                 seen[key.value] = key
                 yield Entry(key.value, key, value)
@@ -133,6 +155,27 @@ class Reading:
                 values[key] = found
         return values
 
+    def _merged(self, node: MappingNode) -> Iterator[tuple[ScalarNode, Node]]:
+        """What merge keys bring, the first that is named first, and each mapping once."""
+        visited, waiting = {id(node)}, _sources(node)
+        while waiting:
+            source = waiting.pop()
+            self._count(source)
+            if not isinstance(source, MappingNode) or id(source) in visited:
+                continue
+            visited.add(id(source))
+            for key, value in source.value:
+                self._count(key)
+                if isinstance(key, ScalarNode) and key.tag != f"{_TAG}merge":
+                    yield key, value
+            waiting += _sources(source)
+
+    def _count(self, node: Node) -> None:
+        self.values += 1 + len(node.value) // _LENGTH_OF_ONE
+        if self.values > MOST_VALUES:
+            self.problems.append(Problem(1, 1, "", _TOO_MANY))
+            raise Enough
+
 
 def joined(path: str, key: str) -> str:
     """A path one level deeper."""
@@ -141,18 +184,20 @@ def joined(path: str, key: str) -> str:
 
 def shown(text: str) -> str:
     """Text of the user's as it stands in a message: one line, not too long."""
-    line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:61])
     return line if len(line) <= 60 else f"{line[:57]}…"
 
 
 def suggestion(word: str, known: Collection[str]) -> str:
     """`did you mean …?`, or else what there is."""
-    close = get_close_matches(word.lower().replace("-", "_"), known, n=1, cutoff=0.6)
+    names = sorted(known)
+    close = get_close_matches(word[:60].lower().replace("-", "_"), names[:_NAMES_COMPARED], n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`?"
     if not known:
         return "there is none"
-    return f"there are: {', '.join(f'`{name}`' for name in sorted(known))}"
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"there are: {', '.join(f'`{name}`' for name in names[:_NAMES_SHOWN])}{more}"
 
 
 def is_null(node: Node) -> bool:
@@ -175,28 +220,27 @@ def kind_of(node: Node) -> str:
     return kinds.get(node.tag.removeprefix(_TAG), "text")
 
 
-def _merged(node: MappingNode, visited: set[int]) -> Iterator[tuple[ScalarNode, Node]]:
-    visited.add(id(node))
-    for key, value in node.value:
-        if key.tag != f"{_TAG}merge":
-            continue
-        sources = value.value if isinstance(value, SequenceNode) else [value]
-        for source in sources:
-            if isinstance(source, MappingNode) and id(source) not in visited:
-                yield from ((k, v) for k, v in source.value if isinstance(k, ScalarNode) and k.tag != f"{_TAG}merge")
-                yield from _merged(source, visited)
+def _sources(node: MappingNode) -> list[Node]:
+    """What the mapping's merge keys name, the last one first."""
+    merges = [value for key, value in node.value if key.tag == f"{_TAG}merge"]
+    named = [source for value in merges for source in (value.value if isinstance(value, SequenceNode) else [value])]
+    return named[::-1]
 
 
-def _depth(text: str) -> int:
-    """How deep the document nests: asked of the events, because composing recurses."""
-    depth = deepest = 0
+def _excess(text: str) -> str | None:
+    """What the document has too much of: asked of the events, because composing recurses and keeps every value."""
+    depth = deepest = values = 0
     for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.NodeEvent):
+            values += 1
+            if values > MOST_VALUES:
+                return _TOO_MANY
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             deepest = max(deepest, depth)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-    return deepest
+    return f"nested deeper than {_DEEPEST} levels" if deepest > _DEEPEST else None
 
 
 def _explained(reason: str, text: str, line: int) -> str:

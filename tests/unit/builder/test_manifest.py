@@ -171,6 +171,8 @@ def test_all_problems_are_told_at_once() -> None:
         ("", "empty. Write slipway.yaml"),
         ("[" * 5000, "not valid YAML"),
         ("{a: " * 70 + "1" + "}" * 70, "nested deeper than 64 levels"),
+        (f"services: {{web: {{watch: {'a/' * 300}}}}}", "is longer than 500 characters"),
+        (f"services: {{web: {{depends_on: [{'x,' * 20_000}]}}}}", "more than 20000 keys and values"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, problem: str) -> None:
@@ -188,6 +190,55 @@ def test_merge_keys_and_anchors() -> None:
     """YAML's own ways not to repeat oneself work; what is written beside a merge wins."""
     read = manifest.parse(b"services:\n  a: &a {port: 80, variables: {X: x}}\n  b:\n    <<: *a\n    port: 81\n")
     assert (read.services["b"].port, read.services["b"].variables) == (81, {"X": "x"})
+
+
+def test_long_chains_of_merge_keys() -> None:
+    """Each key comes from the nearest that has it, however many lie on the way."""
+    chain = "".join(f"  x{number}: &a{number} {{<<: *a{number - 1}, variables: {{N: {number}}}}}\n" for number in range(1, 1500))
+    problems = told(f"x:\n  x0: &a0 {{prot: 80}}\n{chain}services:\n  web: {{<<: *a1499}}\n")
+    assert problems[-1].endswith("services.web.prot: unknown key `prot`; did you mean `port`?")
+
+
+def _repeating(times: int, anchored: str, repeated: str) -> str:
+    services = "".join(f"  s{number}: {{{repeated}}}\n" for number in range(times))
+    return f"x: &a {anchored}\nservices:\n{services}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _repeating(200, "{" + ", ".join(f"k{number}: 1" for number in range(200)) + "}", "<<: *a"),
+        _repeating(2000, "{" + ", ".join(f"port{number}: 1" for number in range(50)) + "}", "port: 1, <<: [*a, *a, *a, *a]"),
+        _repeating(2000, f"[{', '.join(f's{number}' for number in range(1000))}]", "depends_on: *a"),
+        _repeating(2000, f'"{"a " * 20_000}"', "command: *a"),
+    ],
+    ids=["merged keys", "merged again and again", "aliases", "a long text"],
+)
+@pytest.mark.timeout(20)
+def test_little_that_stands_for_much_is_not_read_to_its_end(text: str) -> None:
+    """What aliases and merge keys repeat counts each time that it is read, or is left at so many problems."""
+    problems = told(text)
+    assert "more than 20000 keys and values" in problems[0] or len(problems) == 200
+
+
+@pytest.mark.timeout(20)
+def test_a_few_problems_repeated_are_told_in_no_time() -> None:
+    """Each reference to what is not there is looked up among what is, and told with some of it, not all."""
+    text = _repeating(100, f"[{', '.join(f'y{number}' for number in range(100))}]", "depends_on: *a")
+    problems = told(text)
+    assert len(problems) == 200
+    assert max(map(len, problems)) < 500
+    with pytest.raises(ManifestInvalid, match="has at least 200 problems"):
+        manifest.parse(text.encode())
+
+
+def test_a_long_circle_is_told_in_short() -> None:
+    """Its message does not hold every name on the way."""
+    names = [f"service-{number}" for number in range(1000)]
+    services = ", ".join(f"{name}: {{depends_on: {after}}}" for name, after in zip(names, [*names[1:], names[0]], strict=True))
+    (problem,) = told(f"services: {{{services}}}")
+    assert "goes round in a circle: service-" in problem
+    assert len(problem) < 500
 
 
 def test_what_is_no_text() -> None:

@@ -3,17 +3,20 @@
 import asyncio
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from services.builder.mirrors import Mirrors, locked
+from shared.work import StepFailure
 
 log = structlog.get_logger()
 
 EVERY_S = 3600.0
 _UNUSED_S = 30 * 24 * 3600.0
+_PACKING_S = 900.0
+"""Packing what has grown large takes longer than any other git; builds from the mirror wait meanwhile."""
 _COMMITS = 50
 """Newest commits of a mirror that are kept for the next fetch to build on."""
 _PACKING = ("-c", "gc.auto=2000", "-c", "gc.autoPackLimit=50", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
@@ -34,17 +37,22 @@ class MirrorUpkeep:
             await asyncio.sleep(EVERY_S)
 
     async def once(self) -> None:
-        """One round over all mirrors."""
+        """One round over all mirrors; one that cannot be kept up is left for the next round."""
         for path in sorted(self.mirrors.root.glob("*.git")):
-            lock = path.with_suffix(".lock")
-            if time.time() - lock.stat().st_mtime > self.unused_s:
-                async with locked(path, exclusive=True):
-                    await asyncio.to_thread(shutil.rmtree, path)
-                lock.unlink()
-                log.info("mirror removed", mirror=path.name)
-            else:
+            try:
                 async with locked(path, exclusive=True, used=False):
-                    await self._pack(path)
+                    await self._keep(path)
+            except (StepFailure, OSError) as error:
+                log.warning("mirror was not kept up", mirror=path.name, reason=str(error))
+
+    async def _keep(self, path: Path) -> None:
+        lock = path.with_suffix(".lock")
+        if time.time() - lock.stat().st_mtime > self.unused_s:
+            await asyncio.to_thread(shutil.rmtree, path)
+            lock.unlink()
+            log.info("mirror removed", mirror=path.name)
+        else:
+            await self._pack(path)
 
     async def _pack(self, path: Path) -> None:
         git, where = self.mirrors.gits.plain, f"--git-dir={path}"
@@ -52,6 +60,6 @@ class MirrorUpkeep:
         old = listed.out.splitlines()[self.commits :]
         if old:
             await git(where, "update-ref", "--stdin", given=b"\n".join(old) + b"\n")
-        packed = await git(*_PACKING, where, "gc", "--auto", "--quiet")
+        packed = await replace(git, limit_s=_PACKING_S)(*_PACKING, where, "gc", "--auto", "--quiet")
         if packed.status != 0:
             log.warning("mirror could not be packed", mirror=path.name, reason=packed.err.strip())

@@ -56,15 +56,18 @@ class Retention:
     registry: Registry
     engine: Engine
     ledger: Ledger
+    every_s: float = EVERY_S
 
     async def run(self) -> None:
-        """Prunes for ever; what is away now is asked again the next time."""
+        """Prunes for ever; a round that fails, for whatever reason, is left for the next one."""
         while True:
             try:
                 await self.prune()
             except (Unavailable, RegistryRefused, EngineRefused) as error:
                 log.warning("images were not pruned", reason=str(error))
-            await asyncio.sleep(EVERY_S)
+            except Exception:  # the edge of a task: a full disk, or a label that nobody foresaw, ends no builds
+                log.exception("images were not pruned")
+            await asyncio.sleep(self.every_s)
 
     async def prune(self) -> int:
         """One round; how many images went."""

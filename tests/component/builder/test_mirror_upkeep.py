@@ -41,3 +41,21 @@ async def test_unused_mirrors_go(builder: Builder, repository: Repository) -> No
     assert list(mirrors.root.iterdir()) == []
     await builder(repository.inspect())
     assert path.exists()
+
+
+async def test_a_mirror_that_cannot_be_kept_up_is_passed_over(builder: Builder, repository: Repository) -> None:
+    """One that git does not get done with, and one that cannot be removed: the others have their turn all the same."""
+    repository.commit({"slipway.yaml": MANIFEST, "Dockerfile": "FROM scratch\n"})
+    await builder(repository.inspect())
+    mirrors = mirrors_of(builder.with_settings(source_timeout_s=1.0).settings)
+    (path,) = mirrors.root.glob("*.git")
+    endless, no_folder = mirrors.root / "00.git", mirrors.root / "01.git"
+    git(mirrors.root, "init", "--quiet", "--bare", str(endless))
+    os.mkfifo(endless / "packed-refs")
+    endless.with_suffix(".lock").touch()
+    no_folder.touch()
+    no_folder.with_suffix(".lock").touch()
+    os.utime(no_folder.with_suffix(".lock"), (0, 0))
+    await MirrorUpkeep(mirrors, commits=0).once()
+    assert git(path, "for-each-ref") == ""
+    assert endless.exists()

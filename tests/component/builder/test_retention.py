@@ -1,17 +1,20 @@
 """Retention: old images go, needed and foreign ones stay."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
+from typing import cast
 
 from services.builder.handlers import ledger_of
-from services.builder.registry import ImageName
+from services.builder.registry import ImageName, Registry
 from services.builder.retention import Retention
 from shared.contracts.facts import ImageBuilt
 from shared.contracts.places import Place
 from tests.component.builder.conftest import Builder
 from tests.component.builder.engine import TestEngine
 from tests.component.builder.repository import Repository
+from tests.polling import eventually
 
 REPOSITORY = "main/kept/web"
 
@@ -98,6 +101,36 @@ async def test_base_images_are_never_looked_at(builder: Builder, engine: TestEng
     assert await retention_of(builder).prune() == 0
     assert sorted(await registry.tags("slipway/node")) == ["1", "2"]
     assert "slipway/node" not in await registry.repositories()
+
+
+class BrokenRegistry:
+    """Its rounds end by what nobody foresaw."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+
+    async def repositories(self) -> list[str]:
+        """As `Registry.repositories`."""
+        self.rounds += 1
+        raise OSError(28, "No space left on device")
+
+
+async def test_a_round_that_fails_is_followed_by_the_next(builder: Builder) -> None:
+    """Whatever it was: what ended the task would end all builds of the process."""
+    broken = BrokenRegistry()
+    settings = builder.settings
+    retention = Retention(settings, cast("Registry", broken), builder.outside.engine, ledger_of(settings), every_s=0.01)
+    task = asyncio.create_task(retention.run())
+
+    async def again() -> bool:
+        return broken.rounds > 1 or task.done()
+
+    try:
+        await eventually(again, within=10)
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_an_unknown_image_counts_from_when_it_was_first_seen(builder: Builder, repository: Repository) -> None:

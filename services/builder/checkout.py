@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.builder.clone_address import UnusableAddress
-from services.builder.mirrors import Entry, Mirror, Mirrors, Remote
+from services.builder.mirrors import LARGEST_READ, Entry, Mirror, Mirrors, Remote
 from services.builder.programs import run
 from shared.messages import new_id
 from shared.work import StepFailure, Work
@@ -97,12 +97,19 @@ async def _write(mirror: Mirror, commit: str, folder: Path) -> None:
 
 def _say_what_is_left_out(folder: Path, work: Work) -> None:
     attributes = folder / ".gitattributes"
-    if attributes.is_file() and not attributes.is_symlink() and b"filter=lfs" in attributes.read_bytes():
+    if not attributes.is_file() or attributes.is_symlink():
+        return
+    with attributes.open("rb") as opened:
+        uses_lfs = b"filter=lfs" in opened.read(LARGEST_READ)
+    if uses_lfs:
         work.log("this repository uses Git LFS, which is not fetched: its large files are pointers in the build")
 
 
 async def _submodule_urls(mirror: Mirror, commit: str) -> dict[str, str]:
     """Path → address, as .gitmodules has them."""
+    (module,) = await mirror.objects([f"{commit}:.gitmodules"])
+    if module is not None and module.content is None:
+        raise StepFailure("submodule_unusable", f".gitmodules is larger than {LARGEST_READ // 2**10} KiB")
     out = await mirror.read("config", f"--blob={commit}:.gitmodules", "-z", "--get-regexp", r"^submodule\..*\.(path|url)$")
     values: dict[str, dict[str, str]] = {}
     for item in (out or b"").decode(errors="surrogateescape").split("\0"):

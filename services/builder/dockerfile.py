@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass
 
 from services.builder.frontends import asked_for
+from shared.work import StepFailure
 
+LARGEST_BYTES = 2**20
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*([\\`])", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*[A-Za-z]+\s*=")
 _HEREDOC = re.compile(r"<<-?\s*([\"']?)([A-Za-z0-9_]+)\1")
@@ -77,6 +79,11 @@ class Dockerfile:
 
     def _vertices(self, stage: int) -> list[Instruction]:
         return [i for i in self.instructions if i.stage == stage and i.keyword in _VERTICES]
+
+
+def too_large(path: str) -> StepFailure:
+    """Of a Dockerfile beyond `LARGEST_BYTES`."""
+    return StepFailure("dockerfile_invalid", f"{path} is larger than {LARGEST_BYTES // 1024} KiB")
 
 
 def parse(content: str) -> Dockerfile:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from services.builder import dockerfile, manifest, trees
-from services.builder.mirrors import Mirror, Mirrors
+from services.builder.mirrors import LARGEST_READ, Mirror, Mirrors
 from services.builder.sources import Sources
 from shared.contracts.commands import InspectSource, Source
 from shared.contracts.facts import SourceInspected
@@ -47,15 +47,21 @@ async def _read(mirror: Mirror, source: Source) -> tuple[bytes, bytes | None, Ma
     """The commit, the manifest's text where there is one, and the manifest."""
     commit = source.commit
     names = [f"{commit}^{{commit}}", *(f"{commit}:{name}" for name in (manifest.FILE, "Dockerfile", *_MISNAMED))]
-    about, content, docker, *misnamed = await mirror.contents(names)
+    about, written, docker, *misnamed = await mirror.objects(names)
     if about is None:
         raise StepFailure("commit_missing", f"{commit[:12]} is not a commit in {source.repository}")
+    if about.content is None:
+        raise StepFailure("commit_too_large", f"commit {commit[:12]} says more than {LARGEST_READ // 2**10} KiB in its message")
     try:
-        if content is not None:
-            return about, content, await asyncio.to_thread(manifest.parse, content)
-        described = None if docker is None else dockerfile.parse(docker.decode(errors="replace"))
+        if written is not None:
+            if written.content is None:
+                raise manifest.too_large()
+            return about.content, written.content, await asyncio.to_thread(manifest.parse, written.content)
+        if docker is not None and docker.content is None:
+            raise dockerfile.too_large("Dockerfile")
+        described = dockerfile.parse(docker.content.decode(errors="replace")) if docker and docker.content is not None else None
         found = next((name for name, there in zip(_MISNAMED, misnamed, strict=True) if there is not None), None)
-        return about, None, manifest.without_file(described, found)
+        return about.content, None, manifest.without_file(described, found)
     except manifest.ManifestInvalid as invalid:
         raise StepFailure("manifest_invalid", str(invalid)) from None
 

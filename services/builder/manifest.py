@@ -44,6 +44,11 @@ def invalid(content: bytes, wrong: Mapping[str, str]) -> ManifestInvalid:
     return ManifestInvalid(tuple(sorted(reading.problems)))
 
 
+def too_large() -> ManifestInvalid:
+    """Of a file beyond `LARGEST_BYTES`."""
+    return ManifestInvalid((Problem(1, 1, "", f"larger than {LARGEST_BYTES // 1024} KiB"),))
+
+
 def without_file(dockerfile: Dockerfile | None, found: str | None = None) -> Manifest:
     """The manifest of a repository that has none: one service `web` from the Dockerfile at its root.
 
@@ -67,7 +72,7 @@ services:
 
 def _parse(reading: Reading, content: bytes) -> Manifest:
     if len(content) > LARGEST_BYTES:
-        raise ManifestInvalid((Problem(1, 1, "", f"larger than {LARGEST_BYTES // 1024} KiB"),))
+        raise too_large()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -23,6 +23,8 @@ _REFUSED = ("not our ref", "unadvertised object", "allow request for", "no such 
 _REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _LEADS_NOWHERE = (b"symlink", b"dangling", b"loop", b"notdir")
+LARGEST_READ = 2**20
+"""Of one object, in bytes: a gigabyte of zeros is nothing in a pack."""
 _HISTORY = 200
 """How many commits are fetched to tell whether a commit is an ancestor of another."""
 _POLL_S = 0.02
@@ -65,6 +67,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Object:
+    """A blob or commit; `content` is None where it is larger than `LARGEST_READ`."""
+
+    size: int
+    content: bytes | None
+
+
+@dataclass(frozen=True)
 class Mirror:
     """One mirror while it is open: nobody changes it as long as it is."""
 
@@ -76,10 +86,15 @@ class Mirror:
         finished = await self.git(f"--git-dir={self.path}", *arguments, given=given)
         return finished.out if finished.status == 0 else None
 
-    async def contents(self, names: list[str]) -> list[bytes | None]:
-        """Objects by name (`<commit>:<path>`), in one process; None for what is not there or is no blob or commit."""
-        out = await self.read("cat-file", "--batch", given="".join(f"{name}\n" for name in names).encode()) or b""
-        return _objects(out, len(names))
+    async def objects(self, names: list[str]) -> list[Object | None]:
+        """Objects by name (`<commit>:<path>`); None for what is not there or is no blob or commit. What is large is not read."""
+        given = "".join(f"{name}\n" for name in names).encode()
+        out = await self.read("cat-file", "--batch-check=%(objecttype) %(objectsize)", given=given) or b""
+        sizes = {name: size for name, size in zip(names, _sizes(out), strict=False) if size is not None}
+        small = [name for name, size in sizes.items() if size <= LARGEST_READ]
+        out = await self.read("cat-file", "--batch", given="".join(f"{name}\n" for name in small).encode()) or b"" if small else b""
+        contents = dict(zip(small, _objects(out, len(small)), strict=True))
+        return [Object(sizes[name], contents.get(name)) if name in sizes else None for name in names]
 
     async def ids(self, names: list[str]) -> list[str | None]:
         """Object ids by name (`<commit>:<path>`), links followed; None for what is not there, or behind a link that leads out or nowhere."""
@@ -150,7 +165,7 @@ class Mirrors:
         mirror = Mirror(path, self.gits.plain)
         if commit == of or not _COMMIT.fullmatch(of):
             return False
-        older, newer = await mirror.contents([commit, of])
+        older, newer = await mirror.objects([commit, of])
         if of in _parents(older):
             return False
         if commit in _parents(newer):
@@ -225,8 +240,8 @@ def _fetching(path: Path) -> tuple[str, ...]:
     )
 
 
-def _parents(commit: bytes | None) -> list[str]:
-    head = (commit or b"").partition(b"\n\n")[0].decode(errors="replace")
+def _parents(commit: Object | None) -> list[str]:
+    head = ((commit and commit.content) or b"").partition(b"\n\n")[0].decode(errors="replace")
     return [line.removeprefix("parent ") for line in head.splitlines() if line.startswith("parent ")]
 
 
@@ -251,6 +266,12 @@ def _entries(listing: bytes) -> Iterator[Entry]:
             about, _, path = line.partition(b"\t")
             mode, _, identity, size = about.decode().split()
             yield Entry(mode, identity, int(size) if size.isdigit() else 0, path.decode("utf-8", "surrogateescape"))
+
+
+def _sizes(out: bytes) -> Iterator[int | None]:
+    for line in out.splitlines():
+        kind, _, size = line.rpartition(b" ")
+        yield int(size) if kind in (b"blob", b"commit") else None
 
 
 def _objects(out: bytes, count: int) -> list[bytes | None]:

@@ -10,8 +10,6 @@ from services.builder import dockerfile, frontends
 from shared.contracts.manifest import BuildSpec
 from shared.work import StepFailure
 
-_LARGEST_BYTES = 2**20
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -35,9 +33,9 @@ def recipe_of(source: Path, service: str, build: BuildSpec) -> Recipe:
     for ignored in (context / ".dockerignore", file.with_name(f"{file.name}.dockerignore")):
         _inside(source, str(ignored.relative_to(source.resolve())))
     with file.open("rb") as opened:
-        content = opened.read(_LARGEST_BYTES + 1)
-    if len(content) > _LARGEST_BYTES:
-        raise StepFailure("dockerfile_invalid", f"{build.dockerfile} is larger than {_LARGEST_BYTES // 1024} KiB")
+        content = opened.read(dockerfile.LARGEST_BYTES + 1)
+    if len(content) > dockerfile.LARGEST_BYTES:
+        raise dockerfile.too_large(build.dockerfile)
     text = content.decode(errors="replace")
     frontends.check(service, build.dockerfile, text, build.args)
     return Recipe(context, file, dockerfile.parse(text))

@@ -430,6 +430,41 @@ async def test_a_source_that_is_too_large(builder: Builder, repository: Reposito
         await small(repository.build())
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("slipway.yaml", "manifest_invalid", "larger than 256 KiB"),
+        ("Dockerfile", "dockerfile_invalid", "Dockerfile is larger than 1024 KiB"),
+        ("slipway.yml", "manifest_invalid", "rename it to slipway.yaml"),
+    ],
+)
+async def test_a_large_file_is_not_read(builder: Builder, repository: Repository, name: str, code: str, words: str) -> None:
+    """What takes kilobytes in a pack may be as large as a machine's memory: its size is asked for first."""
+    with (repository.folder / name).open("wb") as file:
+        file.truncate(150 * 2**20)
+    commit = repository.commit({})
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now on, see proc(5)
+    before = _peak_memory()
+    assert words in str(await refused(builder, repository.inspect(commit), code))
+    assert _peak_memory() - before < 50 * 2**20
+
+
+def _peak_memory() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+async def test_a_commit_with_a_book_for_a_message(builder: Builder, repository: Repository) -> None:
+    """It is said so; as what is compared with another one it is not read either."""
+    commit = repository.commit(FILES)
+    message = repository.folder.parent / "message"
+    message.write_text("Title\n\n" + "a line\n" * 300_000)
+    book = git(repository.folder, "commit-tree", "HEAD^{tree}", "-p", commit, "-F", str(message))
+    git(repository.folder, "update-ref", "refs/heads/main", book)
+    await refused(builder, repository.inspect(book), "commit_too_large")
+    assert (await inspected(builder, repository.inspect(commit, newest=book))).stale
+
+
 async def test_a_mirror_is_not_shared_between_connections(builder: Builder, repository: Repository, forge: Forge) -> None:
     """Whoever may not read a repository does not get it from what another has fetched."""
     repository.commit(FILES)

@@ -15,6 +15,8 @@ _OF_FORKS = "/forks"
 """Mirrors of what forks name are not shared with what the connection's credential has fetched."""
 _DEEPEST = 5
 _MOST = 100
+_LEAST_BYTES = 4096
+"""What a file or folder takes on a disk, however little is in it."""
 _MODULE = re.compile(r"submodule\.(.+)\.(path|url)\n(.*)", re.DOTALL)
 
 
@@ -32,7 +34,7 @@ class Checkouts:
 
     async def _lay_out(self, remote: Remote, commit: str, ref: str | None, folder: Path, work: Work, depth: int) -> None:
         async with self.mirrors.holding(remote, commit, ref) as mirror:
-            entries = await mirror.entries(commit, "-r")
+            entries = await mirror.entries(commit, "-r", "-t")
             self._measure(remote, entries)
             await _write(mirror, commit, folder)
             submodules = [entry for entry in entries if entry.is_submodule]
@@ -63,9 +65,9 @@ class Checkouts:
         await self._lay_out(remote, entry.id, None, _below(folder, entry.path), work, depth + 1)
 
     def _measure(self, remote: Remote, entries: list[Entry]) -> None:
-        size = sum(entry.size for entry in entries)
+        size = sum(max(entry.size, _LEAST_BYTES) for entry in entries)
         if size > self.limit_bytes:
-            message = f"the files of {remote.repository} are {size // 2**20} MiB; a build may have {self.limit_bytes // 2**20} MiB"
+            message = f"the files of {remote.repository} take {size // 2**20} MiB; a build may have {self.limit_bytes // 2**20} MiB"
             raise StepFailure("source_too_large", message)
 
 

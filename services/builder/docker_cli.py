@@ -12,9 +12,6 @@ _CANDIDATES = ("/usr/bin/docker", "/usr/local/bin/docker", "/opt/homebrew/bin/do
 _OWN_BUILDKIT = (18, 23)
 """From 18.09 a client builds with BuildKit by itself; from 23 on it needs the buildx plugin."""
 _LONGEST_LINE = 2**16
-_SETPRIV = Path("/usr/bin/setpriv")
-_ENDING_WITH_US = [str(_SETPRIV), "--pdeathsig", "TERM", "--"] if _SETPRIV.exists() else []
-"""A builder that is killed takes its client along, and with it the build (util-linux; elsewhere the build goes on to its end)."""
 
 
 class NoClient(Exception):
@@ -48,7 +45,7 @@ class DockerCli:
 
     async def build(self, order: BuildOrder, scratch: Path) -> AsyncIterator[str]:
         """Builds; yields the client's lines, then ends, or raises `Broken`. Closing the iterator ends the build."""
-        arguments = [*_ENDING_WITH_US, str(self.program), "build", *_arguments(order), str(order.context)]
+        arguments = [str(self.program), "build", *_arguments(order), str(order.context)]
         env = {
             "DOCKER_BUILDKIT": "1",
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",

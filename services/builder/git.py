@@ -8,12 +8,13 @@ from pathlib import Path
 
 from services.builder.clone_address import CloneAddress
 from services.builder.folders import Folders
-from services.builder.programs import Finished, run
+from services.builder.programs import Finished, run, started
 from services.builder.settings import Settings
 from shared import ssh
 from shared.forges import credential_config
 from shared.outbound import PRIVATE_FORGES, Reach, Refused, Unresolved
 from shared.outbound_gate import Gate, outbound_gate
+from shared.subprocesses import Program
 from shared.work import StepFailure
 
 _NEVER = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "safe.directory=*")
@@ -112,18 +113,29 @@ class Git:
 
     async def __call__(self, *arguments: str, given: bytes | None = None, env: dict[str, str] | None = None) -> Finished:
         """Runs `git <arguments>`; raises `StepFailure` when it takes longer than it may, or calls what it may not."""
-        try:
-            async with asyncio.timeout(self.limit_s):
-                env = {**self.env, **(env or {})}
-                finished = await run("git", *_NEVER, *arguments, env=env, given=given, largest_file=self.largest_file)
-        except TimeoutError:
-            message = f"git did not end within {self.limit_s:g} s (git {arguments[0]})"
-            raise StepFailure("clone_timed_out", message, may_pass=True) from None
+        async with self._in_time(arguments):
+            env = {**self.env, **(env or {})}
+            finished = await run("git", *_NEVER, *arguments, env=env, given=given, largest_file=self.largest_file)
         if self.gate is None or finished.status == 0:
             return finished
         if self.gate.refused:
             raise _private(self.gate.refused[0], finished.err)
         return replace(finished, err="\n".join((finished.err, *self.gate.failed)))
+
+    @asynccontextmanager
+    async def started(self, *arguments: str) -> AsyncIterator[Program]:
+        """`git <arguments>` of what lies here, for one who reads its output as it comes; raises `StepFailure` as above."""
+        async with self._in_time(arguments), started("git", *_NEVER, *arguments, env=self.env) as process:
+            yield process
+
+    @asynccontextmanager
+    async def _in_time(self, arguments: tuple[str, ...]) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.limit_s):
+                yield
+        except TimeoutError:
+            message = f"git did not end within {self.limit_s:g} s (git {arguments[0]})"
+            raise StepFailure("clone_timed_out", message, may_pass=True) from None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _LEADS_NOWHERE = (b"symlink", b"dangling", b"loop", b"notdir")
 LARGEST_READ = 2**20
 """Of one object, in bytes: a gigabyte of zeros is nothing in a pack."""
+_MOST_ENTRIES = 200_000
+_LONGEST_LISTING = 64 * 2**20
 _HISTORY = 200
 """How many commits are fetched to tell whether a commit is an ancestor of another."""
 _POLL_S = 0.02
@@ -102,9 +104,25 @@ class Mirror:
         return list(_ids(await self.read("cat-file", "--batch-check=%(objectname)", "--follow-symlinks", given=given) or b""))
 
     async def entries(self, commit: str, *options: str, paths: Iterable[str] = ()) -> list[Entry]:
-        """What stands in a commit at these paths (literal, links not followed), or at its root; with `-r` all files below."""
-        listing = await self.read("ls-tree", "-l", "-z", "--full-tree", *options, commit, "--", *paths)
-        return list(_entries(listing or b""))
+        """What stands in a commit at these paths (literal, links not followed), or at its root; with `-r` all files below.
+
+        Raises `StepFailure` where that is more than may be built: trees that repeat each other hold a thousand million files
+        in a kilobyte.
+        """
+        found: list[Entry] = []
+        rest, length = b"", 0
+        listing = ("ls-tree", "-l", "-z", "--full-tree", *options, commit, "--", *paths)
+        async with self.git.started(f"--git-dir={self.path}", *listing) as process:
+            if process.stdout is None:
+                raise RuntimeError("git was started without a pipe")
+            while chunk := await process.stdout.read(2**16):
+                *lines, rest = (rest + chunk).split(b"\0")
+                found += map(_entry, lines)
+                length += len(chunk)
+                if len(found) > _MOST_ENTRIES or length > _LONGEST_LISTING:
+                    message = f"commit {commit[:12]} has too many files: more than {_MOST_ENTRIES} files and folders, or too long names"
+                    raise StepFailure("source_too_large", message)
+            return found if await process.wait() == 0 else []
 
 
 @dataclass(frozen=True)
@@ -260,12 +278,10 @@ def _ids(out: bytes) -> Iterator[str | None]:
         yield None
 
 
-def _entries(listing: bytes) -> Iterator[Entry]:
-    for line in listing.split(b"\0"):
-        if line:
-            about, _, path = line.partition(b"\t")
-            mode, _, identity, size = about.decode().split()
-            yield Entry(mode, identity, int(size) if size.isdigit() else 0, path.decode("utf-8", "surrogateescape"))
+def _entry(line: bytes) -> Entry:
+    about, _, path = line.partition(b"\t")
+    mode, _, identity, size = about.decode().split()
+    return Entry(mode, identity, int(size) if size.isdigit() else 0, path.decode("utf-8", "surrogateescape"))
 
 
 def _sizes(out: bytes) -> Iterator[int | None]:

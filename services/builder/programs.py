@@ -15,6 +15,9 @@ from shared.subprocesses import Program, spawn
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 GRACE_S = 1.0
 """From SIGTERM to SIGKILL."""
+_SETPRIV = Path("/usr/bin/setpriv")
+_ENDING_WITH_US = [str(_SETPRIV), "--pdeathsig", "TERM", "--"] if _SETPRIV.exists() else []
+"""A builder that is killed takes its programs along, and with a client its build (util-linux; elsewhere they go on to their end)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ async def started(
 ) -> AsyncIterator[Program]:
     """A program in a session of its own; what still runs when the block ends, however it ends, is terminated."""
     clean = {"PATH": PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **env}
-    process = await spawn(*arguments, env=clean, cwd=cwd, stdin=stdin, start_new_session=True, limit=2**20)
+    process = await spawn(*_ENDING_WITH_US, *arguments, env=clean, cwd=cwd, stdin=stdin, start_new_session=True, limit=2**20)
     try:
         if largest_file is not None:
             with suppress(ProcessLookupError):

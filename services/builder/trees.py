@@ -4,16 +4,22 @@ Links inside the repository are followed, as the build follows them. A submodule
 commit that it is pinned to.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from hashlib import sha256
+from itertools import islice
 from pathlib import PurePosixPath
 
 from services.builder.mirrors import Entry, Mirror
 from services.builder.yaml_reading import shown
 from shared.contracts.manifest import Manifest, ServiceManifest
+from shared.work import StepFailure
 
 _PATTERN = frozenset("*?[")
+_EXPLAINED = 20
+_COMPARED = 1000
 
 
 async def trees_of(mirror: Mirror, commit: str, manifest: Manifest) -> tuple[dict[str, str], dict[str, str]]:
@@ -79,22 +85,33 @@ async def _entries(mirror: Mirror, commit: str, paths: Iterable[str]) -> dict[st
 
 
 async def _reasons(mirror: Mirror, commit: str, missing: set[str]) -> dict[str, str]:
-    """Why a path has no id, and what was probably meant."""
-    every = {entry.path: entry for entry in await mirror.entries(commit, "-r", "-t")}
-    return {path: _reason(path, every) for path in missing}
+    """Why a path has no id, and, for as many as are shown, what was probably meant."""
+    every: dict[str, Entry] = {}
+    with suppress(StepFailure):  # there is too much in the commit to look for what was meant
+        every = {entry.path: entry for entry in await mirror.entries(commit, "-r", "-t")}
+    return await asyncio.to_thread(_each_reason, sorted(missing), every)
+
+
+def _each_reason(missing: list[str], every: Mapping[str, Entry]) -> dict[str, str]:
+    explained = {path: _reason(path, every) for path in missing[:_EXPLAINED]}
+    return {**{path: _absent(path) for path in missing}, **explained}
+
+
+def _absent(path: str) -> str:
+    return f"there is no `{shown(path)}` in the commit"
 
 
 def _reason(path: str, every: Mapping[str, Entry]) -> str:
     entry = every.get(path)
     if entry is not None and entry.is_link:
         return f"`{shown(path)}` is a link that leads nowhere, or out of the repository"
-    said = f"there is no `{shown(path)}` in the commit"
+    said = _absent(path)
     if _PATTERN & set(path):
         return f"{said}: patterns are not expanded, name the folder or the file"
     last = PurePosixPath(path).name.lower()
     folder = next((name for name in _above(path)[1:] if name in every), "")
-    likely = [name for name in every if PurePosixPath(name).name.lower() == last or name.rpartition("/")[0] == folder]
-    close = get_close_matches(path, likely, n=1, cutoff=0.5)
+    likely = (name for name in every if name.rpartition("/")[2].lower() == last or name.rpartition("/")[0] == folder)
+    close = get_close_matches(path, islice(likely, _COMPARED), n=1, cutoff=0.5)
     return f"{said}; did you mean `{shown(close[0])}`?" if close else said
 
 

@@ -14,7 +14,7 @@ from shared.messages import new_id
 PLACE = Place(organization="main", project="todo", environment="production")
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, given: str = "") -> str:
     """Runs git as some author, whatever this machine is set up for."""
     env = {
         "PATH": os.environ["PATH"],
@@ -26,7 +26,7 @@ def git(folder: Path, *arguments: str) -> str:
         "GIT_COMMITTER_EMAIL": "a@example.com",
     }
     command = ["git", "-c", "protocol.file.allow=always", "-c", "init.defaultBranch=main", *arguments]
-    return subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True, text=True, input=given).stdout.strip()
 
 
 @dataclass(frozen=True)

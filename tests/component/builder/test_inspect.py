@@ -465,6 +465,36 @@ async def test_a_commit_with_a_book_for_a_message(builder: Builder, repository: 
     assert (await inspected(builder, repository.inspect(commit, newest=book))).stale
 
 
+def _repeated(repository: Repository, levels: int) -> str:
+    """A commit of few objects and 10 to the power of the levels empty files."""
+    blob = git(repository.folder, "hash-object", "-w", "/dev/null")
+    entry = f"100644 blob {blob}"
+    for _ in range(levels):
+        listing = "".join(f"{entry}\tf{number}\n" for number in range(10))
+        entry = f"040000 tree {git(repository.folder, 'mktree', given=listing)}"
+    manifest = git(repository.folder, "hash-object", "-w", "--stdin", given="services: {web: {build: wbe}}\n")
+    root = git(repository.folder, "mktree", given=f"{entry}\tdeep\n100644 blob {manifest}\tslipway.yaml\n")
+    commit = git(repository.folder, "commit-tree", root, "-m", "Many")
+    git(repository.folder, "update-ref", "refs/heads/main", commit)
+    return commit
+
+
+async def test_trees_that_repeat_each_other(builder: Builder, repository: Repository) -> None:
+    """A kilobyte of trees is a thousand million files: they are not listed to the end, nor laid out."""
+    commit = _repeated(repository, 9)
+    in_time = builder.with_settings(source_timeout_s=20.0)
+    assert "there is no `wbe` in the commit" in str(await refused(in_time, repository.inspect(commit), "manifest_invalid"))
+    with pytest.raises(StepFailure, match="more than 200000 files and folders"):
+        await in_time(repository.build(commit))
+
+
+async def test_empty_files_take_room(builder: Builder, repository: Repository) -> None:
+    """On a disk, and so in what a checkout may take."""
+    commit = _repeated(repository, 3)
+    with pytest.raises(StepFailure, match="take 4 MiB; a build may have 3 MiB"):
+        await builder.with_settings(source_limit_bytes=3 * 2**20)(repository.build(commit))
+
+
 async def test_a_mirror_is_not_shared_between_connections(builder: Builder, repository: Repository, forge: Forge) -> None:
     """Whoever may not read a repository does not get it from what another has fetched."""
     repository.commit(FILES)

@@ -16,7 +16,7 @@ from services.notifier.comments.noting import PROVIDER as COMMENT
 from services.notifier.providers.contract import Notification, Outcome, Provider, Verdict
 from services.notifier.schedule import next_attempt, wait_after
 from services.notifier.store import channels, deployments, notifications
-from services.notifier.store.notifications import Attempt, Claimed
+from services.notifier.store.notifications import AT_ONCE, Attempt, Claimed
 from shared.contracts.events import Event, NotificationAttempted
 from shared.messages import utc_now
 from shared.outbox import Outbox
@@ -27,7 +27,6 @@ from shared.telemetry import span
 log = structlog.get_logger()
 
 ATTEMPTS = Counter("slipway_notification_attempts_total", "Attempts to tell somebody", ["kind", "outcome"])
-AT_ONCE = 16
 POLL_S = 2.0
 """How late a replica notices what another one stored or gave up."""
 KEEP = timedelta(days=30)

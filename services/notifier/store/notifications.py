@@ -12,7 +12,13 @@ from shared.messages import new_id
 from shared.postgres import Connection, Pool
 
 LEASE = timedelta(seconds=90)
-"""A replica that died while sending keeps its notification this long; longer than any attempt takes."""
+"""A replica that died while sending keeps its notification this long; half of it is longer than any attempt takes."""
+AT_ONCE = 32
+"""What one replica sends at a time."""
+AT_ONCE_OF_ORGANIZATION = 16
+"""What is under way for one organization, in all replicas: however many slow receivers it has, others are told."""
+AT_ONCE_OF_CHANNEL = 2
+"""What is under way for one channel, in all replicas."""
 
 
 @dataclass(frozen=True)
@@ -102,29 +108,53 @@ ON CONFLICT (organization, channel, event_id, provider) DO NOTHING
 """
 _CLAIM_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('slipway:notifier:claim', 0))"
 _CLAIM = """
+WITH under_way AS MATERIALIZED (
+    SELECT organization, channel, count(*) AS count FROM notifications
+    WHERE state = 'pending' AND leased_until > now() + $2::interval / 2 -- one that is older is a dead replica's
+    GROUP BY organization, channel
+), due AS (
+    SELECT mine.id, channels.organization, mine.due_at,
+        COALESCE(under_way.count, 0) + row_number() OVER (PARTITION BY channels.organization, channels.name ORDER BY mine.due_at) AS turn
+    FROM channels
+    LEFT JOIN under_way ON (under_way.organization, under_way.channel) = (channels.organization, channels.name)
+    CROSS JOIN LATERAL (
+        SELECT id, due_at FROM notifications AS mine
+        WHERE (mine.organization, mine.channel) = (channels.organization, channels.name)
+          AND mine.state = 'pending' AND mine.due_at <= now()
+          AND (mine.leased_until IS NULL OR mine.leased_until < now())
+          AND (mine.provider <> 'comment' OR channels.comments_rest_until IS NULL OR channels.comments_rest_until <= now())
+          AND NOT EXISTS (
+              SELECT FROM notifications AS other
+              WHERE other.lane = mine.lane AND other.state = 'pending' AND other.id <> mine.id
+                AND (other.sequence > mine.sequence OR other.leased_until >= now())
+          )
+        ORDER BY mine.due_at LIMIT GREATEST($3 - COALESCE(under_way.count, 0), 0)
+    ) AS mine
+    WHERE channels.hold_until IS NULL OR channels.hold_until <= now()
+), shared AS (
+    SELECT id, due_at, turn, row_number() OVER (PARTITION BY organization ORDER BY turn, due_at)
+        + (SELECT COALESCE(sum(count), 0) FROM under_way WHERE under_way.organization = due.organization) AS share
+    FROM due
+)
 UPDATE notifications SET leased_until = now() + $2::interval
 WHERE id IN (
-    SELECT mine.id FROM notifications AS mine
-    JOIN channels ON (channels.organization, channels.name) = (mine.organization, mine.channel)
-    WHERE mine.state = 'pending' AND mine.due_at <= now()
-      AND (mine.leased_until IS NULL OR mine.leased_until < now())
-      AND (channels.hold_until IS NULL OR channels.hold_until <= now())
-      AND (mine.provider <> 'comment' OR channels.comments_rest_until IS NULL OR channels.comments_rest_until <= now())
-      AND NOT EXISTS (
-          SELECT FROM notifications AS other
-          WHERE other.lane = mine.lane AND other.state = 'pending' AND other.id <> mine.id
-            AND (other.sequence > mine.sequence OR other.leased_until >= now())
-      )
-    ORDER BY mine.due_at LIMIT $1 FOR UPDATE OF mine SKIP LOCKED
+    SELECT id FROM notifications
+    WHERE id = ANY(ARRAY(SELECT id FROM shared WHERE share <= $4 ORDER BY turn, due_at LIMIT $1)) AND state = 'pending'
+    FOR UPDATE SKIP LOCKED
 )
 RETURNING id, organization, channel, event_id, event, source, lane, sequence, traceparent, provider, outside, attempts, created_at
 """
 _NEXT = """
 SELECT extract(epoch FROM min(at) - now())::double precision
 FROM (
-    SELECT GREATEST(due_at, leased_until, hold_until, CASE provider WHEN 'comment' THEN comments_rest_until END) AS at
-    FROM notifications JOIN channels ON (channels.organization, channels.name) = (notifications.organization, channel)
-    WHERE state = 'pending'
+    SELECT GREATEST(first.due_at, hold_until) AS at FROM channels CROSS JOIN LATERAL (
+        SELECT due_at FROM notifications AS mine
+        WHERE (mine.organization, mine.channel) = (channels.organization, channels.name)
+          AND state = 'pending' AND due_at > now() - interval '1 second' AND (leased_until IS NULL OR leased_until < now())
+        ORDER BY due_at LIMIT 1
+    ) AS first
+    UNION ALL SELECT hold_until FROM channels
+    UNION ALL SELECT comments_rest_until FROM channels
 ) AS waiting
 WHERE at > now() - interval '1 second'
 """
@@ -132,6 +162,9 @@ _ATTEMPT = """
 INSERT INTO attempts (notification, number, seconds, delivered, status, error, next_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 _LATER = "UPDATE notifications SET attempts = $2, due_at = $3, leased_until = NULL WHERE id = $1"
+_OLDER_LATER = """
+UPDATE notifications SET due_at = $3 WHERE lane = $1 AND sequence < $2 AND state = 'pending' AND due_at < $3
+"""
 _END = "UPDATE notifications SET state = $2, attempts = $3, ended_at = now(), leased_until = NULL WHERE id = $1"
 _SKIP_OLDER = """
 UPDATE notifications SET state = 'skipped', ended_at = now() WHERE lane = $1 AND sequence < $2 AND state = 'pending'
@@ -151,10 +184,13 @@ async def add(connection: Connection, new: Sequence[New]) -> None:
 
 
 async def claim(pool: Pool, limit: int) -> list[Claimed]:
-    """What is due, leased to the caller. Of a lane one at a time, the newest first: it may make the older ones pointless."""
+    """What is due, leased to the caller: the first of each channel before the second of any, so that a slow receiver takes few turns.
+
+    Of a lane one at a time, the newest first: it may make the older ones pointless.
+    """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_CLAIM_LOCK)
-        return [Claimed(**row) for row in await connection.fetch(_CLAIM, limit, LEASE)]
+        return [Claimed(**row) for row in await connection.fetch(_CLAIM, limit, LEASE, AT_ONCE_OF_CHANNEL, AT_ONCE_OF_ORGANIZATION)]
 
 
 async def seconds_until_next(pool: Pool) -> float | None:
@@ -178,8 +214,9 @@ async def record(connection: Connection, claimed: Claimed, attempt: Attempt) -> 
 
 
 async def later(connection: Connection, claimed: Claimed, attempts: int, due_at: datetime) -> None:
-    """It is tried again then."""
+    """It is tried again then. What is older on its lane waits for it anyway, and is not looked at until then."""
     await connection.execute(_LATER, claimed.id, attempts, due_at)
+    await connection.execute(_OLDER_LATER, claimed.lane, claimed.sequence, due_at)
 
 
 async def end(connection: Connection, claimed: Claimed, state: str, attempts: int) -> None:

@@ -18,6 +18,7 @@ from services.notifier.providers.forges.api import ForgeApi
 from services.notifier.providers.forges.comments import Comments
 from services.notifier.providers.forges.tokens import Tokens
 from services.notifier.providers.webhook import WebhookProvider
+from services.notifier.pruning import prune
 from services.notifier.sender import Sender
 from services.notifier.settings import Settings
 from services.notifier.store.comments import CommentLedger
@@ -85,6 +86,7 @@ async def assemble(process: Process, settings: Settings) -> None:
     process.spawn("mirror", mirror.run())
     process.spawn("sender", sender.run())
     process.spawn("intake", take())
+    process.spawn("prune", prune(pool))
 
 
 async def main() -> None:

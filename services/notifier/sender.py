@@ -29,8 +29,6 @@ log = structlog.get_logger()
 ATTEMPTS = Counter("slipway_notification_attempts_total", "Attempts to tell somebody", ["kind", "outcome"])
 POLL_S = 2.0
 """How late a replica notices what another one stored or gave up."""
-KEEP = timedelta(days=30)
-PRUNE_S = 3600.0
 REFUSED_FOR = timedelta(hours=1)
 """How long a channel rests whose receiver does not take its token; a changed channel is tried at once."""
 _STATES = {
@@ -72,14 +70,10 @@ class Sender:
 
     async def run(self) -> None:
         """Sends for ever; pauses while the database is away. Whatever is being sent at the end is sent again by another."""
-        pruned = 0.0
         try:
             while True:
                 self._due.clear()
                 try:
-                    if time.monotonic() - pruned > PRUNE_S or not pruned:
-                        await notifications.prune(self._pool, KEEP)
-                        pruned = time.monotonic()
                     wait = await self._begin()
                 except UNAVAILABLE as error:
                     log.warning("sending paused", error=str(error) or type(error).__name__)

@@ -169,11 +169,6 @@ _END = "UPDATE notifications SET state = $2, attempts = $3, ended_at = now(), le
 _SKIP_OLDER = """
 UPDATE notifications SET state = 'skipped', ended_at = now() WHERE lane = $1 AND sequence < $2 AND state = 'pending'
 """
-_PRUNE = "DELETE FROM notifications WHERE ended_at < now() - $1::interval"
-_PRUNE_DEPLOYMENTS = "DELETE FROM deployments WHERE created_at < now() - $1::interval"
-_PRUNE_FORGE = "DELETE FROM forge_deployments WHERE told_at < now() - $1::interval"
-_PRUNE_MILESTONES = "DELETE FROM milestones WHERE at < now() - $1::interval"
-_PRUNE_COMMENTS = "DELETE FROM comments WHERE updated_at < now() - $1::interval"
 
 
 async def add(connection: Connection, new: Sequence[New]) -> None:
@@ -227,9 +222,3 @@ async def end(connection: Connection, claimed: Claimed, state: str, attempts: in
 async def skip_older(connection: Connection, lane: str, sequence: int) -> None:
     """What was told makes what came before it pointless."""
     await connection.execute(_SKIP_OLDER, lane, sequence)
-
-
-async def prune(pool: Pool, keep: timedelta) -> None:
-    """Forgets what ended long ago, with its attempts."""
-    for statement in (_PRUNE, _PRUNE_DEPLOYMENTS, _PRUNE_FORGE, _PRUNE_MILESTONES, _PRUNE_COMMENTS):
-        await pool.execute(statement, keep)

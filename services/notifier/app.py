@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from services.notifier.backlogs import settle
 from services.notifier.cdevents.publishing import Publisher
 from services.notifier.comments.noting import PROVIDER as COMMENT
 from services.notifier.handlers import Intake, decode
@@ -86,6 +87,7 @@ async def assemble(process: Process, settings: Settings) -> None:
     process.spawn("mirror", mirror.run())
     process.spawn("sender", sender.run())
     process.spawn("intake", take())
+    process.spawn("backlogs", settle(pool, mirror.first, sender.wake))
     process.spawn("prune", prune(pool))
 
 

@@ -20,6 +20,7 @@ INSERT INTO channels (organization, name, project, kind, forge, api_url, reposit
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (organization, name) DO UPDATE SET
     project = $3, kind = $4, forge = $5, api_url = $6, repository = $7, events = $8, version = $9, sealed = $10, format = $11,
+    changed = channels.changed OR channels.version <> $9,
     gone_at = CASE WHEN channels.version = $9 THEN channels.gone_at END,
     hold_until = CASE WHEN channels.version = $9 THEN channels.hold_until END,
     comments_rest_until = CASE WHEN channels.version = $9 THEN channels.comments_rest_until END
@@ -28,18 +29,7 @@ _DELETE = """
 DELETE FROM channels
 WHERE NOT EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS kept (o, n) WHERE (o, n) = (organization, name))
 """
-_DROP = """
-UPDATE notifications SET state = 'dropped', ended_at = now() WHERE state = 'pending'
-AND NOT EXISTS (SELECT FROM channels WHERE (channels.organization, name) = (notifications.organization, channel))
-"""
 _GONE = "UPDATE channels SET gone_at = now() WHERE organization = $1 AND name = $2 AND version = $3"
-_END = """
-UPDATE notifications SET state = 'gone', ended_at = now() WHERE organization = $1 AND channel = $2 AND state = 'pending'
-"""
-_AT_ONCE = """
-UPDATE notifications SET due_at = now() WHERE organization = $1 AND channel = $2 AND state = 'pending'
-AND EXISTS (SELECT FROM channels WHERE organization = $1 AND name = $2 AND version <> $3)
-"""
 _REST = """
 UPDATE channels SET hold_until = now() + $3::interval
 WHERE organization = $1 AND name = $2 AND version = $4 AND (hold_until IS NULL OR hold_until < now()) RETURNING name
@@ -65,10 +55,9 @@ async def wanted_and_done(pool: Pool) -> tuple[int, int]:
 
 
 async def replace(connection: Connection, vault: Vault, every: Sequence[Channel], wanted: int) -> None:
-    """What the catalogue has now. What waits for a channel that was changed is tried at once; for one that is no more it is dropped."""
+    """What the catalogue has now. What waits for a channel that was changed or is no more is settled afterwards (`store.backlogs`)."""
     await connection.execute(_LOCK)
     for each in every:
-        await connection.execute(_AT_ONCE, each.organization, each.name, each.version)
         await connection.execute(
             _PUT,
             each.organization,
@@ -84,7 +73,6 @@ async def replace(connection: Connection, vault: Vault, every: Sequence[Channel]
             each.format,
         )
     await connection.execute(_DELETE, [each.organization for each in every], [each.name for each in every])
-    await connection.execute(_DROP)
     await connection.execute(_DONE, wanted)
 
 
@@ -115,9 +103,8 @@ async def get(pool: Pool, vault: Vault, organization: str, name: str) -> Channel
 
 
 async def gone(connection: Connection, channel: Channel) -> None:
-    """Its receiver wants nothing more, of what waits neither; holds until the channel is changed."""
+    """Its receiver wants nothing more, of what waits neither (`store.backlogs`); holds until the channel is changed."""
     await connection.execute(_GONE, channel.organization, channel.name, channel.version)
-    await connection.execute(_END, channel.organization, channel.name)
 
 
 async def hold(connection: Connection, channel: Channel, wait: timedelta) -> None:

@@ -130,7 +130,7 @@ WITH under_way AS MATERIALIZED (
           )
         ORDER BY mine.due_at LIMIT GREATEST($3 - COALESCE(under_way.count, 0), 0)
     ) AS mine
-    WHERE channels.hold_until IS NULL OR channels.hold_until <= now()
+    WHERE channels.gone_at IS NULL AND (channels.hold_until IS NULL OR channels.hold_until <= now())
 ), shared AS (
     SELECT id, due_at, turn, row_number() OVER (PARTITION BY organization ORDER BY turn, due_at)
         + (SELECT COALESCE(sum(count), 0) FROM under_way WHERE under_way.organization = due.organization) AS share

@@ -6,9 +6,11 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.notifier.channels import Channel
+from services.notifier.providers.bounded import STEP_S, Check, in_thread
 from services.notifier.providers.contract import Notification, Outcome, Verdict
 from services.notifier.wording import Tone, Wording, wording
 from shared.guarded_http import Failed, GuardedClient
@@ -27,12 +29,15 @@ SERVICES = frozenset({
 HOSTED = frozenset({
     "gotify", "gotifys", "mailto", "mailtos", "matrix", "matrixs", "mmost", "mmosts", "ntfy", "ntfys", "rocket", "rockets", "workflow", "workflows",
 })  # fmt: skip
-"""Schemes whose address names the server. Its host is resolved and checked; apprise then resolves it once more,
+"""Schemes whose address names the server. Hosts are resolved and checked before each request; apprise then resolves them once more,
 so a name that changes its address in between is not caught: the fixed protocols of these schemes limit what it could reach."""
+
+UNSAFE = frozenset({"pgp", "pgpkey", "pgpprv", "pgppub", "redirect", "template", "wkd"})
+"""What apprise would read files or other addresses for."""
 
 
 class ChatProvider:
-    """Sends a short text. apprise blocks and loads 45 MB, so it runs in a thread and is imported with the first message."""
+    """Sends a short text. apprise blocks and loads 45 MB, so it runs in threads and is imported with the first message."""
 
     def __init__(self, client: GuardedClient, public_url: str = "") -> None:
         self._client = client
@@ -45,12 +50,13 @@ class ChatProvider:
             allowed = ", ".join(sorted(SERVICES | HOSTED))
             return Verdict(Outcome.HOPELESS, error=f"The scheme {scheme[:20]!r} is not for chat or mail; there are {allowed}.")
         text = wording(notification.event, notification.deployment, self._public_url)
+        check = self._check(asyncio.get_running_loop()) if scheme in HOSTED else _goes_where_it_should
         try:
             async with asyncio.timeout(LIMIT_S):
-                plugin = await asyncio.to_thread(_plugin, channel.url)
+                plugin = await in_thread(partial(_plugin, channel.url), check)
                 if scheme in HOSTED:
                     await self._client.address_of(*_server(plugin))
-                error = await asyncio.to_thread(_send, plugin, text)
+                error = await in_thread(partial(_send, plugin, text), check)
         except Refused as refused:
             return Verdict(Outcome.HOPELESS, error=str(refused))
         except Failed as failed:
@@ -61,15 +67,36 @@ class ChatProvider:
             return Verdict(Outcome.DELIVERED)
         return Verdict(Outcome.RETRY, error=_without_secrets(error, channel.url) or f"{scheme} did not take the message")
 
+    def _check(self, loop: asyncio.AbstractEventLoop) -> Check:
+        """For threads: whether a host may be called, whoever named it (the address, a redirect, a server's own description)."""
+
+        def check(host: str, port: int) -> None:
+            asyncio.run_coroutine_threadsafe(self._client.address_of(host, port), loop).result(LIMIT_S)
+
+        return check
+
+
+def _goes_where_it_should(_host: str, _port: int) -> None:
+    """The service's own hosts."""
+
 
 def _plugin(url: str) -> "NotifyBase":
     from apprise import Apprise, AppriseAsset
+    from apprise.plugins import url_to_dict
 
-    # No files, no images from elsewhere, no plugins of its own making.
-    asset = AppriseAsset(app_id="Slipway", app_desc="Slipway", app_url="", image_url_logo="", image_url_mask="", plugin_paths=[])
-    plugin = Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
+    said = url_to_dict(url)  # type: ignore[no-untyped-call]
+    if said and (unsafe := sorted(UNSAFE & {name.lower() for name in said.get("qsd", ())})):
+        raise Refused(
+            f"Take {' and '.join(f'{name}=' for name in unsafe)} out of the address: Slipway reads no files and goes nowhere else for it."
+        )
+    # No files, no images from elsewhere, no plugins of its own making, no redirects.
+    asset = AppriseAsset(
+        app_id="Slipway", app_desc="Slipway", app_url="", image_url_logo="", image_url_mask="", plugin_paths=[], http_redirects=False
+    )
+    plugin = Apprise.instantiate(said, asset=asset, suppress_exceptions=True) if said else None
     if plugin is None:
         raise Refused("The address is not complete; see https://github.com/caronc/apprise/wiki for its form.")
+    plugin.socket_connect_timeout = plugin.socket_read_timeout = STEP_S
     return plugin
 
 

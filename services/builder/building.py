@@ -93,12 +93,12 @@ class ImageBuilding:
 
     async def _make(self, command: BuildImage, name: ImageName, work: Work) -> Stored:
         await self.admission.wait(work)
-        with self.folders.checkout() as scratch:
+        async with self.folders.checkout() as scratch:
             source = scratch / "source"
             source.mkdir()
             remote = replace(self.sources.remote(command.place.organization, command.source, work), lends=not command.fork)
             await self.checkouts.lay_out(remote, command.source.commit, command.source.ref, source, work)
-            recipe = recipe_of(source, command.service, command.build)
+            recipe = await asyncio.to_thread(recipe_of, source, command.service, command.build)
             await self._build(command, recipe, name, scratch, work)
         return await export(self.engine, self.registry, name)
 

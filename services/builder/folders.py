@@ -1,10 +1,11 @@
 """Temporary folders, named after the process that uses them, so that what a killed one left can be told and removed."""
 
+import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,15 @@ class Folders:
     def _prefix(self) -> str:
         return f"{self.instance}-builder-"
 
-    @contextmanager
-    def checkout(self) -> Iterator[Path]:
-        """A folder for a checkout; gone afterwards."""
+    @asynccontextmanager
+    async def checkout(self) -> AsyncIterator[Path]:
+        """A folder for a checkout; gone afterwards, in a thread: there may be very much in it."""
         self.work.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._folder(self.work) as folder:
+        folder = self._new(self.work)
+        try:
             yield folder
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
     @contextmanager
     def private(self) -> Iterator[Path]:
@@ -53,8 +57,11 @@ class Folders:
 
     @contextmanager
     def _folder(self, root: Path) -> Iterator[Path]:
-        folder = Path(tempfile.mkdtemp(prefix=f"{self._prefix}{os.getpid()}-", dir=root))
+        folder = self._new(root)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _new(self, root: Path) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f"{self._prefix}{os.getpid()}-", dir=root))

@@ -13,6 +13,7 @@ from services.builder.folders import Folders
 from services.builder.memory import BuildMemory, Group
 from services.builder.quantities import NotAQuantity, processors, seconds, size_bytes
 from shared.work import StepFailure, Work
+from tests.polling import eventually
 
 
 class Lines:
@@ -93,6 +94,49 @@ def test_what_killed_builders_left_is_swept(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     folders.sweep()
     assert {path.name for path in tmp_path.iterdir()} == {mine, others}
+
+
+async def test_a_checkout_is_removed_beside_what_else_goes_on(tmp_path: Path) -> None:
+    """Others have their turns while its many files go."""
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with Folders("mine", tmp_path).checkout() as folder:
+        for number in range(3000):
+            (folder / str(number)).touch()
+        others = asyncio.create_task(take_turns())
+    others.cancel()
+    assert turns > 10
+    assert not folder.exists()
+
+
+async def test_a_checkout_goes_where_its_build_is_cancelled(tmp_path: Path) -> None:
+    """Also where that comes once more, while the files go."""
+
+    async def build() -> None:
+        async with Folders("mine", tmp_path).checkout() as folder:
+            for number in range(3000):
+                (folder / str(number)).touch()
+            begun.set()
+            await asyncio.sleep(60)
+
+    begun = asyncio.Event()
+    task = asyncio.create_task(build())
+    await begun.wait()
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(task, return_exceptions=True)
+
+    async def gone() -> bool:
+        return not list(tmp_path.iterdir())
+
+    await eventually(gone, within=10)
 
 
 def test_private_folders_are_private(tmp_path: Path) -> None:

@@ -30,12 +30,13 @@ class Checkouts:
 
     async def lay_out(self, remote: Remote, commit: str, ref: str | None, folder: Path, work: Work) -> None:
         """Fills an empty folder. Raises `StepFailure` where the commit cannot be had or is too large."""
-        await self._lay_out(remote, commit, ref, folder, work, 0)
+        await self._lay_out(remote, commit, ref, folder, work, 0, 0)
 
-    async def _lay_out(self, remote: Remote, commit: str, ref: str | None, folder: Path, work: Work, depth: int) -> None:
+    async def _lay_out(self, remote: Remote, commit: str, ref: str | None, folder: Path, work: Work, depth: int, taken: int) -> int:
+        """How many bytes all of the checkout takes so far, as `taken` was before."""
         async with self.mirrors.holding(remote, commit, ref) as mirror:
             entries = await mirror.entries(commit, "-r", "-t")
-            self._measure(remote, entries)
+            taken = self._measure(remote, entries, taken)
             await _write(mirror, commit, folder)
             submodules = [entry for entry in entries if entry.is_submodule]
             urls = await _submodule_urls(mirror, commit) if submodules else {}
@@ -45,12 +46,13 @@ class Checkouts:
                 "too_many_submodules", f"{remote.repository} nests submodules deeper than {_DEEPEST}, or has more than {_MOST}"
             )
         for entry in submodules:
-            await self._submodule(remote, entry, urls.get(entry.path), folder, work, depth)
+            taken = await self._submodule(remote, entry, urls.get(entry.path), folder, work, depth, taken)
+        return taken
 
-    async def _submodule(self, parent: Remote, entry: Entry, url: str | None, folder: Path, work: Work, depth: int) -> None:
+    async def _submodule(self, parent: Remote, entry: Entry, url: str | None, folder: Path, work: Work, depth: int, taken: int) -> int:
         if url is None:
             work.log(f"{entry.path} is a submodule that .gitmodules does not name; it stays empty")
-            return
+            return taken
         try:
             address = parent.address.submodule(url, self.protocols)
         except UnusableAddress as error:
@@ -62,13 +64,15 @@ class Checkouts:
         credential = parent.credential if own_host and parent.lends else None
         owner = parent.owner if parent.lends else f"{parent.owner.removesuffix(_OF_FORKS)}{_OF_FORKS}"
         remote = replace(parent, owner=owner, repository=name, address=address, credential=credential, own=parent.own and own_host)
-        await self._lay_out(remote, entry.id, None, _below(folder, entry.path), work, depth + 1)
+        return await self._lay_out(remote, entry.id, None, _below(folder, entry.path), work, depth + 1, taken)
 
-    def _measure(self, remote: Remote, entries: list[Entry]) -> None:
-        size = sum(max(entry.size, _LEAST_BYTES) for entry in entries)
+    def _measure(self, remote: Remote, entries: list[Entry], taken: int) -> int:
+        size = taken + sum(max(entry.size, _LEAST_BYTES) for entry in entries)
         if size > self.limit_bytes:
-            message = f"the files of {remote.repository} take {size // 2**20} MiB; a build may have {self.limit_bytes // 2**20} MiB"
+            what = f"with {remote.repository}, all files" if taken else f"the files of {remote.repository}"
+            message = f"{what} take {size // 2**20} MiB; a build may have {self.limit_bytes // 2**20} MiB"
             raise StepFailure("source_too_large", message)
+        return size
 
 
 def _below(folder: Path, path: str) -> Path:

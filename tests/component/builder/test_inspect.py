@@ -488,6 +488,18 @@ async def test_trees_that_repeat_each_other(builder: Builder, repository: Reposi
         await in_time(repository.build(commit))
 
 
+async def test_submodules_count_together(builder: Builder, repository: Repository, tmp_path: Path) -> None:
+    """Of what a checkout may take: each alone may be small, and the same one may come again and again."""
+    inner = Repository.at(tmp_path / "inner")
+    inner.commit({"zeros": "0" * 2**20})
+    for number in range(3):
+        git(repository.folder, "submodule", "add", "--quiet", inner.url, f"vendor/{number}")
+    repository.commit({"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
+    with pytest.raises(StepFailure, match=r"with submodule vendor/2 of slipway/todo, all files take 3 MiB; a build may have 3 MiB"):
+        await builder.with_settings(source_limit_bytes=3 * 2**20)(repository.build())
+    await builder(repository.build())
+
+
 async def test_empty_files_take_room(builder: Builder, repository: Repository) -> None:
     """On a disk, and so in what a checkout may take."""
     commit = _repeated(repository, 3)

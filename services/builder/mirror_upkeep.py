@@ -47,7 +47,10 @@ class MirrorUpkeep:
 
     async def _keep(self, path: Path) -> None:
         lock = path.with_suffix(".lock")
-        if time.time() - lock.stat().st_mtime > self.unused_s:
+        unused_s = _unused_s(path, lock)
+        if unused_s is None:
+            lock.unlink()  # another builder has removed the mirror
+        elif unused_s > self.unused_s:
             await asyncio.to_thread(shutil.rmtree, path)
             lock.unlink()
             log.info("mirror removed", mirror=path.name)
@@ -63,3 +66,8 @@ class MirrorUpkeep:
         packed = await replace(git, limit_s=_PACKING_S)(*_PACKING, where, "gc", "--auto", "--quiet")
         if packed.status != 0:
             log.warning("mirror could not be packed", mirror=path.name, reason=packed.err.strip())
+
+
+def _unused_s(path: Path, lock: Path) -> float | None:
+    """How long nobody has used the mirror; None where it is gone."""
+    return time.time() - lock.stat().st_mtime if path.exists() else None

@@ -1,9 +1,14 @@
 """Upkeep of mirrors: grown ones shrink, unused ones go, and what is asked for afterwards is there all the same."""
 
+import asyncio
 import os
+from pathlib import Path
+
+import pytest
 
 from services.builder.handlers import mirrors_of
 from services.builder.mirror_upkeep import MirrorUpkeep
+from services.builder.mirrors import locked
 from tests.component.builder.conftest import Builder
 from tests.component.builder.repository import Repository, git
 
@@ -41,6 +46,40 @@ async def test_unused_mirrors_go(builder: Builder, repository: Repository) -> No
     assert list(mirrors.root.iterdir()) == []
     await builder(repository.inspect())
     assert path.exists()
+
+
+async def test_two_builders_remove_a_mirror_at_once(builder: Builder, repository: Repository) -> None:
+    """One does; the other finds nothing left to do, and leaves nothing."""
+    repository.commit({"slipway.yaml": MANIFEST, "Dockerfile": "FROM scratch\n"})
+    await builder(repository.inspect())
+    mirrors = mirrors_of(builder.settings)
+    (path,) = mirrors.root.glob("*.git")
+    os.utime(path.with_suffix(".lock"), (0, 0))
+    await asyncio.gather(MirrorUpkeep(mirrors).once(), MirrorUpkeep(mirrors).once())
+    assert list(mirrors.root.iterdir()) == []
+
+
+async def test_who_waited_for_a_mirror_that_was_removed_holds_the_next_one(tmp_path: Path) -> None:
+    """The lock that it waited for is gone, and another would take a new one beside it."""
+    path = tmp_path / "one.git"
+    entered, done = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with locked(path, exclusive=True):
+            entered.set()
+            await done.wait()
+
+    async with locked(path, exclusive=True):
+        waiting = asyncio.create_task(hold())
+        await asyncio.sleep(0)
+        path.with_suffix(".lock").unlink()
+    async with asyncio.timeout(10):
+        await entered.wait()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2), locked(path, exclusive=True):
+            pass
+    done.set()
+    await waiting
 
 
 async def test_a_mirror_that_cannot_be_kept_up_is_passed_over(builder: Builder, repository: Repository) -> None:

@@ -1,4 +1,4 @@
-"""What a participant says of its commands: published until JetStream has it, and free of secrets."""
+"""What a participant says of its commands: published until JetStream has it, and free of secrets and NULs."""
 
 import asyncio
 
@@ -56,15 +56,20 @@ class Answering:
 def without_secrets(fact: Fact, redactor: Redactor) -> Fact:
     """A fact whose last lines of a program's log show no secrets. The rest is Slipway's own words, of which none may be lost."""
     tail: tuple[str, ...] | None = getattr(fact, "log_tail", None)
-    return fact if tail is None else fact.model_copy(update={"log_tail": tuple(redactor(line) for line in tail)})
+    return fact if tail is None else fact.model_copy(update={"log_tail": tuple(_shown(line, redactor) for line in tail)})
 
 
 def redacted(failure: Failure, redactor: Redactor) -> Failure:
     """A failure that shows no secrets."""
     return failure.model_copy(
         update={
-            "message": redactor(failure.message),
-            "details": redactor(failure.details),
-            "log_tail": tuple(redactor(line) for line in failure.log_tail),
+            "message": _shown(failure.message, redactor),
+            "details": _shown(failure.details, redactor),
+            "log_tail": tuple(_shown(line, redactor) for line in failure.log_tail),
         }
     )
+
+
+def _shown(text: str, redactor: Redactor) -> str:
+    """What a program wrote may hold anything, and a database takes no NUL."""
+    return redactor(text).replace("\0", "\ufffd")

@@ -103,11 +103,11 @@ async def test_a_command_is_accepted_done_and_answered(coordinator: Bus, pool: P
 
 
 async def test_a_step_failure_is_an_answer_without_secrets(coordinator: Bus, nats_url: str) -> None:
-    """An expected failure is answered as such, with registered secrets taken out."""
+    """An expected failure is answered as such, with registered secrets and NULs taken out."""
 
     async def handle(_command: Command, work: Work) -> Fact:
         work.redact({"TOKEN": "hunter2hunter2"})
-        raise StepFailure("manifest_invalid", "line 3: hunter2hunter2 is no port")
+        raise StepFailure("manifest_invalid", "line 3: hunter2hunter2 is no\0port")
 
     settings = service_settings(ServiceSettings, "builder", nats_url)
     builder = await Bus.connect(settings, "builder")
@@ -121,7 +121,7 @@ async def test_a_step_failure_is_an_answer_without_secrets(coordinator: Bus, nat
         await eventually(answered)
     failure = collected.answers[0].failure
     assert failure is not None
-    assert failure.message == "line 3: ••• is no port"
+    assert failure.message == "line 3: ••• is no\ufffdport"
     await builder.close()
 
 
@@ -149,11 +149,11 @@ async def test_a_step_whose_time_ends_says_what_it_waited_for(coordinator: Bus, 
 
 
 async def test_the_last_lines_of_a_job_that_worked_show_no_secrets(coordinator: Bus, nats_url: str) -> None:
-    """They go into an event that is kept and told: registered secrets are taken out there too."""
+    """They go into an event that is kept and told: registered secrets are taken out there too, and NULs, which no database takes."""
 
     async def handle(_command: Command, work: Work) -> Fact:
         work.redact({"TOKEN": "hunter2hunter2"})
-        return JobSucceeded(job="migrate", seconds=1, log_tail=("logging in with hunter2hunter2",))
+        return JobSucceeded(job="migrate", seconds=1, log_tail=("logging in with hunter2hunter2", "a\0b"))
 
     settings = service_settings(ServiceSettings, "builder", nats_url)
     builder = await Bus.connect(settings, "builder")
@@ -165,7 +165,7 @@ async def test_the_last_lines_of_a_job_that_worked_show_no_secrets(coordinator: 
             return collected.outcomes() == [Outcome.DONE]
 
         await eventually(answered)
-    assert collected.answers[0].data["log_tail"] == ["logging in with •••"]
+    assert collected.answers[0].data["log_tail"] == ["logging in with •••", "a\ufffdb"]
     await builder.close()
 
 

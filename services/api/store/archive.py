@@ -22,11 +22,11 @@ ON CONFLICT (id) DO NOTHING RETURNING id
 _OF_DEPLOYMENTS = "SELECT deployment, body, trace FROM events WHERE deployment = ANY($1) ORDER BY deployment, sequence"
 _ALL_DEPLOYMENTS = "SELECT DISTINCT deployment FROM events WHERE deployment > $1 ORDER BY deployment LIMIT 200"
 _PUT_DEPLOYMENT = """
-INSERT INTO deployments (id, organization, project, environment, state, sequence, created_at, started_at, ended_at, trace, view)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO deployments (id, organization, project, environment, state, sequence, created_at, started_at, ended_at, epoch, trace, view)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state, sequence = excluded.sequence, created_at = excluded.created_at,
-    started_at = excluded.started_at, ended_at = excluded.ended_at, trace = coalesce(deployments.trace, excluded.trace),
-    view = excluded.view
+    started_at = excluded.started_at, ended_at = excluded.ended_at, epoch = excluded.epoch,
+    trace = coalesce(deployments.trace, excluded.trace), view = excluded.view
 """
 _PUT_STEPS = """
 INSERT INTO steps (deployment, step, place, state, started_at, ended_at, view)
@@ -65,9 +65,7 @@ _LAST_SUCCEEDED = """
 SELECT DISTINCT ON (organization, project, environment) view FROM deployments WHERE state = 'succeeded'
 ORDER BY organization, project, environment, ended_at DESC
 """
-_AT_WORK = (
-    "SELECT view FROM deployments WHERE state IN ('running', 'waiting', 'compensating', 'stuck') AND view::jsonb ->> 'epoch' IS NOT NULL"
-)
+_AT_WORK = "SELECT view FROM deployments WHERE state IN ('running', 'waiting', 'compensating', 'stuck') AND epoch IS NOT NULL"
 _STEPS = "SELECT view FROM steps WHERE deployment = $1 ORDER BY place"
 
 _AS_DEPLOYMENT = TypeAdapter(Deployment)
@@ -157,6 +155,7 @@ async def put(connection: Connection, pages: Pages, trace: str | None) -> None:
         page.created_at,
         page.started_at,
         page.ended_at,
+        page.epoch,
         trace,
         _AS_DEPLOYMENT.dump_json(page).decode(),
     )

@@ -4,8 +4,10 @@ import httpx
 import pytest
 
 from services.api.adapters import targets
+from shared.contracts import events as e
+from shared.contracts import facts as f
 from tests.component.api.running import RunningApi, published, service_bus
-from tests.component.api.story import Story, successful
+from tests.component.api.story import FAILURE, Story, successful
 from tests.component.api.upkeep import PLACE, STRAY, FakeUpkeep, answering
 from tests.polling import eventually
 
@@ -81,6 +83,27 @@ async def test_a_deployment_that_runs_is_not_disturbed(api: RunningApi, nats_url
         assert [each["name"] for each in found["differences"]] == ["service.x.yml"]
         refused = await api.client.post("/targets/local/mend", json={"place": PLACE.model_dump()})
         assert (refused.status_code, story.deployment in refused.json()["detail"]) == (409, True)
+
+
+async def test_a_nul_in_a_failure_disturbs_nobody(api: RunningApi, nats_url: str) -> None:
+    """A program's last lines may hold one; its environment is left out like any other where a deployment is at work."""
+    await api.with_todo()
+    story = Story()
+    story.created()
+    story.tell(f.DeploymentAuthorized(person="ada", rule="admin"))
+    story.tell(e.DeploymentStarted(epoch=1))
+    story.tell(e.CompensationStarted(epoch=2, reason="failed", failure=FAILURE.model_copy(update={"log_tail": ("a\0b",)})))
+    waiting = Story()
+    waiting.created()
+    waiting.tell(f.ApprovalRequested(person="eve", rule="developers ask"))
+    await published(nats_url, *story.events, *waiting.events)
+    await settled(api, story)
+    await settled(api, waiting)
+    async with service_bus(nats_url, "deployer") as bus, answering(bus, FakeUpkeep()):
+        found = await api.client.get("/targets/local/examination")
+        assert found.status_code == 200, found.text
+        assert [held["deployment"] for held in found.json()["held"]] == [story.deployment]
+        assert (await api.client.post("/targets/local/mend", json={})).status_code == 200
 
 
 async def test_a_silent_target_is_told_of(api: RunningApi, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,9 @@ async def test_runs_once(here: Site) -> None:
 
 
 async def test_failed_job_fails_again_without_running(here: Site) -> None:
-    """The exit code and the last lines are reported, also to a command that comes again."""
+    """The exit code and the last lines are reported, also to a command that comes again; a NUL in them is shown as such."""
     first = here.deployment()
-    job = here.job("echo no such column; date +%s%N; exit 7")
+    job = here.job(r"printf 'no such\0column\n'; date +%s%N; exit 7")
     tails = []
     for _ in range(2):
         with pytest.raises(StepFailure) as failed:
@@ -36,7 +36,7 @@ async def test_failed_job_fails_again_without_running(here: Site) -> None:
         assert "exit code 7" in failed.value.failure.message
         tails.append(failed.value.failure.log_tail)
     assert tails[0] == tails[1]
-    assert tails[0][0] == "no such column"
+    assert tails[0][0] == "no such\ufffdcolumn"
 
 
 async def test_timeout(here: Site) -> None:

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-from shared.contracts.events import DeploymentSuperseded, MessageRequestedAgain
+from shared.contracts.answers import Failure
+from shared.contracts.events import DeploymentFailed, DeploymentSuperseded, MessageRequestedAgain
 from shared.messages import utc_now
 from tests.integration.notifier.conftest import World, webhook
 from tests.integration.notifier.receivers import receiver
@@ -39,6 +40,22 @@ async def test_one_event_or_a_range_is_told_again(notifier: World, signing_secre
         await notifier.becomes("delivered", "delivered")
     rows = await notifier.database.fetch("SELECT number FROM attempts ORDER BY notification, number")
     assert sorted(row["number"] for row in rows) == [1, 1, 2, 2, 3]
+
+
+async def test_an_event_with_a_nul_is_told_again_like_others(notifier: World, signing_secret: str) -> None:
+    """A program's last lines may hold one: neither that event nor those beside it are left out of a range."""
+    async with receiver() as hook:
+        await notifier.channels(webhook(hook.url, signing_secret))
+        failure = Failure(code="crashed", message="It exits with 1", log_tail=("a\0b",))
+        odd = await notifier.happens(DeploymentFailed(reason="1", failure=failure), deployment="d1", sequence=2)
+        even = await notifier.happens(DeploymentSuperseded(reason="2"), deployment="d2", sequence=2)
+        await notifier.becomes("delivered", "delivered")
+        await notifier.happens(MessageRequestedAgain(channel="hook", since=odd.time, by="ada"))
+
+        async def both_again() -> bool:
+            return sorted(hook_ids(hook.calls)[2:]) == sorted([odd.id, even.id])
+
+        await eventually(both_again)
 
 
 async def test_a_receiver_that_is_gone_is_not_called(notifier: World, signing_secret: str) -> None:

@@ -145,7 +145,7 @@ class Engine:
         return True
 
     async def tail(self, name: str, lines: int = 20) -> tuple[str, ...]:
-        """The last lines that a container wrote; none where it is gone."""
+        """The last lines that a container wrote, without NULs; none where it is gone."""
         async with _engine_errors():
             try:
                 written = await self._docker.containers.container(name).log(stdout=True, stderr=True, tail=lines)
@@ -153,7 +153,7 @@ class Engine:
                 if error.status in {404, 409}:
                     return ()
                 raise
-        return tuple("".join(written).splitlines()[-lines:])
+        return tuple("".join(written).replace("\0", "\ufffd").splitlines()[-lines:])
 
     async def follow(self, name: str) -> AsyncGenerator[str, None]:
         """What a container writes, line by line from its first, until it ends; a line that goes on past 64 KiB comes in pieces."""

@@ -73,7 +73,8 @@ class Archive:
         async with self._pool.acquire() as connection, connection.transaction():
             new = await archive.add(connection, events, traces)
             fresh = [event for event in events if event.id in new]
-            await make_pages(connection, sorted({event.deployment for event in fresh if event.deployment}))
+            # What is told about a deployment from outside it, such as attempts to tell of it, has no number and changes no page.
+            await make_pages(connection, sorted({event.deployment for event in fresh if event.deployment and event.sequence is not None}))
             await answer_requests(connection, fresh)
             await self._forget_removed(connection, fresh)
         self._outbox.wake()
@@ -131,7 +132,7 @@ class Archive:
 
 
 async def make_pages(connection: Connection, deployments: Sequence[str]) -> None:
-    """Makes the pages of these deployments from all their archived events, so that order and duplicates do not matter."""
+    """Makes the pages of these deployments from all their archived events with a number, so that order and duplicates do not matter."""
     for found in (await archive.of_deployments(connection, deployments)).values():
         pages = fold(event for event, _ in found)
         if pages is not None:

@@ -19,8 +19,10 @@ SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::
     $9::text[], $10::text[], $11::text[])
 ON CONFLICT (id) DO NOTHING RETURNING id
 """
-_OF_DEPLOYMENTS = "SELECT deployment, body, trace FROM events WHERE deployment = ANY($1) ORDER BY deployment, sequence"
-_ALL_DEPLOYMENTS = "SELECT DISTINCT deployment FROM events WHERE deployment > $1 ORDER BY deployment LIMIT 200"
+_OF_DEPLOYMENTS = """
+SELECT deployment, body, trace FROM events WHERE deployment = ANY($1) AND sequence IS NOT NULL ORDER BY deployment, sequence
+"""
+_ALL_DEPLOYMENTS = "SELECT DISTINCT deployment FROM events WHERE deployment > $1 AND sequence IS NOT NULL ORDER BY deployment LIMIT 200"
 _PUT_DEPLOYMENT = """
 INSERT INTO deployments (id, organization, project, environment, state, sequence, created_at, started_at, ended_at, epoch, trace, view)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
@@ -37,7 +39,7 @@ WHERE steps.view IS DISTINCT FROM excluded.view OR steps.place <> excluded.place
 """
 _HAS_SUCCEEDED = f"""
 SELECT count(*) = 2 FROM events
-WHERE deployment = $1 AND name IN ('{DeploymentCreated.__name__}', '{DeploymentSucceeded.__name__}')
+WHERE deployment = $1 AND sequence IS NOT NULL AND name IN ('{DeploymentCreated.__name__}', '{DeploymentSucceeded.__name__}')
 """  # noqa: S608 -- of constants
 _FORGET = "DELETE FROM deployments"
 
@@ -109,7 +111,7 @@ async def add(connection: Connection, events: Sequence[Event], traces: Sequence[
 
 
 async def of_deployments(connection: Connection, deployments: Sequence[str]) -> dict[str, list[tuple[Event, str | None]]]:
-    """All archived events of these deployments, with their traces."""
+    """All archived events that these deployments' pages are made of, with their traces."""
     found: dict[str, list[tuple[Event, str | None]]] = {}
     for row in await connection.fetch(_OF_DEPLOYMENTS, deployments):
         found.setdefault(row["deployment"], []).append((Event.decode(row["body"]), row["trace"]))
@@ -132,7 +134,7 @@ async def holding(reads: Reads) -> list[Deployment]:
 
 
 async def deployments_after(connection: Connection, after: str) -> Sequence[str]:
-    """Some deployments that the archive knows, in order of id."""
+    """Some deployments of which the archive knows more than what others tell of them, in order of id."""
     return [row["deployment"] for row in await connection.fetch(_ALL_DEPLOYMENTS, after)]
 
 

@@ -1,10 +1,13 @@
 """What api keeps of events, logs and dead letters, and how people ask for deployments."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import httpx
 import pytest
 
+from services.api import archive, projection
+from services.api.projection import Pages
 from services.api.rebuild import rebuild
 from shared.contracts.events import (
     CompensationStarted,
@@ -61,6 +64,35 @@ async def test_pages_do_not_depend_on_the_order_of_arrival(api: RunningApi, nats
     assert isinstance(steps, list)
     assert deployment["state"] == "rolled_back"
     assert {step["step"]: step["state"] for step in steps}["deploy-container-web"] == "undone"
+
+
+async def test_attempts_to_tell_of_a_deployment_make_no_page(api: RunningApi, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be tens of thousands: they are archived beside its events, and its page is not made of them, nor anew for them."""
+    read: list[str] = []
+
+    def fold(events: Iterable[Event]) -> Pages | None:
+        told = list(events)
+        read.extend(event.name for event in told)
+        return projection.fold(told)
+
+    monkeypatch.setattr(archive, "fold", fold)
+    story, unknown = successful(), new_id()
+    first = story.events[0]
+    fact = NotificationAttempted(channel="c", kind="webhook", about="x", attempt=1, delivered=False)
+    place = (first.organization, first.project, first.environment)
+    attempts = [Event.of(fact, *place, deployment=deployment) for deployment in (story.deployment, story.deployment, unknown)]
+    await published(nats_url, attempts[0], *story.events, *attempts[1:])
+    page = await ended(api, story.deployment)
+
+    async def archived() -> bool:
+        events = await api.client.get("/events", params={"limit": 500, "name": "NotificationAttempted"})
+        return len(events.json()["items"]) == len(attempts)
+
+    await eventually(archived)
+    assert not await known(api, unknown)
+    assert await rebuild(api.opened.parts.pool) == 1
+    assert await ended(api, story.deployment) == page
+    assert NotificationAttempted.__name__ not in read
 
 
 async def test_the_pages_are_made_again_from_the_archive(api: RunningApi, nats_url: str) -> None:

@@ -18,6 +18,10 @@ CALL_S = 5.0
 """Default deadline of a call."""
 FORGE_CALL_S = 35.0
 """Of one for which the other side asks a forge, twice at most."""
+_LARGEST = 64 * 1024 * 1024
+# Of a message. gRPC's own limit, 4 MiB, is full with some hundreds of connections with long addresses, and then nobody hears any more what
+# the catalogue holds: this is enough for thousands.
+_SIZES = (("grpc.max_receive_message_length", _LARGEST), ("grpc.max_send_message_length", _LARGEST))
 
 
 @asynccontextmanager
@@ -29,6 +33,7 @@ async def channel(address: str, tls_dir: Path, name: str) -> AsyncIterator[aio.C
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.enable_http_proxy", 0),
+        *_SIZES,
     )
     interceptors = [Calling()]
     async with aio.secure_channel(
@@ -45,7 +50,7 @@ async def server(address: str, tls_dir: Path, name: str, register: Callable[[aio
     """Serves on host:port (port 0: a free one) and yields the port; callers without a certificate of the authority are refused."""
     root, key, certificate = _files(tls_dir, name)
     credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=root, require_client_auth=True)
-    running = aio.server(interceptors=[Serving()])
+    running = aio.server(interceptors=[Serving()], options=_SIZES)
     register(running)
     port = running.add_secure_port(address, credentials)
     await running.start()

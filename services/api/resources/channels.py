@@ -28,7 +28,7 @@ from shared.problems import Problem
 
 router = APIRouter(prefix="/channels/{organization}", tags=["channels"], route_class=TransactionalRoute)
 
-Pattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z]+)\.(\*|[a-z_]+)$")]
+Pattern = Annotated[str, StringConstraints(max_length=100, pattern=r"^(\*|[a-z]+)\.(\*|[a-z_]+)$")]
 """`deployment.succeeded`, `deployment.*`, `*.*`."""
 Format = Literal["events", "cdevents"]
 
@@ -49,9 +49,9 @@ class NewChannel(BaseModel):
     format: Format = Field(
         default="events", description="webhook: cdevents are told as such, and `events` names them: pipelinerun.finished"
     )
-    forge: str = ""
-    api_url: str = ""
-    repository: str = ""
+    forge: str = Field(default="", max_length=100)
+    api_url: str = Field(default="", max_length=2000)
+    repository: str = Field(default="", max_length=500)
 
 
 class ChannelChange(BaseModel):

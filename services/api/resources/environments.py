@@ -71,7 +71,7 @@ class EnvironmentChange(BaseModel):
 class Rollback(BaseModel):
     """`to`: a deployment that succeeded; the environment's newest but one where it is missing."""
 
-    to: str | None = None
+    to: str | None = Field(default=None, max_length=64)
 
 
 def _usual_ref(wanted: NewEnvironment) -> str:

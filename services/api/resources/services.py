@@ -4,13 +4,14 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from services.api.access import Asking
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
 from services.api.refusals import not_found
 from services.api.resources.environments import permitted
+from services.api.resources.variables import Value
 from services.api.store import places, services
 from services.api.store.services import ServiceSettings
 from services.api.transaction import TransactionalRoute, Within
@@ -36,16 +37,17 @@ def _host(text: str) -> str:
     return host
 
 
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_host)]
+Argument = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00]*$")]
 
 
 class SettingsWanted(BaseModel):
     """The whole of it: what is missing is not said."""
 
     domains: list[Host] = Field(default=[], max_length=100)
-    memory_bytes: int = Field(default=0, ge=0, description="0: not said; else at least 6 MiB")
+    memory_bytes: int = Field(default=0, ge=0, le=2**50, description="0: not said; else at least 6 MiB")
     cpu: float = Field(default=0, ge=0, le=1024, description="0: not said")
-    build_args: dict[str, str] = Field(default={}, max_length=100)
+    build_args: dict[Argument, Value] = Field(default={}, max_length=100)
 
 
 @router.get("")

@@ -33,7 +33,7 @@ class NewToken(BaseModel):
     """For yourself where no person is named."""
 
     name: DisplayName
-    person: str | None = None
+    person: str | None = Field(default=None, max_length=64)
     expires_in_s: int = Field(default=0, ge=0, description="0: never")
 
 

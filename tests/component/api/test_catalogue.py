@@ -11,6 +11,28 @@ from tests.component.api.running import RunningApi
 from tests.polling import eventually
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "most"),
+    [
+        ("/channels/main", {"name": "c", "kind": "webhook", "url": "https://tool.example", "api_url": "x" * 2001}, 2000),
+        ("/channels/main", {"name": "c", "kind": "webhook", "url": "https://tool.example", "repository": "x" * 501}, 500),
+        ("/channels/main", {"name": "c", "kind": "webhook", "url": "https://tool.example", "forge": "x" * 101}, 100),
+        ("/channels/main", {"name": "c", "kind": "webhook", "url": "https://tool.example", "events": ["a." + "x" * 99]}, 100),
+        ("/environments/main/todo/production/rollback", {"to": "x" * 65}, 64),
+        ("/tokens", {"name": "t", "person": "x" * 65}, 64),
+        ("/environments/main/todo/production/services/web", {"build_args": {"A": "x" * 32_769}}, 32_768),
+        ("/environments/main/todo/production/services/web", {"build_args": {"x" * 256: "1"}}, 255),
+        ("/environments/main/todo/production/services/web", {"domains": ["x" * 1001]}, 1000),
+    ],
+)
+async def test_what_is_too_long_is_refused_with_how_long_it_may_be(api: RunningApi, path: str, body: dict[str, object], most: int) -> None:
+    """All that is stored is read by all who follow the catalogue."""
+    await api.with_todo()
+    refused = await api.client.request("PUT" if "/services/" in path else "POST", path, json=body)
+    assert refused.status_code == 422
+    assert f"at most {most} characters" in refused.text
+
+
 async def test_the_first_start_makes_target_and_organization(api: RunningApi) -> None:
     """A new installation has the organization main and the local target with its public key."""
     organizations = (await api.client.get("/organizations")).json()

@@ -134,6 +134,21 @@ async def test_connections_and_channels_come_with_their_secrets(api: RunningApi,
     assert rotating.version > channel_found.version
 
 
+async def test_thousands_of_connections_are_one_answer(api: RunningApi, catalogue: "CatalogueAsyncStub") -> None:
+    """With addresses as long as they may be: whoever follows the catalogue asks for all of them."""
+    await api.with_todo()
+    address = f"https://github.com/{'x' * 1900}.git"
+    await api.made("/connections/main", name="hub", project="todo", forge="github", clone_url=address, api_url=address)
+    await api.opened.parts.pool.execute(
+        "INSERT INTO connections SELECT (jsonb_populate_record(one, jsonb_build_object('name', 'c' || n))).* "
+        "FROM connections one, generate_series(1, 3000) n WHERE one.name = 'hub'"
+    )
+    await api.opened.parts.pool.execute("UPDATE connections SET sealed_secrets = '{}'")
+    found = await catalogue.Connections(pb.ConnectionsRequest())
+    assert len(found.connections) == 3001
+    assert found.ByteSize() > 3000 * 2 * 1900
+
+
 async def test_projects_for_the_git_remote(api: RunningApi, catalogue: "CatalogueAsyncStub") -> None:
     """Whether it exists, and which refs are followed."""
     await api.with_todo()

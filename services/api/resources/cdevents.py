@@ -36,5 +36,5 @@ async def stream_cdevents(
     def told(row: Stored) -> ServerSentEvent:
         return ServerSentEvent(data=structured(row.body), event="cdevent", id=str(row.position))
 
-    async for event in followed(Tenure(request, caller, using), using, after, find, told):
+    async for event in followed(Tenure(request, caller, using), using, after, cdevents.newest_position, find, told):
         yield event

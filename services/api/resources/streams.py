@@ -130,12 +130,17 @@ async def stream_events(
     def told(row: Archived) -> ServerSentEvent:
         return ServerSentEvent(data=archive.as_json(row.event), event="event", id=str(row.position))
 
-    async for event in followed(Tenure(request, caller, using), using, after, find, told):
+    async for event in followed(Tenure(request, caller, using), using, after, archive.newest_position, find, told):
         yield event
 
 
 async def followed(
-    tenure: Tenure, using: Parts, after: int, find: Callable[[Scopes, int], Awaitable[Sequence[S]]], told: Callable[[S], ServerSentEvent]
+    tenure: Tenure,
+    using: Parts,
+    after: int,
+    newest: Callable[[Reads], Awaitable[int]],
+    find: Callable[[Scopes, int], Awaitable[Sequence[S]]],
+    told: Callable[[S], ServerSentEvent],
 ) -> AsyncIterator[ServerSentEvent]:
     """What is stored after that position, as it comes, for as long as the reader may read it.
 
@@ -143,11 +148,13 @@ async def followed(
     """
     while await tenure.holds():
         ticket = using.wakeups.ticket()
+        end = await newest(using.pool)  # Known before it is looked at: what comes meanwhile may be overlooked, but is not passed over.
         rows = await find(scopes_of(tenure.caller), after)
         for row in rows:
             after = row.position
             yield told(row)
         if not rows:
+            after = max(after, end)
             await news(ticket)
 
 

@@ -48,12 +48,44 @@ SEEN = """
     OR organization || '/' || project || '/' || environment = ANY($3))
 """
 """A condition: of what the `Scopes` in the first three parameters allow."""
-_EVENTS = f"""
-SELECT position, body FROM events
-WHERE position > $4 AND {SEEN} AND ($5 = '' OR organization = $5) AND ($6 = '' OR project = $6)
-    AND ($7 = '' OR environment = $7) AND ($8::text[] IS NULL OR name = ANY($8))
-ORDER BY position LIMIT $9
-"""  # noqa: S608 -- of constants
+_LAST = 2**63 - 1
+"""No position is higher."""
+
+
+def allowed_after(table: str, kind: str) -> str:
+    """SQL: what a table holds after position $4 of what the `Scopes` in the first three parameters allow, narrowed to a place and kinds.
+
+    For each scope its index is read from there on, so whoever may see little does not have all the rest looked through. Rows are compared
+    as a whole because only that index has them in order: else the planner may prefer to go through all positions.
+    """
+    narrowed = f"""
+        ($5 = '' OR organization = $5) AND ($6 = '' OR project = $6) AND ($7 = '' OR environment = $7)
+        AND ($8::text[] IS NULL OR {kind} = ANY($8))
+    """
+    of_project = f"""
+        (organization, project, position) > (scope.place[1], scope.place[2], $4)
+        AND (organization, project, position) <= (scope.place[1], scope.place[2], {_LAST})
+    """
+    return f"""
+    SELECT DISTINCT ON (position) position, body FROM (
+        SELECT found.* FROM unnest($1::text[]) AS scope (organization), LATERAL (
+            SELECT position, body FROM {table}
+            WHERE (organization, position) > (scope.organization, $4)
+                AND (organization, position) <= (scope.organization, {_LAST}) AND {narrowed}
+            ORDER BY organization, position LIMIT $9
+        ) found
+        UNION ALL SELECT found.* FROM (SELECT string_to_array(unnest($2::text[]), '/') AS place) scope, LATERAL (
+            SELECT position, body FROM {table} WHERE {of_project} AND {narrowed} ORDER BY organization, project, position LIMIT $9
+        ) found
+        UNION ALL SELECT found.* FROM (SELECT string_to_array(unnest($3::text[]), '/') AS place) scope, LATERAL (
+            SELECT position, body FROM {table} WHERE {of_project} AND environment = scope.place[3] AND {narrowed}
+            ORDER BY organization, project, position LIMIT $9
+        ) found
+    ) allowed ORDER BY position LIMIT $9
+    """  # noqa: S608 -- of constants
+
+
+_EVENTS = allowed_after("events", "name")
 _EVENTS_OF = "SELECT position, body FROM events WHERE deployment = $1 AND position > $2 ORDER BY position LIMIT $3"
 _NEWEST_POSITION = "SELECT coalesce(max(position), 0) FROM events"
 _DEPLOYMENTS = f"""

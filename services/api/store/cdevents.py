@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.api.store.archive import SEEN, Scopes
+from services.api.store import archive
+from services.api.store.archive import Scopes
 from services.api.store.places import Reads
 from shared.contracts.cdevents import CDEvent
 from shared.postgres import Connection
@@ -14,12 +15,7 @@ INSERT INTO cdevents (id, organization, project, environment, kind, body)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
 ON CONFLICT (id) DO NOTHING
 """
-_AFTER = f"""
-SELECT position, body FROM cdevents
-WHERE position > $4 AND {SEEN} AND ($5 = '' OR organization = $5) AND ($6 = '' OR project = $6)
-    AND ($7 = '' OR environment = $7) AND ($8::text[] IS NULL OR kind = ANY($8))
-ORDER BY position LIMIT $9
-"""  # noqa: S608 -- of constants
+_AFTER = archive.allowed_after("cdevents", "kind")
 _NEWEST_POSITION = "SELECT coalesce(max(position), 0) FROM cdevents"
 _PRUNE = "DELETE FROM cdevents WHERE stored_at < now() - make_interval(days => $1)"
 

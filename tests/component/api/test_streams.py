@@ -2,13 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
 
 from services.api.resources import tenure
+from services.api.store import archive, cdevents
+from services.api.store.archive import Archived, Scopes
+from services.api.store.places import Reads
 from shared.contracts.logs import LogLines
 from tests.component.api.running import RunningApi, published, service_bus
 from tests.component.api.story import Story, rolled_back, successful
@@ -169,3 +173,62 @@ async def _revoke(api: RunningApi, headers: dict[str, str], resource: str) -> No
     person = (await api.client.get("/me", headers=headers)).json()["id"]
     revoked = await api.client.delete(f"/people/{person}/roles", params={"resource": resource})
     assert revoked.status_code < 300, revoked.text
+
+
+@pytest.mark.parametrize(
+    "scopes", [("quiet", "", ""), ("", "quiet/todo", ""), ("", "", "quiet/todo/production"), ("quiet", "quiet/todo", "")]
+)
+async def test_who_may_see_little_has_little_looked_at(api: RunningApi, scopes: tuple[str, str, str]) -> None:
+    """Among tens of thousands of events the reader's own are found by an index, once each."""
+    wanted = [[scope] if scope else [] for scope in scopes]
+    busy = "'main', 'todo', 'production'"
+    quiet = "'quiet', 'todo', 'production'"
+    async with api.opened.parts.pool.acquire() as connection:
+        for query, table, columns, values in (
+            (archive._EVENTS, "events", "time, name, body", "now(), 'StepStarted', '{}'"),
+            (cdevents._AFTER, "cdevents", "kind, body", "'build.finished', '{}'"),
+        ):
+            for place, many in ((busy, 30_000), (quiet, 3)):
+                await connection.execute(
+                    f"INSERT INTO {table} (id, organization, project, environment, {columns}) "  # noqa: S608 -- of constants
+                    f"SELECT md5($1 || n), {place}, {values} FROM generate_series(1, $2::int) n",
+                    place,
+                    many,
+                )
+            await connection.execute(f"ANALYZE {table}")
+            for after, found in ((0, 3), (30_010, 0)):
+                parameters = (*wanted, after, "", "", "", None, 500)
+                assert len(await connection.fetch(query, *parameters)) == found
+                (plan,) = json.loads(await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}", *parameters))
+                assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 50
+
+
+async def test_what_was_looked_at_in_vain_is_not_looked_at_again(api: RunningApi, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads on goes on from where the archive ended, however little of it was for them; and is told what comes for them then."""
+    await api.with_todo()
+    await api.made("/projects/main", slug="quiet", name="Quiet")
+    token = await api.person("viewer", "project/main/quiet")
+    looked: list[int] = []
+    find = archive.events
+
+    async def events(reads: Reads, scopes: Scopes, after: int, limit: int, **more: Any) -> Sequence[Archived]:
+        looked.append(after)
+        return await find(reads, scopes, after, limit, **more)
+
+    monkeypatch.setattr(archive, "events", events)
+    others, own = successful(), Story(project="quiet")
+    own.created()
+    headers = {"Authorization": f"Bearer {token}", "Last-Event-ID": "0"}
+    async with api.client.stream("GET", "/events/stream", headers=headers) as response:
+        await published(nats_url, *others.events)
+
+        async def passed() -> bool:
+            return looked[-1] >= len(others.events)
+
+        await eventually(passed)
+        await published(nats_url, *own.events)
+        async for sent in read(response):
+            told = json.loads(sent.data)
+            assert told["project"] == "quiet"
+            if told["id"] == own.events[0].id:
+                break

@@ -25,6 +25,10 @@ LEFT_S = 300.0
 """A token that is kept is given out until so shortly before its end: whoever gets it has that long to use it."""
 INSTALLED_S = 300.0
 """How long an installation that was found on a repository is believed to be there."""
+LONGEST_S = 3600.0
+"""A token is kept for so long at most, and a pause: whoever answers for GitHub may be anybody's server, and say anything."""
+MOST = 4096
+"""So many tokens, installations and pauses are kept: of more the oldest are forgotten, and asked for again."""
 _UNSAID_PAUSE = timedelta(minutes=1)
 
 
@@ -73,16 +77,17 @@ class _Installation(BaseModel):
 
 
 class _Made(BaseModel):
-    token: str = Field(min_length=1)
+    token: str = Field(min_length=1, max_length=4000)
     expires_at: AwareDatetime
 
 
 _Key = tuple[str, ...]
 M = TypeVar("M", bound=BaseModel)
+V = TypeVar("V")
 
 
 class AppTokens:
-    """Makes tokens, and keeps each as long as it is good: those who want the same at the same time share one."""
+    """Makes tokens, and keeps each as long as it is good, but no more than some: those who want the same at the same time share one."""
 
     def __init__(self, client: GuardedClient) -> None:
         self._client = client
@@ -107,7 +112,7 @@ class AppTokens:
         if kept is not None and kept.until - now > left_s:
             return kept
         made = await self._make(app, repository, installation, use)
-        self._tokens = {each: token for each, token in self._tokens.items() if token.until > now} | {key: made}
+        _keep(self._tokens, key, made)
         return made
 
     async def _make(self, app: App, repository: ForgeRepository, installation: str, use: Use) -> Token:
@@ -118,7 +123,7 @@ class AppTokens:
             raise NoToken(f"GitHub knows no installation {installation} of the app {app.id}: say the right one, or none.")
         self._good(answer, app, repository, use)
         made = _read(_Made, answer)
-        return Token(made.token, made.expires_at.timestamp())
+        return Token(made.token, min(made.expires_at.timestamp(), time.time() + LONGEST_S))
 
     async def _installation(self, app: App, repository: ForgeRepository) -> str:
         """The one on the repository, as it was minutes ago at most: with an installation its tokens end. Longer while GitHub is away."""
@@ -139,7 +144,7 @@ class AppTokens:
                 return known
             raise
         found = str(_read(_Installation, answer).id)
-        self._installations[key] = (found, time.monotonic())
+        _keep(self._installations, key, (found, time.monotonic()))
         return found
 
     async def _send(self, method: str, app: App, repository: ForgeRepository, url: str, body: bytes | None = None) -> Response:
@@ -159,7 +164,7 @@ class AppTokens:
         """Raises `NoToken` or `NotNow` where it is a refusal. A pause that GitHub wants is kept from here on."""
         said = f"GitHub gives no token: it answered {answer.status}: {answer.text()}."
         if answer.status in (403, 429) and (wait := _rate_limit(answer)) is not None:
-            self._pauses[_of(app, repository)[:2]] = (time.monotonic() + wait.total_seconds(), said)
+            _keep(self._pauses, _of(app, repository)[:2], (time.monotonic() + min(wait.total_seconds(), LONGEST_S), said))
             raise NotNow(said, wait)
         if answer.status >= 500 or answer.status == 408:
             raise NotNow(said, _pause(answer))
@@ -171,6 +176,14 @@ def _of(app: App, repository: ForgeRepository) -> _Key:
     """Whose tokens are the same: never those of another key, however the rest agrees. The first two are who asks whom."""
     key = sha256(app.private_key.encode()).hexdigest()
     return (repository.api(""), app.id, app.installation, key, repository.identity)
+
+
+def _keep(kept: dict[_Key, V], key: _Key, value: V) -> None:
+    """The newest come last, so the first are the oldest."""
+    kept.pop(key, None)
+    kept[key] = value
+    while len(kept) > MOST:
+        del kept[next(iter(kept))]
 
 
 def _read(model: type[M], answer: Response) -> M:

@@ -93,6 +93,23 @@ async def test_one_that_would_end_in_the_queue_is_made_again(catalogue: "Catalog
     assert len(github.tokens) == 2
 
 
+async def test_what_a_server_says_is_kept_within_bounds(
+    catalogue: "CatalogueAsyncStub", github: GitHubApps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a tenant's own: a token is not believed to be good for more than an hour, and of many the oldest are forgotten."""
+    github.lives_s = 365 * 86400
+    source = await catalogue.SourceOf(SOURCE)
+    assert source.valid_until <= time.time() + github_app.LONGEST_S
+    monkeypatch.setattr(github_app, "MOST", 1)
+    first = (await catalogue.TokenOf(_token(pb.STATUSES))).token
+    assert (await catalogue.TokenOf(_token(pb.STATUSES))).token == first
+    await catalogue.TokenOf(_token(pb.COMMENTS))
+    assert (await catalogue.TokenOf(_token(pb.STATUSES))).token != first
+    github.refusal = JSONResponse({"token": "t" * 4001, "expires_at": "9999-12-30T00:00:00Z"}, 201)
+    with pytest.raises(aio.AioRpcError, match="does not speak its API"):
+        await catalogue.TokenOf(_token(pb.REQUESTS))
+
+
 async def test_an_app_that_is_installed_anew_gets_new_tokens(
     api: RunningApi, catalogue: "CatalogueAsyncStub", github: GitHubApps, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from services.builder.mirrors import Mirrors, locked
+from services.builder.locks import locked
+from services.builder.mirrors import Mirrors
 from shared.work import StepFailure
 
 log = structlog.get_logger()

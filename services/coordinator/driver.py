@@ -23,11 +23,15 @@ log = structlog.get_logger()
 POLL_S = 1.0
 PUT_OFF_S = 10.0
 """How long a deployment is left alone that could not be served, and could not be ended for that either: a newer replica's, perhaps."""
+TRIES = 30
+"""How often api may fail at what a plan needs, before the deployment ends for that."""
+_PutOff = dict[str, tuple[float, int]]
+"""Deployments that could not be served: until when they are left alone, and how often that was so."""
 
 
 async def drive(coordinator: Coordinator) -> None:
     """Serves wants for ever; what cannot be had now (api or database away) is tried again at the next look."""
-    put_off: dict[str, float] = {}
+    put_off: _PutOff = {}
     async with asyncio.TaskGroup() as tasks:
         sources = Sources(coordinator, tasks)
         while True:
@@ -42,25 +46,26 @@ async def drive(coordinator: Coordinator) -> None:
                     await coordinator.wanted.wait()
 
 
-async def _look(coordinator: Coordinator, sources: Sources, put_off: dict[str, float]) -> None:
+async def _look(coordinator: Coordinator, sources: Sources, put_off: _PutOff) -> None:
     while coordinator.newer:
         await _older_give_way(coordinator, coordinator.newer.pop())
     now = asyncio.get_running_loop().time()
-    left_alone = [deployment for deployment, until in put_off.items() if until > now]
+    for deployment in [name for name, (until, _) in put_off.items() if until + PUT_OFF_S < now]:
+        del put_off[deployment]  # it ended, or is served elsewhere
+    left_alone = [name for name, (until, _) in put_off.items() if until > now]
     async with coordinator.pool.acquire() as connection:
         wanted = {want: await sagas.waiting_for(connection, want, left_alone) for want in Want}
     sources.get(wanted.pop(Want.SOURCE))
-    asked = [(want, deployment) for want, ids in wanted.items() for deployment in ids]
-    served = await asyncio.gather(*(_serve(coordinator, want, deployment) for want, deployment in asked), return_exceptions=True)
-    for (_, deployment), result in zip(asked, served, strict=True):
+    asked = [(want, name, put_off.pop(name, (0.0, 0))[1] + 1) for want, ids in wanted.items() for name in ids]
+    served = await asyncio.gather(*(_serve(coordinator, *one) for one in asked), return_exceptions=True)
+    for (_, deployment, tries), result in zip(asked, served, strict=True):
         if isinstance(result, BaseException):
             raise result
-        put_off.pop(deployment, None)
         if not result:
-            put_off[deployment] = now + PUT_OFF_S
+            put_off[deployment] = now + PUT_OFF_S, tries
 
 
-async def _serve(coordinator: Coordinator, want: Want, deployment: str) -> bool:
+async def _serve(coordinator: Coordinator, want: Want, deployment: str, tries: int) -> bool:
     """Serves one want, or answers that it could not. A deployment that cannot be planned ends as failed: it keeps no other waiting."""
     try:
         await _SERVERS[want](coordinator, deployment)
@@ -68,7 +73,9 @@ async def _serve(coordinator: Coordinator, want: Want, deployment: str) -> bool:
         if is_outage(error):
             raise
         log.exception("want not served", deployment=deployment, want=want)
-        return want is not Want.ENVIRONMENT and not isinstance(error, CatalogueBroken) and await _end(coordinator, deployment, error)
+        if want is Want.ENVIRONMENT or (isinstance(error, CatalogueBroken) and tries < TRIES):
+            return False
+        return await _end(coordinator, deployment, error)
     return True
 
 

@@ -8,7 +8,10 @@ import grpc
 import pytest
 from grpc import aio
 
+from services.api.store import places
+from services.coordinator.catalogue import Catalogue, CatalogueBroken
 from shared.clone_credentials import USERNAME, read_key, verify
+from shared.consumer import is_outage
 from shared.proto import catalogue_pb2 as pb
 from shared.proto.catalogue_pb2_grpc import CatalogueStub
 from shared.rpc import channel
@@ -42,6 +45,19 @@ async def test_followers_of_a_connection(api: RunningApi, catalogue: "CatalogueA
     (by_name,) = (await catalogue.EnvironmentOf(pb.Place(organization="main", project="todo", environment="hub-only"))).environments
     assert (by_name.ref, by_name.connection) == ("refs/heads/main", "hub")
     assert not (await catalogue.EnvironmentOf(pb.Place(organization="main", project="todo", environment="none"))).environments
+
+
+async def test_a_question_that_api_fails_at_is_no_outage(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The coordinator does not wait for it with everything else, as it does for an api that is away."""
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(places, "environments", fails)
+    async with channel(f"127.0.0.1:{api.opened.grpc_port}", api.home.tls, "coordinator") as opened:
+        with pytest.raises(CatalogueBroken) as broken:
+            await Catalogue(opened).followers("main", "todo", "hub")
+    assert not is_outage(broken.value)
 
 
 async def test_the_own_remote_s_source_has_a_short_lived_credential(api: RunningApi, catalogue: "CatalogueAsyncStub") -> None:

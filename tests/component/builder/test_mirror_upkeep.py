@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.builder.handlers import mirrors_of
+from services.builder.locks import locked
 from services.builder.mirror_upkeep import MirrorUpkeep
-from services.builder.mirrors import locked
 from tests.component.builder.conftest import Builder
 from tests.component.builder.repository import Repository, git
 

@@ -1,15 +1,18 @@
 """What must not happen to the coordinator, whatever one deployment is like."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
+from services.coordinator import driver
 from services.coordinator.saga import Want
 from services.coordinator.store import sagas
 from shared.contracts.commands import Command
 from shared.contracts.manifest import JobManifest, Manifest, ServiceManifest
 from shared.postgres import Connection
-from tests.component.coordinator.world import world
+from tests.component.coordinator.world import World, world
 from tests.polling import eventually
 from tests.unit.coordinator.scenario import TODO
 
@@ -36,6 +39,24 @@ async def test_a_deployment_that_cannot_be_planned_fails_alone(nats_url: str, po
         await made.event("DeploymentSucceeded")
 
 
+@asynccontextmanager
+async def _hanging(nats_url: str, postgres_dsn: str) -> AsyncIterator[tuple[World, str]]:
+    """A world with a first deployment, whose inspection does not end. It is taken away in the end: whatever it is, nobody waits for it."""
+
+    def script(command: Command) -> str | None:
+        return "hangs" if command.step == "inspect" and first in {None, command.deployment} else None
+
+    first = None
+    async with world(nats_url, postgres_dsn) as made:
+        made.script = script
+        await made.push("a")
+        first = (await made.event("DeploymentCreated")).deployment
+        assert first is not None
+        await made.event("StepStarted", first)
+        yield made, first
+        await made.coordinator.pool.execute("DELETE FROM deployments WHERE id = $1", first)
+
+
 _UNKNOWN_STEP = (
     """jsonb_set(jsonb_set(progress, '{steps,inspect,kind}', '"unknown"'), '{steps,inspect,give_up_at}', '"2026-01-01T00:00:00Z"')"""
 )
@@ -45,17 +66,8 @@ _UNREADABLE = """jsonb_set(progress, '{steps}', '"none"')"""
 @pytest.mark.parametrize("broken", [_UNKNOWN_STEP, _UNREADABLE], ids=["unknown step", "unreadable"])
 async def test_a_timer_that_cannot_be_served_keeps_no_other_from_firing(nats_url: str, postgres_dsn: str, broken: str) -> None:
     """A deployment whose state no longer fits its timers, or cannot be read, is put off, and the others go on."""
-
-    def script(command: Command) -> str | None:
-        return "hangs" if command.step == "inspect" and first in {None, command.deployment} else None
-
-    first = None
-    async with world(nats_url, postgres_dsn) as made:
-        made.script = script
+    async with _hanging(nats_url, postgres_dsn) as (made, first):
         pool = made.coordinator.pool
-        await made.push("a")
-        first = (await made.event("DeploymentCreated")).deployment
-        await made.event("StepStarted", first)
         await pool.execute(f"UPDATE deployments SET wake_at = now(), progress = {broken} WHERE id = $1", first)  # noqa: S608
         await made.push("b")
         await made.event("DeploymentSucceeded")
@@ -65,45 +77,25 @@ async def test_a_timer_that_cannot_be_served_keeps_no_other_from_firing(nats_url
             return left > timedelta(seconds=30)
 
         await eventually(put_off)
-        await pool.execute("DELETE FROM deployments WHERE id = $1", first)
 
 
 @pytest.mark.parametrize("want", [Want.PLAN, Want.BUILDS, Want.ENVIRONMENT])
 async def test_what_cannot_be_served_keeps_no_other_waiting(nats_url: str, postgres_dsn: str, want: Want) -> None:
     """A deployment that cannot be read is left alone, also by those that come after it into its environment."""
-
-    def script(command: Command) -> str | None:
-        return "hangs" if command.step == "inspect" and first in {None, command.deployment} else None
-
-    first = None
-    async with world(nats_url, postgres_dsn) as made:
-        made.script = script
+    async with _hanging(nats_url, postgres_dsn) as (made, first):
         pool = made.coordinator.pool
-        await made.push("a")
-        first = (await made.event("DeploymentCreated")).deployment
-        await made.event("StepStarted", first)
         statement = f"UPDATE deployments SET wake_at = NULL, state = 'queued', wants = $2, progress = {_UNREADABLE} WHERE id = $1"  # noqa: S608
         await pool.execute(statement, first, want)
         for count, commit in enumerate("bcd", start=1):
             await made.push(commit)
             await made.event("DeploymentSucceeded", count=count)
         assert await pool.fetchval("SELECT wants FROM deployments WHERE id = $1", first) == want
-        await pool.execute("DELETE FROM deployments WHERE id = $1", first)
 
 
 async def test_a_deployment_that_cannot_be_written_keeps_no_timer_from_firing(nats_url: str, postgres_dsn: str) -> None:
     """They are fired one by one then."""
-
-    def script(command: Command) -> str | None:
-        return "hangs" if command.step == "inspect" and first in {None, command.deployment} else None
-
-    first = None
-    async with world(nats_url, postgres_dsn) as made:
-        made.script = script
+    async with _hanging(nats_url, postgres_dsn) as (made, first):
         pool = made.coordinator.pool
-        await made.push("a")
-        first = (await made.event("DeploymentCreated")).deployment
-        await made.event("StepStarted", first)
         await pool.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
             "CREATE TRIGGER refuse BEFORE UPDATE OF progress ON deployments FOR EACH ROW "
@@ -119,7 +111,24 @@ async def test_a_deployment_that_cannot_be_written_keeps_no_timer_from_firing(na
         await made.push("b", ref="refs/heads/main")
         await made.event("DeploymentSucceeded")
         await pool.execute("DROP TRIGGER refuse ON deployments")
-        await pool.execute("DELETE FROM deployments WHERE id = $1", first)
+
+
+@pytest.mark.parametrize(("failures", "end"), [(2, "DeploymentSucceeded"), (1000, "DeploymentFailed")])
+async def test_what_api_fails_at_is_tried_for_a_while_and_keeps_no_other_waiting(
+    nats_url: str, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, failures: int, end: str
+) -> None:
+    """Then the deployment ends for it."""
+    monkeypatch.setattr(driver, "PUT_OFF_S", 0.1)
+    monkeypatch.setattr(driver, "POLL_S", 0.1)
+    monkeypatch.setattr(driver, "TRIES", 4)
+    async with world(nats_url, postgres_dsn) as made:
+        made.catalogue.fails = failures
+        await made.push("a")
+        ended = await made.event(end)
+        made.catalogue.fails = 0
+        await made.push("b")
+        await made.event("DeploymentSucceeded", count=2 if end == "DeploymentSucceeded" else 1)
+    assert ended.sequence is not None
 
 
 async def test_a_change_sent_again_after_a_newer_one_is_settled_as_it_was(nats_url: str, postgres_dsn: str) -> None:

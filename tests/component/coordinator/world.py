@@ -9,7 +9,7 @@ from datetime import timedelta
 from pydantic import SecretStr
 
 from services.coordinator import app
-from services.coordinator.catalogue import CatalogueBehind, Follower, Previews
+from services.coordinator.catalogue import CatalogueBehind, CatalogueBroken, Follower, Previews
 from services.coordinator.coordinator import Coordinator
 from services.coordinator.settings import Settings
 from services.coordinator.snapshot import Snapshot
@@ -46,6 +46,8 @@ class CatalogueInMemory:
         self.previews: dict[str, Follower] = {}
         self.told: list[str] = []
         """What it was told of change requests, in order."""
+        self.fails = 0
+        """How often it still fails at what a plan needs."""
         self.behind = False
         """It has not heard yet of deployments that ended."""
         self.asked_after: list[str] = []
@@ -108,6 +110,9 @@ class CatalogueInMemory:
 
     async def snapshot(self, place: Place, pinned: tuple[SecretRef, ...] = (), after: str | None = None) -> Snapshot:
         """What was set."""
+        if self.fails:
+            self.fails -= 1
+            raise CatalogueBroken("catalogue: it failed")
         if after is not None:
             self.asked_after.append(after)
             if self.behind:

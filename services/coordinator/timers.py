@@ -67,7 +67,7 @@ async def tick(coordinator: Coordinator, beats: Beats) -> None:
 async def _fire_some(coordinator: Coordinator, beats: Beats) -> bool:
     """Together, or one by one where one of them cannot be written; whether there may be more."""
     try:
-        return await _fire(coordinator, beats, AT_ONCE)
+        return await _fire(coordinator, beats, AT_ONCE, [])
     except Exception as error:
         if is_outage(error):
             raise
@@ -79,25 +79,26 @@ async def _fire_some(coordinator: Coordinator, beats: Beats) -> bool:
 
 
 async def _fire_one(coordinator: Coordinator, beats: Beats) -> bool:
+    fired: list[str] = []
     try:
-        return await _fire(coordinator, beats, 1)
+        return await _fire(coordinator, beats, 1, fired)
     except Exception as error:
-        if is_outage(error):
+        if is_outage(error) or not fired:
             raise
-        log.exception("timer put off")
-        async with coordinator.pool.acquire() as connection, connection.transaction():
-            due, _ = await sagas.lock_due(connection, 1)
-            for loaded in due:
-                await sagas.postpone(connection, loaded.saga.id, PUT_OFF)
+        log.exception("timer put off", deployments=fired)
+        async with coordinator.pool.acquire() as connection:
+            for deployment in fired:
+                await sagas.postpone(connection, deployment, PUT_OFF)
         return True
 
 
-async def _fire(coordinator: Coordinator, beats: Beats, most: int) -> bool:
-    """The timers of so many deployments, in one transaction; whether there were as many."""
+async def _fire(coordinator: Coordinator, beats: Beats, most: int, fired: list[str]) -> bool:
+    """The timers of so many deployments, in one transaction; whether there were as many. It says whose also where it fails."""
     async with coordinator.work() as work:
         due, unreadable = await sagas.lock_due(work.connection, most)
         for deployment in unreadable:
             await sagas.postpone(work.connection, deployment, PUT_OFF)
+        fired += [loaded.saga.id for loaded in due]
         for loaded in due:
             work.hold(loaded)
             try:

@@ -14,7 +14,6 @@ from nats.aio.msg import Msg
 from services.webhooks.catalogue import Away, Catalogue, Connection
 from shared.bus import Bus
 from shared.contracts.events import CatalogueChanged, Event
-from shared.contracts.facts import UnknownFact
 from shared.postgres import UNAVAILABLE, Pool
 from shared.sealing import Vault
 
@@ -85,7 +84,7 @@ class Connections:
     async def _hear(self, message: Msg) -> None:
         try:
             fact = Event.decode(message.data).fact()
-        except (ValueError, UnknownFact):
+        except ValueError:
             return  # of a newer version: what it says is found with all others after a while
         if isinstance(fact, CatalogueChanged) and fact.kind in ("connection", "organization", "project"):
             self._changed.set()

@@ -38,8 +38,9 @@ async def test_an_answer_begins_with_git_s_first_words(tmp_path: Path) -> None:
         serve(Call("/git-receive-pack", "", environment, lambda: None), {"method": "POST", "headers": []}, receive, send)
     )
     await asyncio.wait({serving}, timeout=0.5)
-    assert not sent
+    before = list(sent)
     go.touch()
     async with asyncio.timeout(10):
         await serving
+    assert not before
     assert (sent[0]["status"], b"".join(message["body"] for message in sent[1:])) == (200, b"taken")

@@ -5,13 +5,14 @@ changes its address between check and call, leads anywhere else.
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from ipaddress import ip_address
 
+from shared.listening import listening
 from shared.outbound import Reach, Refused, Unresolved
 
 CONNECT_S = 15.0
@@ -60,41 +61,24 @@ class Gate:
 async def outbound_gate(reach: Reach) -> AsyncIterator[Gate]:
     """Opens a gate; its connections end with the block."""
     gate = Gate(reach)
-    at_work: set[asyncio.Task[None]] = set()
-
-    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(_serve(gate, reader, writer))
-        at_work.add(task)
-        task.add_done_callback(at_work.discard)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, family=socket.AF_INET)
-    gate.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(partial(_serve, gate)) as gate.port:
         yield gate
-    finally:
-        server.close()
-        for task in at_work:
-            task.cancel()
-        await asyncio.gather(*at_work, return_exceptions=True)
 
 
 async def _serve(gate: Gate, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(OSError, asyncio.IncompleteReadError, ValueError):
+        host, port = await _asked(reader, writer)
         try:
-            host, port = await _asked(reader, writer)
-            try:
-                there = await gate.connect(host, port)
-            except Refused as refused:
-                gate.refused.append(str(refused))
-                _answer(writer, _Reply.NOT_ALLOWED)
-            except (Unresolved, OSError) as error:
-                gate.failed.append(f"{host} is unreachable: {error}")
-                _answer(writer, _Reply.HOST_UNREACHABLE)
-            else:
-                _answer(writer, _Reply.SUCCEEDED)
-                await _between((reader, writer), there)
-        finally:
-            await _closed(writer)
+            there = await gate.connect(host, port)
+        except Refused as refused:
+            gate.refused.append(str(refused))
+            _answer(writer, _Reply.NOT_ALLOWED)
+        except (Unresolved, OSError) as error:
+            gate.failed.append(f"{host} is unreachable: {error}")
+            _answer(writer, _Reply.HOST_UNREACHABLE)
+        else:
+            _answer(writer, _Reply.SUCCEEDED)
+            await _between((reader, writer), there)
 
 
 async def _asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int]:
@@ -126,7 +110,9 @@ async def _between(one: Ends, other: Ends) -> None:
     try:
         await asyncio.gather(_pass_on(one[0], other[1]), _pass_on(other[0], one[1]))
     finally:
-        await _closed(other[1])
+        other[1].close()
+        with suppress(OSError):
+            await other[1].wait_closed()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -135,9 +121,3 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.bus import Bus
+from shared.listening import listening
 from shared.participant import Participant
 from shared.settings import ServiceSettings
 from tests.polling import eventually
@@ -25,11 +26,9 @@ async def silent_server() -> AsyncIterator[tuple[str, list[bool]]]:
             await reader.read()
         finally:
             closed[number] = True
-            writer.close()
 
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
-    async with server:
-        yield f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", closed
+    async with listening(take) as port:
+        yield f"nats://127.0.0.1:{port}", closed
 
 
 async def _bus(url: str, nats_url: str) -> None:

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
@@ -25,6 +25,7 @@ from services.webhooks.refs import follows, is_zeros, short
 from services.webhooks.store import Recorded, Store
 from shared.contracts.changes import Change, FoundBy, Pusher
 from shared.contracts.commands import OWN_CONNECTION
+from shared.listening import listening
 from shared.postgres import UNAVAILABLE
 from shared.printable import printable
 from shared.telemetry import span, traceparent
@@ -130,12 +131,11 @@ class Pushes:
     async def serving(self) -> AsyncIterator[None]:
         """Listens on the socket."""
         self._hooks.write()
-        server = await asyncio.start_unix_server(self._answer, self._hooks.socket)
-        os.chmod(self._hooks.socket, 0o600)  # noqa: PTH101 -- no await between: nobody else can come first into a private folder
         try:
-            yield
+            async with listening(self._answer, path=self._hooks.socket):
+                os.chmod(self._hooks.socket, 0o600)  # noqa: PTH101 -- no await between: nobody else can come first into a private folder
+                yield
         finally:
-            server.close()
             self._hooks.remove()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -152,10 +152,6 @@ class Pushes:
             log.info("hook left", reason=str(error) or type(error).__name__)
         except Exception:
             log.exception("push not told")  # the edge of the process: the sweep takes what was not recorded
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
 
     async def _tell(self, session: PushSession, updates: Sequence[Update]) -> AsyncIterator[str]:
         stored = await self._recorded(session, updates)

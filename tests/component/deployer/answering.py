@@ -16,6 +16,7 @@ from services.deployer.targets.local.secrets import TargetKey
 from services.deployer.targets.local.workloads import Workloads
 from shared.contracts.places import Place
 from shared.contracts.releases import Release
+from shared.listening import listening
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -115,7 +116,6 @@ class Application:
             pass
         finally:
             self._connections -= 1
-            writer.close()
 
 
 @asynccontextmanager
@@ -126,9 +126,8 @@ async def serving(answer: Answer, certificate: tuple[Path, Path] | None = None) 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
     application = Application(answer)
-    server = await asyncio.start_server(application.serve, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield application, int(server.sockets[0].getsockname()[1])
+    async with listening(application.serve, tls=context) as port:
+        yield application, port
 
 
 class _Engine:

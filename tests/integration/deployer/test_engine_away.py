@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from services.deployer.targets.local.target import local_target
 from shared.contracts import commands as c
 from shared.contracts import facts as f
+from shared.listening import listening
 from shared.work import Unavailable
 from tests.integration.deployer.rig import ENGINE, Deployment, Site, deploy
 from tests.polling import eventually
@@ -20,8 +21,8 @@ class Wire:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self.connections = 0
+        self._open = AsyncExitStack()
 
     @property
     def address(self) -> str:
@@ -30,25 +31,21 @@ class Wire:
 
     async def mend(self) -> None:
         """The engine answers."""
-        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        await self._open.enter_async_context(listening(self._serve, path=self.path))
 
     async def cut(self) -> None:
         """The engine is gone, in the middle of whatever it was doing."""
-        if self._server is not None:
-            self._server.close()
         self.path.unlink(missing_ok=True)
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await asyncio.sleep(0)
+        await self._open.aclose()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         engine_reader, engine_writer = await asyncio.open_unix_connection(ENGINE.removeprefix("unix://"))
-        self._writers |= {writer, engine_writer}
-        with suppress(OSError):
+        self.connections += 1
+        try:
             await asyncio.gather(_pump(reader, engine_writer), _pump(engine_reader, writer))
-        for end in (writer, engine_writer):
-            end.close()
-        self._writers -= {writer, engine_writer}
+        finally:
+            self.connections -= 1
+            engine_writer.close()
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -104,6 +101,6 @@ async def test_reconcile_when_the_engine_is_back(here: Site, wire: Wire) -> None
 
 async def _follows(wire: Wire) -> bool:
     """Whether the deployer has settled down to follow the engine's events."""
-    before = len(wire._writers)
+    before = wire.connections
     await asyncio.sleep(0.5)
-    return before > 0 and len(wire._writers) == before
+    return before > 0 and wire.connections == before

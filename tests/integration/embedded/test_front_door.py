@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from shared.listening import listening
 from tests.integration.cli.front_door import traefik
 from tests.polling import eventually
 from tests.stack import free_port
@@ -25,7 +26,7 @@ class Webhooks:
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
-        with suppress(asyncio.IncompleteReadError, ConnectionError), closing(writer):
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while await reader.readuntil(b"\r\n\r\n"):
                 self.came += 1
                 await self.open.wait()
@@ -41,8 +42,7 @@ async def webhooks() -> Webhooks:
 @pytest.fixture
 async def door(webhooks: Webhooks, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the front door, behind which webhooks stands still and nobody else is."""
-    async with await asyncio.start_server(webhooks, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(webhooks) as port:
         async with _client(tmp_path, f"127.0.0.1:{port}") as client:
             yield client
         webhooks.open.set()

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.health import serve
+from shared.listening import listening
 from tests.forge_apis.contract import Contract
 from tests.integration.notifier.comment_api import Answer, Comments
 
@@ -208,17 +209,11 @@ class MailServer:
                     break
                 case _:
                     say("250 OK")
-        writer.close()
 
 
 @asynccontextmanager
 async def mail_server() -> AsyncIterator[MailServer]:
     """On a free port of 127.0.0.1."""
     mail = MailServer()
-    server = await asyncio.start_server(mail.serve, "127.0.0.1", 0)
-    mail.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(mail.serve) as mail.port:
         yield mail
-    finally:
-        server.close()
-        await server.wait_closed()

@@ -14,6 +14,7 @@ from services.notifier.providers.chat import ChatProvider
 from services.notifier.providers.contract import Notification, Outcome, Verdict
 from shared.contracts.events import DeploymentSucceeded, Event
 from shared.guarded_http import guarded_client
+from shared.listening import listening
 from shared.outbound import Reach
 from tests.integration.notifier.receivers import receiver
 from tests.polling import eventually
@@ -45,14 +46,11 @@ async def _server(answer: Callable[[asyncio.StreamWriter], object], pause_s: flo
                 await writer.drain()
                 sent[0] += 1
                 await asyncio.sleep(pause_s)
-        except OSError:
-            pass
-        left.set()
-        writer.close()
+        finally:
+            left.set()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", sent, left
+    async with listening(serve) as port:
+        yield f"127.0.0.1:{port}", sent, left
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from shared.authorities import trusted
 from shared.contracts.cdevents import CDEvent
 from shared.contracts.events import DeploymentSucceeded, DeploymentSuperseded, Event, MessageRequestedAgain
 from shared.contracts.facts import DeploymentAuthorized
+from shared.listening import listening
 from tests.integration.notifier.conftest import World, new_signing_secret, webhook
 from tests.integration.notifier.receivers import receiver
 from tests.polling import eventually
@@ -210,11 +211,9 @@ async def test_a_certificate_is_checked_against_the_name(
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-    url = f"https://localhost:{server.sockets[0].getsockname()[1]}/"
-    async with server:
+    async with listening(answer, tls=context) as port:
+        url = f"https://localhost:{port}/"
         async with world.start(dead_after_days=2 / 86400):
             await world.channels(webhook(url, signing_secret))
             await world.happens(DeploymentSucceeded(), deployment="d1")

@@ -36,6 +36,11 @@ def seen_to(samples: Iterator[Sample]) -> Iterator[Attention]:
                     f"{_many(count, 'deployment is', 'deployments are')} stuck; the environment stays locked",
                     "slipway explain ID, mend the cause, then: slipway retry ID, or slipway accept ID",
                 )
+            case "slipway_deployments_put_off", _, count if count > 0:
+                yield Attention(
+                    f"{_many(count, 'deployment', 'deployments')} could not be read or moved on; tried again all the time",
+                    "the coordinator's log says why; what a newer version wrote goes on when that one runs",
+                )
             case "slipway_dead_letters_waiting", _, count if count > 0:
                 yield Attention(f"{_many(count, 'message was', 'messages were')} given up", "slipway deadletters")
             case "slipway_outbox_oldest_unsent_age_seconds", {"schema": schema}, age if age > OUTBOX_LAG_S:

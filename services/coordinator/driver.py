@@ -4,6 +4,7 @@ stands in the deployments' rows, so a crash loses nothing; the event only makes 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 
 import structlog
 
@@ -21,23 +22,20 @@ from shared.contracts.answers import Failure
 
 log = structlog.get_logger()
 POLL_S = 1.0
-PUT_OFF_S = 10.0
+PUT_OFF = timedelta(seconds=10)
 """How long a deployment is left alone that could not be served, and could not be ended for that either: a newer replica's, perhaps."""
 TRIES = 30
 """How often api may fail at what a plan needs, before the deployment ends for that."""
-_PutOff = dict[str, tuple[float, int]]
-"""Deployments that could not be served: until when they are left alone, and how often that was so."""
 
 
 async def drive(coordinator: Coordinator) -> None:
     """Serves wants for ever; what cannot be had now (api or database away) is tried again at the next look."""
-    put_off: _PutOff = {}
     async with asyncio.TaskGroup() as tasks:
         sources = Sources(coordinator, tasks)
         while True:
             coordinator.wanted.clear()
             try:
-                await _look(coordinator, sources, put_off)
+                await _look(coordinator, sources)
             except UNAVAILABLE as error:
                 log.warning("driver paused", error=str(error) or type(error).__name__)
                 await asyncio.sleep(POLL_S)
@@ -46,41 +44,35 @@ async def drive(coordinator: Coordinator) -> None:
                     await coordinator.wanted.wait()
 
 
-async def _look(coordinator: Coordinator, sources: Sources, put_off: _PutOff) -> None:
+async def _look(coordinator: Coordinator, sources: Sources) -> None:
     while coordinator.newer:
         await _older_give_way(coordinator, coordinator.newer.pop())
-    now = asyncio.get_running_loop().time()
-    for deployment in [name for name, (until, _) in put_off.items() if until + PUT_OFF_S < now]:
-        del put_off[deployment]  # it ended, or is served elsewhere
-    left_alone = [name for name, (until, _) in put_off.items() if until > now]
     async with coordinator.pool.acquire() as connection:
-        wanted = {want: await sagas.waiting_for(connection, want, left_alone) for want in Want}
+        wanted = {want: await sagas.waiting_for(connection, want) for want in Want}
     sources.get(wanted.pop(Want.SOURCE))
-    asked = [(want, name, put_off.pop(name, (0.0, 0))[1] + 1) for want, ids in wanted.items() for name in ids]
-    served = await asyncio.gather(*(_serve(coordinator, *one) for one in asked), return_exceptions=True)
-    for (_, deployment, tries), result in zip(asked, served, strict=True):
+    asked = [(want, name) for want, ids in wanted.items() for name in ids]
+    for result in await asyncio.gather(*(_serve(coordinator, *one) for one in asked), return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
-        if not result:
-            put_off[deployment] = now + PUT_OFF_S, tries
 
 
-async def _serve(coordinator: Coordinator, want: Want, deployment: str, tries: int) -> bool:
-    """Serves one want, or answers that it could not. A deployment that cannot be planned ends as failed: it keeps no other waiting."""
+async def _serve(coordinator: Coordinator, want: Want, deployment: str) -> None:
+    """Serves one want, or puts it off. A deployment that cannot be planned ends as failed: it keeps no other waiting."""
     try:
         await _SERVERS[want](coordinator, deployment)
     except Exception as error:
         if is_outage(error):
             raise
         log.exception("want not served", deployment=deployment, want=want)
-        if want is Want.ENVIRONMENT or (isinstance(error, CatalogueBroken) and tries < TRIES):
-            return False
-        return await _end(coordinator, deployment, error)
-    return True
+        async with coordinator.pool.acquire() as connection:
+            failures = await sagas.put_off(connection, deployment, PUT_OFF)
+        if want is Want.ENVIRONMENT or (isinstance(error, CatalogueBroken) and failures < TRIES):
+            return
+        await _end(coordinator, deployment, error)
 
 
-async def _end(coordinator: Coordinator, deployment: str, error: Exception) -> bool:
-    """As failed; whether that could be done."""
+async def _end(coordinator: Coordinator, deployment: str, error: Exception) -> None:
+    """As failed, or at another look where that cannot be written."""
     message = "the deployment could not be planned; this is a defect of Slipway, its log says more"
     try:
         await _feed(coordinator, deployment, Refused(Failure(code="internal_error", message=message, details=repr(error))))
@@ -88,8 +80,6 @@ async def _end(coordinator: Coordinator, deployment: str, error: Exception) -> b
         if is_outage(another):
             raise
         log.exception("deployment not ended", deployment=deployment)
-        return False
-    return True
 
 
 async def _older_give_way(coordinator: Coordinator, newer: Saga) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import suppress
+from datetime import timedelta
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -30,6 +31,8 @@ DEPLOYMENT_SECONDS = Histogram(
 COMPENSATIONS = Counter("slipway_compensations_total", "Deployments that turned back, by what they end as", ["ends_as"])
 STUCK = Counter("slipway_deployments_stuck_total", "Times that a deployment was parked because an undo kept failing")
 LIVE = Gauge("slipway_deployments_live", "Deployments that have not ended", ["state"])
+PUT_OFF = Gauge("slipway_deployments_put_off", "Deployments that could not be read or moved, now or within the last minute")
+_LATELY = timedelta(minutes=1)
 
 _AT_IT = {StepState.SENT: Direction.DO, StepState.ACCEPTED: Direction.DO, StepState.UNDOING: Direction.UNDO}
 _LEVELS = {
@@ -44,10 +47,13 @@ _LEVELS = {
 
 
 async def measure_live(pool: Pool) -> None:
-    """Sets the gauge of deployments that have not ended, to NaN where the database does not say."""
+    """Sets the gauges of deployments that have not ended, to NaN where the database does not say."""
     found: dict[str, int] | None = None
+    put_off = math.nan
     with suppress(*UNAVAILABLE):
         found = await sagas.live(pool, MEASURE_S)
+        put_off = await sagas.put_off_lately(pool, _LATELY, MEASURE_S)
+    PUT_OFF.set(put_off)
     for state in DeploymentState:
         if not state.final:
             LIVE.labels(state).set(math.nan if found is None else found.get(state, 0))

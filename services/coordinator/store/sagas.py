@@ -29,12 +29,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, '{}')
 """
 _UPDATE = """
 UPDATE deployments d SET state = n.state, holds = n.holds, authorised = n.authorised, wants = n.wants, wake_at = n.wake_at,
+    failures = CASE WHEN d.wants IS DISTINCT FROM n.wants THEN 0 ELSE d.failures END,
     progress = n.progress, changed_at = clock_timestamp()
 FROM unnest($1::text[], $2::text[], $3::bool[], $4::bool[], $5::text[], $6::timestamptz[], $7::jsonb[])
     AS n (id, state, holds, authorised, wants, wake_at, progress)
 WHERE d.id = n.id
 """
 _UPDATE_APART = "UPDATE deployments SET inspected = $2, builds = $3, plan = $4 WHERE id = $1"
+_PUT_OFF = "UPDATE deployments SET put_off_until = clock_timestamp() + $2, failures = failures + 1 WHERE id = $1 RETURNING failures"
+_POSTPONE = "UPDATE deployments SET put_off_until = clock_timestamp() + $2, wake_at = clock_timestamp() + $2 WHERE id = $1"
+_PUT_OFF_LATELY = "SELECT count(*) FROM deployments WHERE put_off_until > clock_timestamp() - $1::interval"
 _CLOSE = "UPDATE outbox SET open = false, sent_at = coalesce(sent_at, now()) WHERE id = ANY($1) AND open"
 _LIVE = """
 SELECT state, count(*) AS count FROM deployments WHERE state IN ('authorizing', 'waiting', 'building', 'queued') AND NOT holds GROUP BY state
@@ -42,7 +46,7 @@ UNION ALL
 SELECT state, count(*) AS count FROM deployments WHERE holds GROUP BY state
 """
 _WAITING_FOR = """
-SELECT id FROM deployments d WHERE wants = $1 AND id <> ALL($3::text[]) AND (wants <> 'environment'
+SELECT id FROM deployments d WHERE wants = $1 AND coalesce(put_off_until <= clock_timestamp(), true) AND (wants <> 'environment'
     OR NOT EXISTS (SELECT 1 FROM deployments h WHERE h.holds
         AND (h.organization, h.project, h.environment) = (d.organization, d.project, d.environment))
     OR EXISTS (SELECT 1 FROM deployments o WHERE o.wants = d.wants AND o.id <> d.id
@@ -90,9 +94,20 @@ def _readable(rows: Sequence[asyncpg.Record]) -> tuple[list[Loaded], list[str]]:
     return loaded, unreadable
 
 
+async def put_off(connection: Connection, deployment: str, delay: timedelta) -> int:
+    """The driver leaves a deployment alone for so long; how often it had to for what the deployment wants."""
+    return await connection.fetchval(_PUT_OFF, deployment, delay) or 0
+
+
 async def postpone(connection: Connection, deployment: str, delay: timedelta) -> None:
-    """Fires a deployment's timer later than it asked for."""
-    await connection.execute("UPDATE deployments SET wake_at = clock_timestamp() + $2 WHERE id = $1", deployment, delay)
+    """Fires a deployment's timer later than it asked for, and the driver leaves it alone until then."""
+    await connection.execute(_POSTPONE, deployment, delay)
+
+
+async def put_off_lately(pool: Pool, lately: timedelta, timeout_s: float) -> int:
+    """How many deployments are put off, or were until lately."""
+    count: int = await pool.fetchval(_PUT_OFF_LATELY, lately, timeout=timeout_s)
+    return count
 
 
 async def read(connection: Connection, deployment: str) -> Saga | None:
@@ -147,13 +162,13 @@ async def close_commands(connection: Connection, closed: Iterable[CloseCommands]
         await connection.execute(_CLOSE, ids)
 
 
-async def waiting_for(connection: Connection, want: Want, but: Iterable[str] = (), limit: int = 50) -> list[str]:
-    """Deployments that need something which the driver can give now, the newest first, `but` for these.
+async def waiting_for(connection: Connection, want: Want, limit: int = 50) -> list[str]:
+    """Deployments that need something which the driver can give now, the newest first, but for those that are put off.
 
     One that waits for an environment which is held is none of them, so that many of those keep no other from its turn;
     only where several wait for the same one is there something to do: the older ones end.
     """
-    rows = await connection.fetch(_WAITING_FOR, want, limit, list(but))
+    rows = await connection.fetch(_WAITING_FOR, want, limit)
     return [row["id"] for row in rows]
 
 

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
-from services.coordinator import driver
+from services.coordinator import driver, telling
 from services.coordinator.saga import Want
 from services.coordinator.store import sagas
 from shared.contracts.commands import Command
@@ -90,6 +91,8 @@ async def test_what_cannot_be_served_keeps_no_other_waiting(nats_url: str, postg
             await made.push(commit)
             await made.event("DeploymentSucceeded", count=count)
         assert await pool.fetchval("SELECT wants FROM deployments WHERE id = $1", first) == want
+        await telling.measure_live(pool)
+        assert REGISTRY.get_sample_value("slipway_deployments_put_off") == 1
 
 
 async def test_a_deployment_that_cannot_be_written_keeps_no_timer_from_firing(nats_url: str, postgres_dsn: str) -> None:
@@ -118,7 +121,7 @@ async def test_what_api_fails_at_is_tried_for_a_while_and_keeps_no_other_waiting
     nats_url: str, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, failures: int, end: str
 ) -> None:
     """Then the deployment ends for it."""
-    monkeypatch.setattr(driver, "PUT_OFF_S", 0.1)
+    monkeypatch.setattr(driver, "PUT_OFF", timedelta(seconds=0.1))
     monkeypatch.setattr(driver, "POLL_S", 0.1)
     monkeypatch.setattr(driver, "TRIES", 4)
     async with world(nats_url, postgres_dsn) as made:

@@ -61,10 +61,10 @@ def test_every_alert_says_what_to_do() -> None:
 
 
 def test_what_a_person_must_see_is_there() -> None:
-    """Stuck deployments, dead letters and outbox lag; the last from the same age on as in `slipway status`."""
+    """Stuck deployments, such as cannot be moved, dead letters and outbox lag; the last from the same age on as in `slipway status`."""
     text = "\n".join(rule["expr"] for rule in rules())
     assert 'slipway_deployments_live{state="stuck"}' in text
-    assert "slipway_dead_letters_waiting" in text
+    assert {"slipway_deployments_put_off", "slipway_dead_letters_waiting"} <= set(re.findall(r"slipway_\w+", text))
     assert f"slipway_outbox_oldest_unsent_age_seconds) > {OUTBOX_LAG_S:g}" in text
 
 

@@ -18,6 +18,8 @@ from typing import IO
 import uvloop
 
 _LIMIT = 2**16
+MOST_SAID = 2**16
+"""Of what a program says on its error output `communicate` keeps the last so many bytes: it may be a server's words, without end."""
 
 
 class _Pipe(StreamReaderProtocol):
@@ -54,8 +56,8 @@ class Program:
         return int(await asyncio.shield(self._ended))
 
     async def communicate(self, *given: bytes) -> tuple[bytes, bytes]:
-        """Gives it its input, part by part, reads all output, waits for its end."""
-        out, err, _ = await asyncio.gather(_all_of(self.stdout), _all_of(self.stderr), self._feed(given))
+        """Gives it its input, part by part, reads all output (of its error output the last `MOST_SAID` bytes), waits for its end."""
+        out, err, _ = await asyncio.gather(_all_of(self.stdout), _end_of(self.stderr), self._feed(given))
         await self.wait()
         return out, err
 
@@ -127,8 +129,15 @@ async def spawn(
     stderr: int = PIPE,
     start_new_session: bool = False,
     limit: int = _LIMIT,
+    limits: Mapping[str, int] | None = None,
 ) -> Program:
-    """Starts a program with exactly this environment; `limit` is that of its streams' buffers, in bytes. Raises `OSError`."""
+    """Starts a program with exactly this environment; `limit` is that of its streams' buffers, in bytes. Raises `OSError`.
+
+    `limits` are those of the program and of what it starts, by the names of prlimit(1), which sets them: set from here, they
+    would come after what a program starts at once.
+    """
+    if limits:
+        arguments = ("/usr/bin/prlimit", *(f"--{name}={most}" for name, most in limits.items()), "--", *arguments)
     process = subprocess.Popen(  # noqa: ASYNC220 -- blocks until the program runs, which is sooner than others' ways
         arguments, env=dict(env), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, start_new_session=start_new_session
     )
@@ -144,6 +153,14 @@ async def spawn(
 
 async def _all_of(stream: StreamReader | None) -> bytes:
     return b"" if stream is None else await stream.read()
+
+
+async def _end_of(stream: StreamReader | None) -> bytes:
+    read = bytearray()
+    while stream is not None and (part := await stream.read(MOST_SAID)):
+        read += part
+        del read[:-MOST_SAID]
+    return bytes(read)
 
 
 def _handed_over(pipe: IO[bytes], loop: asyncio.AbstractEventLoop) -> IO[bytes]:

@@ -1,7 +1,8 @@
 """git, run so that it asks nobody, runs no hooks, uses only allowed protocols, and shows a credential to its own host only."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +18,20 @@ from shared.outbound_gate import Gate, outbound_gate
 from shared.subprocesses import Program
 from shared.work import StepFailure
 
+MEMORY = min(2 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+"""Of one git program, in bytes: it holds all that a server says of its refs, and a server may say so for ever."""
 _NEVER = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "safe.directory=*")
 _REASONS: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
     (
         ("file too large", "signal 25", "file size limit"),
         "source_too_large",
         "{repository} is larger than a build may fetch ({limit} MiB)",
+        False,
+    ),
+    (
+        ("out of memory",),
+        "source_too_large",
+        "{repository} has more branches and tags, or larger files, than git can read with {memory} MiB of memory",
         False,
     ),
     (("no space left",), "no_space", "the builder's disk is full; {repository} could not be fetched", True),
@@ -107,7 +116,7 @@ class Git:
 
     env: dict[str, str]
     limit_s: float
-    largest_file: int
+    limits: Mapping[str, int]
     gate: Gate | None = None
     """The way out that it takes, where it is given one."""
 
@@ -115,7 +124,7 @@ class Git:
         """Runs `git <arguments>`; raises `StepFailure` when it takes longer than it may, or calls what it may not."""
         async with self._in_time(arguments):
             env = {**self.env, **(env or {})}
-            finished = await run("git", *_NEVER, *arguments, env=env, given=given, largest_file=self.largest_file)
+            finished = await run("git", *_NEVER, *arguments, env=env, given=given, limits=self.limits)
         if self.gate is None or finished.status == 0:
             return finished
         if self.gate.refused:
@@ -125,7 +134,7 @@ class Git:
     @asynccontextmanager
     async def started(self, *arguments: str) -> AsyncIterator[Program]:
         """`git <arguments>` of what lies here, for one who reads its output as it comes; raises `StepFailure` as above."""
-        async with self._in_time(arguments), started("git", *_NEVER, *arguments, env=self.env) as process:
+        async with self._in_time(arguments), started("git", *_NEVER, *arguments, env=self.env, limits=self.limits) as process:
             yield process
 
     @asynccontextmanager
@@ -206,7 +215,7 @@ class Gits:
             **self.settings.proxy,
             **env,
         }
-        return Git(clean, self.settings.source_timeout_s, self.settings.source_limit_bytes)
+        return Git(clean, self.settings.source_timeout_s, {"fsize": self.settings.source_limit_bytes, "data": MEMORY})
 
 
 def unreadable(repository: str, finished: Finished, limit_bytes: int) -> StepFailure:
@@ -215,7 +224,7 @@ def unreadable(repository: str, finished: Finished, limit_bytes: int) -> StepFai
     low = said.lower()
     for signs, code, message, may_pass in _REASONS:
         if any(sign in low for sign in signs):
-            words = message.format(repository=repository, last=_last(said), limit=limit_bytes // 2**20)
+            words = message.format(repository=repository, last=_last(said), limit=limit_bytes // 2**20, memory=MEMORY // 2**20)
             return StepFailure(code, words, details=said, may_pass=may_pass)
     return StepFailure("clone_failed", f"{repository} could not be fetched: {_last(said)}", details=said, may_pass=True)
 

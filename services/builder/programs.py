@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -35,15 +34,13 @@ async def started(
     env: Mapping[str, str],
     cwd: Path | None = None,
     stdin: int = DEVNULL,
-    largest_file: int | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> AsyncIterator[Program]:
     """A program in a session of its own; what still runs when the block ends, however it ends, is terminated."""
     clean = {"PATH": PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **env}
-    process = await spawn(*_ENDING_WITH_US, *arguments, env=clean, cwd=cwd, stdin=stdin, start_new_session=True, limit=2**20)
+    command = (*_ENDING_WITH_US, *arguments)
+    process = await spawn(*command, env=clean, cwd=cwd, stdin=stdin, start_new_session=True, limit=2**20, limits=limits)
     try:
-        if largest_file is not None:
-            with suppress(ProcessLookupError):
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
         yield process
     finally:
         await _end(process)
@@ -55,11 +52,11 @@ async def run(
     env: Mapping[str, str],
     cwd: Path | None = None,
     given: bytes | None = None,
-    largest_file: int | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> Finished:
-    """Runs a program to its end."""
+    """Runs a program to its end. `limits` as for `spawn`."""
     stdin = DEVNULL if given is None else PIPE
-    async with started(*arguments, env=env, cwd=cwd, stdin=stdin, largest_file=largest_file) as process:
+    async with started(*arguments, env=env, cwd=cwd, stdin=stdin, limits=limits) as process:
         out, err = await process.communicate(given or b"")
     return Finished(process.returncode or 0, out, err.decode(errors="replace"))
 

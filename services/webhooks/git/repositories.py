@@ -20,6 +20,8 @@ from shared.subprocesses import spawn
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 GIT_S = 60.0
 """How long a git command on a local repository may take."""
+MEMORY = 512 * 2**20
+"""Of git, in bytes: it holds all that a server says of its refs, which may be without end, and whole commits."""
 _CHUNK = 64 * 1024
 _LONGEST_ERROR = 2000
 """Of what git says of an error, which may be a server's words, the last so many bytes are told."""
@@ -165,7 +167,7 @@ class Repositories:
             return await self._run(folder, *arguments, env=env, most=most)
 
     async def _run(self, folder: Path, *arguments: str, env: Mapping[str, str], most: int) -> str:
-        process = await spawn("git", *arguments, cwd=folder, env=env, start_new_session=True)
+        process = await spawn("git", *arguments, cwd=folder, env=env, start_new_session=True, limits={"data": MEMORY})
         try:
             async with asyncio.timeout(GIT_S):
                 told, errors = await asyncio.gather(_all_of(process.stdout, most), _all_of(process.stderr, most))

@@ -16,6 +16,7 @@ from tests.component.builder.forge import Forge, running_forge
 from tests.component.builder.recording import RecordedWork
 from tests.component.builder.repository import Repository, git
 from tests.component.builder.ssh_forge import SshForge, running_ssh_forge
+from tests.endless_git import endless_git
 
 MANIFEST = "services:\n  web: {build: web, watch: [shared], port: 80}\n  api: {build: api, port: 81}\n"
 FILES = {"slipway.yaml": MANIFEST, "web/Dockerfile": "FROM scratch\n", "api/Dockerfile": "FROM scratch\n", "shared/x": "1"}
@@ -532,3 +533,13 @@ async def test_what_is_known_is_not_fetched_again(builder: Builder, repository: 
     asked = len(forge.requests)
     await builder(repository.build().model_copy(update={"source": source}))
     assert len(forge.requests) == asked
+
+
+async def test_a_forge_that_tells_of_refs_without_end_does_not_fill_the_memory(builder: Builder, repository: Repository) -> None:
+    """Git keeps all of it until the end; it may have so much."""
+    repository.commit(FILES)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("services.builder.git.MEMORY", 64 * 2**20)
+        async with endless_git() as url:
+            failed = await refused(builder, repository.inspect(clone_url=url), "source_too_large")
+    assert "64 MiB" in failed.failure.message

@@ -10,6 +10,7 @@ import pytest
 
 from services.webhooks.catalogue import Catalogue
 from services.webhooks.connections import Connections
+from services.webhooks.git import repositories
 from services.webhooks.git.repositories import Repositories
 from services.webhooks.pushers import Pushers
 from services.webhooks.store import Store
@@ -29,6 +30,7 @@ from tests.component.webhooks.conftest import Running, Webhooks, catalogue_chang
 from tests.component.webhooks.deliveries import A, deliver, push
 from tests.component.webhooks.neighbours import MADE, TOKEN, Api
 from tests.component.webhooks.workingcopy import WorkingCopy
+from tests.endless_git import endless_git
 from tests.polling import eventually
 
 GRACE_S = 0.01
@@ -223,6 +225,19 @@ async def test_a_forge_with_too_many_refs_is_not_read_to_the_end(webhooks: Webho
             webhooks.api.refs = ("refs/heads/*",)
             with pytest.raises(Paused, match="more than 8 MB"):
                 await sweep.sweep(connection)
+
+
+async def test_a_forge_that_tells_of_refs_without_end_is_left_before_it_fills_the_memory(
+    webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git keeps all of it until the end."""
+    monkeypatch.setattr(repositories, "MEMORY", 64 * 2**20)
+    async with endless_git() as url, _of_forges(webhooks, "127.0.0.1") as (sweep, connections):
+        webhooks.api.connect("endless", repository="forge/todo", clone_url=url)
+        connection = await connections.find("endless")
+        assert connection is not None
+        with pytest.raises(Paused, match=r"(?i)out of memory"):
+            await sweep.sweep(connection)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
-from shared.subprocesses import Program, spawn
+from shared.subprocesses import MOST_SAID, Program, spawn
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "WORD": "hello"}
 Run = Callable[[Awaitable[None]], None]
@@ -49,6 +49,27 @@ def test_input_larger_than_a_pipe_passes_through(run: Run) -> None:
         given = os.urandom(2**20)
         out, _ = await program.communicate(given)
         assert out == given
+
+    run(work())
+
+
+def test_of_what_a_program_complains_the_end_is_kept(run: Run) -> None:
+    """It may go on for as long as it runs."""
+
+    async def work() -> None:
+        program = await spawn("sh", "-c", "yes words | head -c 10000000 >&2; echo the reason >&2", env=ENVIRONMENT)
+        _, said = await program.communicate()
+        assert (len(said), said[-11:]) == (MOST_SAID, b"the reason\n")
+
+    run(work())
+
+
+def test_limits_are_those_of_what_a_program_starts_too(run: Run) -> None:
+    """Children have them from their parent."""
+
+    async def work() -> None:
+        program = await spawn("sh", "-c", "sh -c 'ulimit -d'", env=ENVIRONMENT, limits={"data": 2**30, "fsize": 2**20})
+        assert await program.communicate() == (b"%d\n" % 2**20, b"")
 
     run(work())
 

@@ -18,6 +18,8 @@ EVERY_S = 3600.0
 _UNUSED_S = 30 * 24 * 3600.0
 _PACKING_S = 900.0
 """Packing what has grown large takes longer than any other git; builds from the mirror wait meanwhile."""
+_REMOVED = ".removed"
+"""A mirror's folder before it is removed: half of one would pass for a whole one."""
 _COMMITS = 50
 """Newest commits of a mirror that are kept for the next fetch to build on."""
 _PACKING = ("-c", "gc.auto=2000", "-c", "gc.autoPackLimit=50", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
@@ -39,7 +41,8 @@ class MirrorUpkeep:
 
     async def once(self) -> None:
         """One round over all mirrors; one that cannot be kept up is left for the next round."""
-        for path in sorted(self.mirrors.root.glob("*.git")):
+        found = [*self.mirrors.root.glob("*.git"), *self.mirrors.root.glob(f"*{_REMOVED}")]
+        for path in sorted({path.with_suffix(".git") for path in found}):
             try:
                 async with locked(path, exclusive=True, used=False):
                     await self._keep(path)
@@ -48,11 +51,15 @@ class MirrorUpkeep:
 
     async def _keep(self, path: Path) -> None:
         lock = path.with_suffix(".lock")
+        removed = path.with_suffix(_REMOVED)
+        if removed.exists():  # its builder was killed at that
+            await asyncio.to_thread(shutil.rmtree, removed)
         unused_s = _unused_s(path, lock)
         if unused_s is None:
             lock.unlink()  # another builder has removed the mirror
         elif unused_s > self.unused_s:
-            await asyncio.to_thread(shutil.rmtree, path)
+            await asyncio.to_thread(path.rename, removed)
+            await asyncio.to_thread(shutil.rmtree, removed)
             lock.unlink()
             log.info("mirror removed", mirror=path.name)
         else:

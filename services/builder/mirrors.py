@@ -136,12 +136,14 @@ class Mirrors:
         if not _COMMIT.fullmatch(commit):
             raise StepFailure("commit_invalid", f"{commit!r} is not the full id of a commit of {remote.repository}")
         path = self._path(remote)
-        if not await self._has(path, commit):
+        while True:
+            async with locked(path, exclusive=False):
+                if await self._has(path, commit):  # upkeep may have come in between
+                    yield Mirror(path, self.gits.plain)
+                    return
             async with locked(path, exclusive=True):
                 if not await self._has(path, commit):
                     await self._fetch(remote, path, commit, ref)
-        async with locked(path, exclusive=False):
-            yield Mirror(path, self.gits.plain)
 
     async def fetch_with_head(self, remote: Remote, commit: str, ref: str) -> str | None:
         """Fetches a commit that is not here yet and a branch in one conversation; where the branch stands.

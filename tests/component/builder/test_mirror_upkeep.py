@@ -3,12 +3,14 @@
 import asyncio
 import os
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
 from services.builder.handlers import mirrors_of
 from services.builder.locks import locked
 from services.builder.mirror_upkeep import MirrorUpkeep
+from services.builder.mirrors import Mirrors, Remote
 from tests.component.builder.conftest import Builder
 from tests.component.builder.repository import Repository, git
 
@@ -57,6 +59,44 @@ async def test_two_builders_remove_a_mirror_at_once(builder: Builder, repository
     os.utime(path.with_suffix(".lock"), (0, 0))
     await asyncio.gather(MirrorUpkeep(mirrors).once(), MirrorUpkeep(mirrors).once())
     assert list(mirrors.root.iterdir()) == []
+
+
+async def test_a_mirror_that_was_half_removed_is_none(builder: Builder, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A builder that is killed at it leaves nothing that passes for a mirror, and the next round removes the rest."""
+    repository.commit({"slipway.yaml": MANIFEST, "Dockerfile": "FROM scratch\n"})
+    await builder(repository.inspect())
+    mirrors = mirrors_of(builder.settings)
+    (path,) = mirrors.root.glob("*.git")
+    os.utime(path.with_suffix(".lock"), (0, 0))
+
+    def killed(folder: Path, **_: object) -> None:
+        rmtree(next(folder.glob("objects")))
+        raise OSError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("services.builder.mirror_upkeep.shutil.rmtree", killed)
+        await MirrorUpkeep(mirrors).once()
+    await builder(repository.inspect())
+    await MirrorUpkeep(mirrors).once()
+    assert sorted(found.suffix for found in mirrors.root.iterdir()) == [".git", ".lock"]
+
+
+async def test_a_commit_that_upkeep_forgets_in_the_moment_in_which_it_came_is_fetched_again(
+    builder: Builder, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upkeep holds the lock before whoever has fetched holds it again."""
+    repository.commit({"slipway.yaml": MANIFEST, "Dockerfile": "FROM scratch\n"})
+    fetch, fetched = Mirrors._fetch, []
+
+    async def forgotten(mirrors: Mirrors, remote: Remote, path: Path, commit: str, ref: str | None) -> None:
+        await fetch(mirrors, remote, path, commit, ref)
+        fetched.append(commit)
+        if len(fetched) == 1:
+            rmtree(path)
+
+    monkeypatch.setattr(Mirrors, "_fetch", forgotten)
+    await builder(repository.inspect(ref="refs/tags/gone"))  # a branch would be fetched along with its head
+    assert len(fetched) == 2
 
 
 async def test_who_waited_for_a_mirror_that_was_removed_holds_the_next_one(tmp_path: Path) -> None:

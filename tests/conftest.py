@@ -1,14 +1,16 @@
 """Fixtures that every test may ask for, the event loop that all of them run on, and where they keep their files."""
 
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio.plugin
+import structlog
 import uvloop
 from xdist.scheduler import LoadFileScheduling
 
@@ -55,6 +57,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     scheduler = LoadFileScheduling(config, log)
     scheduler._split_scope = together
     return scheduler
+
+
+@pytest.fixture(autouse=True)
+def _logs_end_with_their_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A process that a test starts within it logs to the standard error of that moment, which `capsys` closes."""
+    yield
+    if "capsys" in request.fixturenames:
+        structlog.reset_defaults()
+        logging.basicConfig(force=True)
 
 
 def _file(item: pytest.Item) -> str:

@@ -22,6 +22,11 @@ MOST_SAID = 2**16
 """Of what a program says on its error output `communicate` keeps the last so many bytes: it may be a server's words, without end."""
 
 
+def memory_limit(most: int) -> int:
+    """Bytes of memory for one program: so many, but no more than half of what the machine has. For `spawn`'s `limits`, as `data`."""
+    return min(most, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+
+
 class _Pipe(StreamReaderProtocol):
     def eof_received(self) -> bool:
         """The transport closes itself: unlike a socket, nothing can be written to it afterwards."""

@@ -1,7 +1,6 @@
 """git, run so that it asks nobody, runs no hooks, uses only allowed protocols, and shows a credential to its own host only."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,10 +14,10 @@ from shared import ssh
 from shared.forges import credential_config
 from shared.outbound import PRIVATE_FORGES, Reach, Refused, Unresolved
 from shared.outbound_gate import Gate, outbound_gate
-from shared.subprocesses import Program
+from shared.subprocesses import Program, memory_limit
 from shared.work import StepFailure
 
-MEMORY = min(2 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+MEMORY = memory_limit(2 * 2**30)
 """Of one git program, in bytes: it holds all that a server says of its refs, and a server may say so for ever."""
 _NEVER = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "safe.directory=*")
 _REASONS: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (

@@ -9,12 +9,14 @@ from subprocess import PIPE
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from shared.subprocesses import Program, spawn
+from shared.subprocesses import Program, memory_limit, spawn
 
 log = structlog.get_logger()
 
 CHUNK = 64 * 1024
 HEADERS_LIMIT = 32 * 1024
+MEMORY = memory_limit(2 * 2**30)
+"""Of each git, in bytes: a few bytes of a push can stand for as many of an object as their author likes."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Call:
 
 async def serve(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers the request with what git says. A client that leaves stops nothing: what it has sent completely is carried out."""
-    process = await spawn("git", "http-backend", env={**call.environment, **_cgi(call, scope)}, stdin=PIPE, limit=CHUNK)
+    env = {**call.environment, **_cgi(call, scope)}
+    process = await spawn("git", "http-backend", env=env, stdin=PIPE, limit=CHUNK, limits={"data": MEMORY})
     fed = asyncio.Event()
     feeder = asyncio.create_task(_feed(process, receive, call.left, fed))
     complaints = asyncio.create_task(_complaints(process))

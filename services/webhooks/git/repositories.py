@@ -15,12 +15,12 @@ from tempfile import mkdtemp
 
 from shared.ssh import command as ssh_command
 from shared.ssh import led_to
-from shared.subprocesses import spawn
+from shared.subprocesses import memory_limit, spawn
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 GIT_S = 60.0
 """How long a git command on a local repository may take."""
-MEMORY = 512 * 2**20
+MEMORY = memory_limit(512 * 2**20)
 """Of git, in bytes: it holds all that a server says of its refs, which may be without end, and whole commits."""
 _CHUNK = 64 * 1024
 _LONGEST_ERROR = 2000

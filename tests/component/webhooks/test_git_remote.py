@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.webhooks.git import pushes
+from services.webhooks.git import backend, pushes
 from shared import clone_credentials
 from shared.contracts import events as e
 from shared.contracts import facts as f
@@ -350,3 +350,19 @@ async def test_a_change_begins_a_trace(webhooks: Webhooks, copy: WorkingCopy) ->
     await copy.git("push", webhooks.remote(), "main:one", "main:two")
     traces = await webhooks.pool.fetch("SELECT headers ->> 'traceparent' AS trace FROM outbox")
     assert len({row["trace"].split("-")[1] for row in traces}) == 2
+
+
+async def test_a_push_that_stands_for_more_than_fits_into_memory_is_refused(
+    webhooks: Webhooks, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred million zeros are a hundred kilobytes of a push; the next push is taken."""
+    before = await copy.git("rev-parse", "HEAD")
+    monkeypatch.setattr(backend, "MEMORY", 64 * 2**20)
+    (copy.path / "zeros").write_bytes(bytes(100 * 2**20))
+    await copy.commit("Zeros")
+    pushed = await copy.git("push", webhooks.remote(), "main", good=False)
+    assert pushed.status != 0
+    assert "out of memory" in pushed.said.lower()
+    monkeypatch.undo()
+    await copy.git("push", webhooks.remote(), f"{before.out.strip()}:refs/heads/other")
+    assert (await webhooks.coordinator.take()).commit == before.out.strip()

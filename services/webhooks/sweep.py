@@ -85,7 +85,7 @@ class OwnSweep:
         origin = own_origin(repository, self._clone_url)
         # The heads that are known are read first: a push that comes in between moves the arrival number, and the sweep gives way.
         known = await self._store.known_heads(origin.connection, origin.repository)
-        missed = _missed(await self._repositories.references(repository), known)
+        missed = _missed(await self._repositories.references(repository), known)[:_MOST_FOUND]
         return await _record(self._store, origin, known, [await self._push(repository, reference, known) for reference in missed])
 
     async def _push(self, repository: Repository, reference: Reference, known: _Known) -> Push:

@@ -197,6 +197,18 @@ async def test_a_forge_is_not_asked_where_no_ref_is_followed(webhooks: Webhooks,
     assert (forge.requests, webhooks.api.made) == ([], [])
 
 
+async def test_of_many_refs_that_were_missed_here_a_look_takes_some_and_the_next_the_others(webhooks: Webhooks, copy: WorkingCopy) -> None:
+    """Each takes git a moment, and other repositories wait."""
+    await copy.git("push", webhooks.remote(), "main:other")
+    commit = (await copy.git("rev-parse", "HEAD")).out.strip()
+    refs = "".join(f"{commit} refs/heads/{number}\n" for number in range(10, 16))
+    repository = webhooks.settings.repositories / "main" / "todo.git"
+    (repository / "packed-refs").write_text(f"# pack-refs with: peeled fully-peeled sorted \n{refs}")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("services.webhooks.sweep._MOST_FOUND", 4)
+        assert [len(await _own(webhooks).sweep()) for _ in range(3)] == [4, 2, 0]
+
+
 async def test_of_many_new_refs_a_look_takes_some_and_the_next_the_others(webhooks: Webhooks, copy: WorkingCopy) -> None:
     """A look that took a hundred thousand would keep everybody else waiting."""
     commit = (await copy.git("rev-parse", "HEAD")).out.strip()

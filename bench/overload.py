@@ -8,7 +8,8 @@ that is settled in the end; and then a push is deployed as any other. The delive
 
 Prints one JSON object on its last line:
 - `capacity_per_s`, `sent_per_s`; `taken` and `refused`; `answer_median_s` and `answer_worst_s` of the overload;
-- to be 0: `other` (answers), `not_sent`, `missing` (of the taken, in the database), `unsettled` (deliveries and changes), `restarts` (of both);
+- to be 0: `other` (answers), `not_sent`, `missing` (of the taken, in the database), `unsettled` (of the taken, without a change that the
+  coordinator has answered), `restarts` (of both);
 - `webhooks_mb` and `traefik_mb`: proportional set size before, at most, and at the end of the overload;
 - `settled_s`: when all changes were settled, after the last answer; `deployed_s`: what the first `slipway push` then took.
 """
@@ -114,19 +115,20 @@ async def _missing(dsn: str, taken: list[str]) -> int:
     return len(set(taken) - {row["key"] for row in rows})
 
 
-_UNSETTLED = "SELECT (SELECT count(*) FROM webhooks.backlog) + (SELECT count(*) FROM webhooks.changes WHERE state = 'pending')"
+_UNDER_WAY = "SELECT (SELECT count(*) FROM webhooks.backlog) + (SELECT count(*) FROM webhooks.changes WHERE state = 'pending')"
+_SETTLED = """
+SELECT d.key FROM webhooks.deliveries d JOIN webhooks.changes c ON c.delivery = d.id WHERE d.connection = $1 AND c.state <> 'pending'
+"""
 
 
-async def _unsettled(dsn: str) -> int:
-    """How many deliveries are not judged, or changes not settled, once none is or the time is up."""
+async def _unsettled(dsn: str, taken: list[str]) -> int:
+    """How many of the taken have no settled change, once nothing is under way or the time is up."""
     connection = await asyncpg.connect(dsn)
     deadline = time.monotonic() + SETTLE_LIMIT_S
     try:
-        while (found := int(await connection.fetchval(_UNSETTLED))) > 0:
-            if time.monotonic() > deadline:
-                break
+        while int(await connection.fetchval(_UNDER_WAY)) > 0 and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
-        return found
+        return len(set(taken) - {row["key"] for row in await connection.fetch(_SETTLED, CONNECTION)})
     finally:
         await connection.close()
 
@@ -183,7 +185,7 @@ def measure(seconds: float, *, direct: bool) -> tuple[dict[str, object], bool]:
         assert isinstance(taken, list)
         missing = asyncio.run(_missing(dsn, taken))
         print(json.dumps({**report, "missing": missing, "webhooks_mb": webhooks.report, "traefik_mb": traefik.report}), file=sys.stderr)
-        unsettled = asyncio.run(_unsettled(dsn))
+        unsettled = asyncio.run(_unsettled(dsn, taken))
         settled_s = time.monotonic() - ended
         deployed_s = _deploy(instance)
         restarts = sum(memory.restarted for memory in (webhooks, traefik))

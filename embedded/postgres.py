@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,10 +130,15 @@ def locate(home_folder: Path, instance: str, port: int) -> PostgresServer:
     """The server for a home, its system user and folders made where needed; cheap when they are there.
 
     As root the cluster lies in the home only if the system user can reach it there, else under
-    /var/lib/slipway/<instance>, with a link from the home.
+    /var/lib/slipway/<instance>, with a link from the home. One that was put back from a backup is
+    moved there, and given to the system user, who has another number on another machine.
     """
     account = _system_account() if os.geteuid() == 0 else None
-    return PostgresServer(_data_folder(home_folder, instance, account), _binaries(account), account, port)
+    data = _data_folder(home_folder, instance, account)
+    if account is not None and data.exists() and data.stat().st_uid != account.uid:
+        for path in (*data.rglob("*"), data):  # The folder itself at last: until then all of it is done again.
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
+    return PostgresServer(data, _binaries(account), account, port)
 
 
 def _system_account() -> Account:
@@ -146,12 +152,29 @@ def _system_account() -> Account:
 def _data_folder(home_folder: Path, instance: str, account: Account | None) -> Path:
     if home_folder.is_symlink():
         return home_folder.resolve()
-    if account is None or home_folder.exists() or _reachable(home_folder.parent):
+    if account is None or _reachable(home_folder.parent):
         return home_folder
     elsewhere = SYSTEM_FOLDER / instance / "postgres"
     elsewhere.parent.mkdir(parents=True, exist_ok=True)
+    moved = home_folder.with_name(f"{home_folder.name}.moved")
+    if home_folder.exists():
+        _copy_cluster(home_folder, elsewhere)
+        shutil.rmtree(moved, ignore_errors=True)
+        home_folder.rename(moved)
     home_folder.symlink_to(elsewhere)
+    shutil.rmtree(moved, ignore_errors=True)
     return elsewhere
+
+
+def _copy_cluster(source: Path, destination: Path) -> None:
+    """Whole or not at all. A cluster that lies there already is kept beside, under the time of now."""
+    beside = destination.with_name(f"{destination.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(source, beside, symlinks=True)
+    os.sync()
+    if destination.exists():
+        destination.rename(destination.with_name(f"{destination.name}.before-{time.time():.0f}"))
+    beside.rename(destination)
 
 
 def _binaries(account: Account | None) -> Path:

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL, as its supervisor runs it."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -53,6 +54,11 @@ async def start(server: PostgresServer) -> "subprocess.Popen[bytes]":
 
     await eventually(ready)
     return process
+
+
+def owners(server: PostgresServer) -> set[int]:
+    """Whose the files of the cluster are."""
+    return {path.stat().st_uid for path in (server.data, *server.data.rglob("*"))}
 
 
 async def test_a_warm_start_takes_less_than_a_second(server: PostgresServer) -> None:
@@ -147,6 +153,42 @@ def test_a_home_that_the_system_user_cannot_reach_gets_a_link(folder: Path) -> N
     finally:
         server.data.parent.rmdir()
         folder.chmod(0o711)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")
+async def test_a_backup_can_be_put_back_where_the_system_user_cannot_reach_the_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/operations.md says, under /root: with the link followed, onto a machine that has another cluster in its place, which is kept."""
+    system, home = folder / "system", folder / "root" / "home"
+    monkeypatch.setattr(postgres, "SYSTEM_FOLDER", system)
+    home.mkdir(parents=True)
+    home.parent.chmod(0o700)
+    made = postgres.locate(home / "postgres", "slw-test", free_port())
+    made.create("secret")
+    (made.data / "kept").write_text("by the backup")
+    subprocess.run(["tar", "-C", home.parent, "-czf", folder / "backup.tgz", "--dereference", "home"], check=True)
+    (made.data / "kept").write_text("since")
+    shutil.rmtree(home)
+    subprocess.run(["tar", "-C", home.parent, "-xzf", folder / "backup.tgz", "--no-same-owner"], check=True)
+
+    restored = postgres.locate(home / "postgres", "slw-test", made.port)
+    assert restored == made
+    assert (home / "postgres").readlink() == restored.data
+    assert restored.account is not None
+    assert owners(restored) == {restored.account.uid}
+    assert sorted((path / "kept").read_text() for path in restored.data.parent.iterdir()) == ["by the backup", "since"]
+    process = await start(restored)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")
+def test_a_cluster_that_came_from_another_machine_is_given_to_the_system_user(server: PostgresServer) -> None:
+    """There the user had another number, under which the files lie in the backup."""
+    for path in (server.data, *server.data.rglob("*")):
+        os.chown(path, 4_000_000, 4_000_000)
+    assert postgres.locate(server.data, "slw-test", server.port) == server
+    assert server.account is not None
+    assert owners(server) == {server.account.uid}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")

@@ -157,7 +157,8 @@ def _platform() -> list[Finding]:
         return [*obstacles, Finding("platform", good=False, detail="not running", remedy="Start it: slipway up")]
     unready = [process.name for process in found.processes if not process.ready]
     detail = f"not ready: {', '.join(unready)}" if unready else f"{len(found.processes)} processes are ready"
-    engine = Finding("container engine", found.engine is not None, found.engine or "not found", "Start it: dockerd")
+    trouble = found.engine_trouble
+    engine = Finding("container engine", not trouble, trouble.what if trouble else str(found.engine), trouble.remedy if trouble else "")
     seen = [Finding("waits for you", good=False, detail=each.what, remedy=each.remedy) for each in found.attention]
     return [engine, Finding("platform", not unready, detail, f"See {found.home}/logs/"), *seen]
 

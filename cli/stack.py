@@ -48,6 +48,8 @@ def up(
         raise Failed(f"Slipway was not started.\n{_findings(error)}", code="preflight") from error
     except supervisor.StartFailed as error:
         raise Failed(f"Slipway did not come up: {error}", "See what is wrong: slipway doctor", code="start") from error
+    except supervisor.SupervisorEnded as error:
+        raise Failed(f"Slipway ended by itself: {error}", "Start it again: slipway up", code="ended") from error
     if detach:
         text = f"Slipway is ready at {started.url} after {started.seconds:.1f} s.\nToken: {started.token_file}"
         current.show({"url": started.url, "seconds": started.seconds, "pid": started.pid, "token_file": started.token_file}, text)
@@ -106,7 +108,7 @@ def down(
     volumes: Annotated[bool, typer.Option("--volumes", help="With --all: the data of all databases, too.")] = False,
 ) -> None:
     """Stop the platform. Applications go on unless --all is given."""
-    from embedded import supervisor
+    from embedded import engine, supervisor
 
     if volumes and not everything:
         raise typer.BadParameter("--volumes goes with --all")
@@ -115,6 +117,11 @@ def down(
             ended = supervisor.down(settings_of_platform(), everything=everything, volumes=volumes)
         except supervisor.EndFailed as error:
             raise Failed(str(error), "Look at it: slipway status", code="end") from error
+        except engine.EngineError as error:
+            problem, _, remedy = str(error).partition(". ")
+            raise Failed(
+                f"Slipway is stopped, but not all that it has on the engine is removed. {problem}.", remedy, code="engine"
+            ) from error
     first = "Slipway is stopped." if ended.was_running else "Slipway was not running."
     second = f" Removed {len(ended.containers)} containers, {len(ended.networks)} networks, {len(ended.volumes)} volumes."
     session().show(asdict(ended), first + (second if everything else " Applications go on." if ended.was_running else ""))
@@ -154,6 +161,6 @@ def _draw(found: "Status") -> None:
         containers.add_row(mark, container.name, container.role, container.status)
     if found.containers:
         out.print(containers)
-    for seen in found.attention:
+    for seen in filter(None, (found.engine_trouble, *found.attention)):
         out.print(Text.assemble(("! ", "bold yellow"), seen.what))
         out.print(Text(f"  → {seen.remedy}"))

@@ -5,6 +5,7 @@ that we started. Our dockerd is a session of its own: it, and with `live-restore
 outlive whoever started it.
 """
 
+import fcntl
 import http.client
 import json
 import os
@@ -25,12 +26,15 @@ import psutil
 from embedded.settings import EngineSettings
 
 MINIMUM_API = (1, 41)
+_ANSWER_LIMIT = 5.0
 START_LIMIT = 30.0
 STOP_LIMIT = 30.0
+_DYING_LIMIT = 5.0
+_LOOK = "Its log says more (journalctl -u docker, or dockerd.log in its folder); restart it if it stays so."
 
 
 class EngineError(Exception):
-    """The engine cannot be used or started; the message says why and what to do."""
+    """The engine cannot be used or started; the message says why, and in its further sentences what to do."""
 
 
 @dataclass(frozen=True)
@@ -71,38 +75,69 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._address.path)
 
 
-def ask(host: str, path: str, limit: float = 5.0) -> Any:
-    """The engine's answer to a GET, as JSON. Raises OSError where it does not answer."""
-    connection = _Connection(host, limit)
+def ask(host: str, path: str) -> Any:
+    """The engine's answer to a GET, as JSON. Raises EngineError where there is none within 5 s, or a refusal."""
+    answer = _request(host, "GET", path, _ANSWER_LIMIT)
     try:
-        connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
+        return json.loads(answer)
+    except ValueError as error:
+        raise EngineError(f"What answers at {host} is no container engine. {_LOOK}") from error
 
 
 def order(host: str, method: str, path: str, limit: float) -> None:
-    """Have the engine do something; one that is gone already, or stopped, is fine. Raises EngineError, OSError."""
+    """Have the engine do something; one that is gone already, or stopped, is fine. Raises EngineError."""
+    _request(host, method, path, limit, fine=(http.client.NOT_FOUND,))
+
+
+def _request(host: str, method: str, path: str, limit: float, fine: tuple[int, ...] = ()) -> str:
     connection = _Connection(host, limit)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
         words = answer.read().decode(errors="replace")
-        if answer.status >= http.client.BAD_REQUEST and answer.status != http.client.NOT_FOUND:
-            raise EngineError(f"The container engine refuses {method} {path}: {words.strip()}")
+    except TimeoutError as late:
+        raise EngineError(f"The container engine at {host} answers too slowly: nothing within {limit:g} s. {_LOOK}") from late
+    except (OSError, http.client.HTTPException) as error:
+        raise EngineError(f"The container engine at {host} does not answer: {error}. {_LOOK}") from error
     finally:
         connection.close()
+    if answer.status >= http.client.BAD_REQUEST and answer.status not in fine:
+        raise EngineError(f"The container engine refuses {method} {path.partition('?')[0]}: {words.strip()}. {_LOOK}")
+    return words
+
+
+def listens(settings: EngineSettings) -> bool:
+    """Whether anybody does at the engine's address; it may be too busy to answer."""
+    try:
+        connection = _Connection(settings.address, _ANSWER_LIMIT)
+    except ValueError:  # A port that is no number.
+        return False
+    try:
+        connection.connect()
+    except BlockingIOError:  # So many wait there already.
+        return True
+    except OSError:
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def find(settings: EngineSettings) -> Engine | None:
-    """The engine that answers at the configured address, or at the socket; None where none does."""
-    host = settings.address
-    try:
-        version = ask(host, "/version")
-    except (OSError, http.client.HTTPException, ValueError):
+    """The engine at the configured address, or at the socket; None where nobody listens. Raises EngineError as `ask`.
+
+    Who listens and does not answer is no reason to start another one: it would take the socket, and all containers would seem gone.
+    """
+    if not listens(settings):
         return None
+    try:
+        version = ask(settings.address, "/version")
+    except EngineError:
+        if listens(settings):
+            raise
+        return None  # It ended just now.
     process = None if settings.is_somebody_elses else _our_process(settings)
-    return Engine(host, str(version["Version"]), str(version["ApiVersion"]), process.pid if process else None)
+    return Engine(settings.address, str(version["Version"]), str(version["ApiVersion"]), process.pid if process else None)
 
 
 def ensure(settings: EngineSettings) -> Engine:
@@ -156,6 +191,12 @@ def _start(settings: EngineSettings) -> Engine:
         raise EngineError(obstacle)
     settings.data_root.mkdir(parents=True, exist_ok=True)
     settings.exec_root.mkdir(parents=True, exist_ok=True)
+    with (settings.exec_root / "start.lock").open("a") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        return find(settings) or _start_daemon(settings)
+
+
+def _start_daemon(settings: EngineSettings) -> Engine:
     configuration = _configuration_file(settings)
     configuration.write_text(json.dumps(_configuration(settings), indent=2))
     _forget_dead(_pid_file(settings), "dockerd")
@@ -179,10 +220,11 @@ def _wait_until_it_answers(settings: EngineSettings, process: "subprocess.Popen[
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        engine = find(settings)
-        if engine is not None:
-            process.returncode = 0  # It is meant to outlive this object, which would warn about it.
-            return engine
+        with suppress(EngineError):  # It listens before it answers.
+            engine = find(settings)
+            if engine is not None:
+                process.returncode = 0  # It is meant to outlive this object, which would warn about it.
+                return engine
         time.sleep(0.1)
     process.terminate()
     with log.open("rb") as file:
@@ -229,14 +271,23 @@ def _our_process(settings: EngineSettings) -> psutil.Process | None:
 
 
 def _forget_dead(pid_file: Path, program: str) -> None:
-    """A pid file left by a killed daemon refuses the next start once its number belongs to another process."""
-    if not pid_file.exists():
-        return
-    with suppress(ValueError, psutil.Error):
-        process = psutil.Process(int(pid_file.read_text()))
-        if process.name() == program and process.status() != psutil.STATUS_ZOMBIE:
+    """A pid file left by a killed daemon refuses the next start once its number belongs to another process.
+
+    One that is just dying (containerd does with its dockerd) is waited for: a new dockerd would wait for its answer.
+    """
+    deadline = time.monotonic() + _DYING_LIMIT
+    while _runs(pid_file, program):
+        if time.monotonic() > deadline:
             return
-    pid_file.unlink()
+        time.sleep(0.02)
+    pid_file.unlink(missing_ok=True)
+
+
+def _runs(pid_file: Path, program: str) -> bool:
+    with suppress(OSError, ValueError, psutil.Error):
+        process = psutil.Process(int(pid_file.read_text()))
+        return process.name() == program and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def main(arguments: list[str]) -> int:

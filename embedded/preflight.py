@@ -177,7 +177,13 @@ def _space(place: Path, other: str) -> list[Finding]:
 
 def _engine(settings: Settings) -> list[Finding]:
     address = settings.engine.address
-    found = engine.find(settings.engine)
+    try:
+        found = engine.find(settings.engine)
+        if found is not None:
+            engine.running_names(found.host)  # One in trouble may still tell its version.
+    except engine.EngineError as error:
+        problem, _, remedy = str(error).partition(". ")
+        return [Finding(problem, address, remedy)]
     if found is None and settings.engine.is_somebody_elses:
         return [
             Finding(
@@ -242,9 +248,12 @@ def _ports(settings: Settings, home: Home) -> list[Finding]:
 
 def _held_by_our_load_balancer(settings: Settings, home: Home) -> frozenset[int]:
     """It goes on while the control plane is down, and holds its ports rightly."""
-    if not home.instance_file.exists() or engine.find(settings.engine) is None:
+    if not home.instance_file.exists() or not engine.listens(settings.engine):
         return frozenset()
-    running = traefik.name(home.instance) in engine.running_names(settings.engine.address, home.instance)
+    try:
+        running = traefik.name(home.instance) in engine.running_names(settings.engine.address, home.instance)
+    except engine.EngineError:  # That is a finding of its own.
+        running = True
     return traefik.configured_ports(home) if running else frozenset()
 
 

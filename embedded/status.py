@@ -13,7 +13,7 @@ import psutil
 from embedded import engine, lock
 from embedded.attention import Attention, attention
 from embedded.home import Home
-from embedded.settings import Settings
+from embedded.settings import EngineSettings, Settings
 
 _PLATFORMS_OWN = {"load-balancer": "load balancer", "registry": "registry"}
 """Roles of the containers that the platform cannot be without, and what they are called."""
@@ -59,6 +59,8 @@ class Status:
     ready: bool
     """Whether every health check is true, and registry and load balancer run as far as the engine can be asked."""
     engine: str | None
+    engine_trouble: Attention | None
+    """What keeps it from being asked; a stopped control plane needs none."""
     processes: tuple[ProcessStatus, ...]
     containers: tuple[ContainerStatus, ...]
     attention: tuple[Attention, ...]
@@ -66,13 +68,12 @@ class Status:
 
 
 def status(settings: Settings) -> Status:
-    """Look at processes and containers; takes about a second at most, changes nothing."""
+    """Look at processes and containers; takes about a second, and ten where the engine hangs; changes nothing."""
     home = Home.at(settings.home)
     running = lock.running_supervisor(home)
-    found = engine.find(settings.engine)
     instance = home.instance if home.instance_file.exists() else ""
     processes = _processes(home, running) if running is not None else ()
-    containers = _containers(found.host, instance) if found is not None and instance else ()
+    found, containers, trouble = _on_engine(settings.engine, home, instance, needed=running is not None)
     missing = tuple(lacking(home, containers)) if running is not None and found is not None else ()
     return Status(
         home=str(home.path),
@@ -81,10 +82,34 @@ def status(settings: Settings) -> Status:
         supervisor=running,
         ready=bool(processes) and all(process.ready for process in processes) and not missing,
         engine=None if found is None else f"Docker {found.version} at {found.host}",
+        engine_trouble=trouble,
         processes=processes,
         containers=containers,
         attention=() if running is None else (*missing, *attention(_health_ports(_known(home)))),
     )
+
+
+def _on_engine(
+    settings: EngineSettings, home: Home, instance: str, *, needed: bool
+) -> tuple[engine.Engine | None, tuple[ContainerStatus, ...], Attention | None]:
+    try:
+        found = engine.find(settings)
+        if found is None:
+            where = f"No container engine answers at {settings.address}"
+            return None, (), Attention(where, _how_it_starts(settings, home)) if needed else None
+        return found, _containers(found.host, instance) if instance else (), None
+    except engine.EngineError as error:
+        problem, _, remedy = str(error).partition(". ")
+        return None, (), Attention(problem, remedy)
+
+
+def _how_it_starts(settings: EngineSettings, home: Home) -> str:
+    """One of our own is known by its folder, which a reboot removes."""
+    if settings.is_somebody_elses:
+        return "Start it"
+    if settings.exec_root.exists():
+        return f"It is started again within a minute while Slipway runs; if it is not, {home.logs}/supervisor.log says why"
+    return "Start it: sudo systemctl start docker"
 
 
 def lacking(home: Home, containers: Sequence[ContainerStatus]) -> Iterator[Attention]:

@@ -102,7 +102,7 @@ def up(
 
 
 def down(settings: Settings, *, everything: bool = False, volumes: bool = False) -> Ended:
-    """End the control plane and wait for it; applications go on. Raises EndFailed after 45 s.
+    """End the control plane and wait for it; applications go on. Raises EndFailed after 45 s; with `everything` EngineError, too.
 
     With `everything` the containers and networks of this instance go, too, and the engine if it was started for this
     home and nobody else's container runs on it; volumes stay, and with them the data, unless `volumes` says otherwise.
@@ -116,9 +116,11 @@ def down(settings: Settings, *, everything: bool = False, volumes: bool = False)
             raise EndFailed(f"The supervisor (process {running}) did not end within {_END_LIMIT:.0f} s.")
         processes.end([running], signal.SIGTERM, _LEFT_OVER_LIMIT)  # It lets go of the home a moment before it is gone.
     _end_left_over(home)
-    found = engine.find(settings.engine)
-    if not everything or found is None or not home.instance_file.exists():
+    if not everything or not home.instance_file.exists():
         return Ended(running is not None)
+    found = engine.find(settings.engine)
+    if found is None:
+        raise engine.EngineError(f"No container engine answers at {settings.engine.address}. Start it, and do this again.")
     removed = removal.remove_instance(found.host, home.instance, volumes=volumes)
     stopped = _started_for(home, found) and not engine.running_names(found.host) and engine.stop(settings.engine)
     return Ended(running is not None, removed.containers, removed.networks, removed.volumes, stopped)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -56,6 +57,13 @@ def test_an_engine_is_started_where_none_answers_and_found_the_next_time(own: En
     first = pid(own)
     assert engine.ensure(own) == started
     assert pid(own) == first
+
+
+def test_two_who_start_one_at_once_get_the_same(own: EngineSettings) -> None:
+    """A supervisor, and whoever finds the engine dead at the same moment."""
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(engine.ensure, (own, own))
+    assert first == second
 
 
 def test_our_engine_is_a_session_of_its_own(own: EngineSettings) -> None:

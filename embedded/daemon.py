@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 import shared
-from embedded import authority, engine, health, lock, ports, processes, registry, servers, traefik
+from embedded import authority, engine, health, lock, ports, processes, registry, restoration, servers, traefik
 from embedded.alarm import Alarm
 from embedded.children import Child
 from embedded.data_plane import DataPlane
@@ -122,7 +122,9 @@ class Daemon:
             bootstrap=self._stack.bootstrap,
         )
         if self._stack.data_plane:
-            self._restorations = [Restoration(data_plane, part, self._home, self._teller) for part in data_plane.ports]
+            self._restorations = [restoration.of_container(data_plane, part, self._home, self._teller) for part in data_plane.ports]
+        if found.ours:
+            self._restorations.append(restoration.of_engine(found, self._settings.engine, self._home, self._teller))
         wiring = Wiring(self._settings, self._home, chosen, found.host, bus.url, bus.passwords, database.dsns, found.ours)
         return wiring, preparation
 
@@ -198,13 +200,13 @@ class Daemon:
                 probe_at = now + (_PROBE_LATER if is_ready else _PROBE_AT_START)
             if was_ready and self._admission.due(now):
                 asyncio.run(self._admission.settle())
-            for restoration in self._restorations:
-                restoration.tend(now)
+            for looked_after in self._restorations:
+                looked_after.tend(now)
             self._alarm.sleep(min([probe_at - now, LOOK_S, *self._supervision.due_in(now)]))
 
     def _end(self) -> None:
-        for restoration in self._restorations:
-            restoration.end()
+        for looked_after in self._restorations:
+            looked_after.end()
         self._supervision.end()
 
 

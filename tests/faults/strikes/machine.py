@@ -200,9 +200,14 @@ class Machine:
 
     def whole(self) -> bool:
         """Whether everything runs and says so."""
-        if self.supervisor is None or engine.find(self.settings.engine) is None:
+        if self.supervisor is None or not self._engine_answers():
             return False
         return all(map(self.is_ready, SERVICE_NAMES)) and all(map(self._answers, ("registry", "traefik-api")))
+
+    def _engine_answers(self) -> bool:
+        with suppress(EngineError):
+            return engine.find(self.settings.engine) is not None
+        return False
 
     def _answers(self, port: str) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[port]), timeout=2):
@@ -211,7 +216,7 @@ class Machine:
 
     def heal(self) -> float:
         """Whatever a strike left behind is set right, as an operator would; the time (monotonic) when all was ready again."""
-        if self.supervisor is None or engine.find(self.settings.engine) is None:
+        if self.supervisor is None or not engine.listens(self.settings.engine):
             if self.supervisor is None:
                 self.up()
             else:

@@ -16,6 +16,7 @@ import pytest
 from embedded import engine
 from embedded.engine import EngineError
 from embedded.settings import EngineSettings, Settings
+from embedded.status import status
 from embedded.supervisor import down, up
 from tests.polling import eventually
 
@@ -118,6 +119,27 @@ def test_an_address_that_does_not_answer_is_not_replaced(folder: Path) -> None:
     with pytest.raises(EngineError, match="No container engine answers at"):
         engine.ensure(settings)
     assert not (folder / "own.sock").exists()
+
+
+async def test_a_supervisor_starts_the_engine_again_that_was_killed(own: EngineSettings, settings: Settings) -> None:
+    """Ours only; it stays the one that was started for its home. Until then status says that none answers."""
+    chosen = settings.model_copy(update={"engine": own})
+    up(chosen, detach=True, command=(sys.executable, "-m", "tests.integration.embedded.bare_stack"))
+    killed = pid(own)
+    os.kill(killed, signal.SIGKILL)
+
+    async def told() -> bool:
+        trouble = status(chosen).engine_trouble
+        return trouble is not None and trouble.remedy.startswith("It is started again within a minute")
+
+    async def back() -> bool:
+        log = (chosen.home / "logs" / "supervisor.log").read_text()
+        return "container engine ended, it is started again" in log and status(chosen).engine is not None
+
+    await eventually(told)
+    await eventually(back)
+    assert pid(own) != killed
+    assert down(chosen, everything=True).engine_stopped
 
 
 def test_down_ends_the_engine_that_was_started_for_its_home(own: EngineSettings, settings: Settings) -> None:

@@ -62,8 +62,13 @@ class Daemon:
 
     def run(self) -> None:
         """Until SIGTERM. Raises what made the start fail, after everything that was started has ended."""
-        self._home.prepare()
-        with lock.take(self._home):
+        try:
+            self._home.prepare()
+            held = lock.take(self._home)
+        except (OSError, lock.AlreadyRunning) as refused:
+            self._teller.say(WHOLE, "failed", str(refused))
+            raise
+        with held:
             try:
                 self._start()
                 self._tend()

@@ -8,6 +8,9 @@ from typing import IO
 
 from embedded.home import Home
 
+_BRIEFLY = 1.0
+"""Seconds for which a lock that others may hold for a moment is tried, and a number waited for that follows the lock."""
+
 
 class AlreadyRunning(Exception):
     """Another supervisor holds this home."""
@@ -16,11 +19,16 @@ class AlreadyRunning(Exception):
 def take(home: Home) -> IO[str]:
     """Hold the home until the file is closed or the process ends. Raises AlreadyRunning."""
     file = _path(home).open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise AlreadyRunning(f"Slipway runs already on {home.path} (process {running_supervisor(home)}).") from None
+    deadline = time.monotonic() + _BRIEFLY
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:  # It may be held by somebody who only looks.
+            if time.monotonic() > deadline:
+                file.close()
+                raise AlreadyRunning(f"Slipway runs already on {home.path} (process {running_supervisor(home)}).") from None
+            time.sleep(0.002)
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
@@ -28,16 +36,23 @@ def take(home: Home) -> IO[str]:
 
 
 def running_supervisor(home: Home) -> int | None:
-    """The process that holds the home, or None."""
+    """The process that holds the home, or None; 0 for one that holds it and has not said within a second who it is."""
+    deadline = time.monotonic() + _BRIEFLY
     try:
         with _path(home).open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read().strip() or 0)
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    number = file.read().strip()
+                    if number or time.monotonic() > deadline:
+                        return int(number or 0)
+                    time.sleep(0.002)
+                else:
+                    return None
     except OSError:  # No such home, or somebody else's: the preflight says that in its own words.
         return None
-    return None
 
 
 def wait_until_free(home: Home, limit: float) -> bool:

@@ -110,11 +110,12 @@ def down(settings: Settings, *, everything: bool = False, volumes: bool = False)
     home = Home.at(settings.home)
     running = lock.running_supervisor(home)
     if running is not None:
-        with suppress(ProcessLookupError):
-            os.kill(running, signal.SIGTERM)
+        if running:
+            with suppress(ProcessLookupError):
+                os.kill(running, signal.SIGTERM)
         if not lock.wait_until_free(home, _END_LIMIT):
             raise EndFailed(f"The supervisor (process {running}) did not end within {_END_LIMIT:.0f} s.")
-        processes.end([running], signal.SIGTERM, _LEFT_OVER_LIMIT)  # It lets go of the home a moment before it is gone.
+        processes.end([running] if running else [], signal.SIGTERM, _LEFT_OVER_LIMIT)  # It lets go of the home a moment before it is gone.
     _end_left_over(home)
     if not everything or not home.instance_file.exists():
         return Ended(running is not None)

@@ -12,7 +12,7 @@ import asyncpg
 import psutil
 import pytest
 
-from embedded import engine, supervisor
+from embedded import engine, lock, supervisor
 from embedded.home import Home
 from embedded.preflight import PreflightFailed
 from embedded.progress import WHOLE, Progress
@@ -129,6 +129,13 @@ async def test_a_second_start_on_the_same_home_is_refused(settings: Settings) ->
     """Two supervisors on one home would fight: the second is told about the first."""
     started = up(settings, detach=True, command=TINY)
     with pytest.raises(PreflightFailed, match=rf"runs already on this home \(process {started.pid}\)"):
+        up(settings, detach=True, command=TINY)
+
+
+async def test_of_two_starts_at_once_the_later_is_told_why(settings: Settings, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When both have looked before either holds the home."""
+    monkeypatch.setattr(supervisor, "examine", lambda _: ())
+    with lock.take(home), pytest.raises(StartFailed, match=rf"runs already on .* \(process {os.getpid()}\)"):
         up(settings, detach=True, command=TINY)
 
 

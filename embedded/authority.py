@@ -72,7 +72,7 @@ class Issued:
 
 
 def prepare(home: Home, services: tuple[str, ...]) -> None:
-    """All keys and certificates of a home: what is missing or nears its end is made, the rest is kept."""
+    """All keys and certificates of a home: what is missing or nears its end is made, the rest is kept. A lost key stays lost."""
     control_plane = _authority(home.tls / "ca.pem", home.tls / "ca.key", "Slipway control plane")
     local = _authority(home.ca / "ca.pem", home.ca / "ca.key", f"Slipway local CA ({home.instance})")
     certificate, key = home.default_certificate
@@ -91,14 +91,14 @@ def load(folder: Path) -> Authority:
 
 
 def _prepare_keys(home: Home) -> None:
-    for name in ("master.key", "clone.key"):
-        if not (home.keys / name).exists():
-            write_private(home.keys / name, secrets.token_bytes(32))
     target, public = home.keys / "target.key", home.keys / "target.pub"
-    if not target.exists():
-        write_private(target, bytes(PrivateKey.generate()))
-    if not public.exists():
-        write_private(public, bytes(PrivateKey(target.read_bytes()).public_key), 0o644)
+    for key in (home.keys / "master.key", home.keys / "clone.key", target):
+        if not key.exists() and key not in home.lost_keys:
+            write_private(key, bytes(PrivateKey.generate()) if key == target else secrets.token_bytes(32))
+    if target.exists():
+        fitting = bytes(PrivateKey(target.read_bytes()).public_key)
+        if not public.exists() or public.read_bytes() != fitting:
+            write_private(public, fitting, 0o644)
 
 
 def _authority(certificate: Path, key: Path, name: str) -> Authority:

@@ -79,6 +79,8 @@ class Daemon:
                 self._end()
 
     def _start(self) -> None:
+        if lost := self._home.lost_keys:
+            raise StartFailed(f"{lost[0]} is missing, and the database needs it. Put it back from the backup.")
         self._teller.say("engine", "working")
         found = engine.find(self._settings.engine)
         if found is None:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,15 @@ class Home:
     def keys(self) -> Path:
         """Master key, the target's key pair, clone key, passwords of the database roles."""
         return self.path / "keys"
+
+    @property
+    def lost_keys(self) -> tuple[Path, ...]:
+        """Keys that are missing beside a database: what is stored is sealed with them, and new ones open none of it."""
+        needed = (self.keys / "master.key", self.keys / "target.key")
+        with suppress(PermissionError):  # Somebody else's home: the preflight says that in its own words.
+            if any(sign.exists() for sign in (self.postgres / "PG_VERSION", self.keys / "postgres.json")):
+                return tuple(key for key in needed if not key.exists())
+        return ()
 
     @property
     def tls(self) -> Path:

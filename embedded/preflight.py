@@ -164,6 +164,10 @@ def _folder(home: Home) -> list[Finding]:
             )
         )
     findings += _space(place, "another disk by SLIPWAY_HOME")
+    findings += [
+        Finding("A key is missing that the database needs", str(key), f"Put keys/{key.name} back from the backup.")
+        for key in home.lost_keys
+    ]
     return findings
 
 

@@ -125,6 +125,19 @@ async def test_nothing_is_left_of_a_killed_supervisor(settings: Settings) -> Non
     assert status(settings).ready
 
 
+def test_a_start_with_a_database_and_without_its_key_is_refused(settings: Settings, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one would open none of the secrets, and nobody would know why. Said before anything starts, and by the supervisor too."""
+    (home.keys / "postgres.json").write_text("{}")
+    with pytest.raises(PreflightFailed) as refused:
+        up(settings, detach=True, command=TINY)
+    assert [finding.where for finding in refused.value.findings] == [str(home.keys / "master.key"), str(home.keys / "target.key")]
+    assert "from the backup" in refused.value.findings[0].remedy
+    monkeypatch.setattr(supervisor, "examine", lambda _: ())
+    with pytest.raises(StartFailed, match=r"keys/master.key .*from the backup"):
+        up(settings, detach=True, command=TINY)
+    assert not (home.keys / "master.key").exists()
+
+
 async def test_a_second_start_on_the_same_home_is_refused(settings: Settings) -> None:
     """Two supervisors on one home would fight: the second is told about the first."""
     started = up(settings, detach=True, command=TINY)

@@ -86,3 +86,25 @@ def test_a_certificate_whose_key_is_another_is_made_again(home: Home) -> None:
     authority.prepare(home, ("api",))
     key = serialization.load_pem_private_key((home.tls / "api.key").read_bytes(), password=None)
     assert x509.load_pem_x509_certificate((home.tls / "api.pem").read_bytes()).public_key() == key.public_key()
+
+
+def test_a_public_half_of_another_key_is_written_anew(home: Home) -> None:
+    """A target's key that was put back from a backup: what is sealed to the other half nobody could open."""
+    (home.keys / "target.key").write_bytes(bytes(PrivateKey.generate()))
+    authority.prepare(home, ())
+    target = PrivateKey((home.keys / "target.key").read_bytes())
+    assert (home.keys / "target.pub").read_bytes() == bytes(target.public_key)
+
+
+@pytest.mark.parametrize("database", ["postgres/PG_VERSION", "keys/postgres.json"])
+@pytest.mark.parametrize("name", ["master.key", "target.key"])
+def test_a_key_that_is_lost_beside_a_database_is_not_replaced(home: Home, database: str, name: str) -> None:
+    """What is stored is sealed with it, also in a database of somebody else's, whose passwords are in the home."""
+    (home.keys / name).unlink()
+    (home.path / database).parent.mkdir(exist_ok=True)
+    (home.path / database).touch()
+    authority.prepare(home, ())
+    assert home.lost_keys == (home.keys / name,)
+    (home.path / database).unlink()
+    authority.prepare(home, ())
+    assert (home.keys / name).exists()

@@ -4,6 +4,7 @@ Run by the supervisor in the foreground; as a system user where we are root, bec
 to run as root. It listens on 127.0.0.1 only, asks for a password, and syncs every commit to disk.
 """
 
+import errno
 import importlib.metadata
 import importlib.util
 import os
@@ -192,8 +193,12 @@ def _binaries(account: Account | None) -> Path:
         shutil.copytree(package / "pginstall", beside / package.name / "pginstall", symlinks=True)
         libraries = f"{package.name}.libs"
         shutil.copytree(package.parent / libraries, beside / libraries, symlinks=True)
-        with suppress(FileExistsError):  # Another start of ours was quicker.
+        try:
             beside.rename(copy)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            shutil.rmtree(beside)  # Another start of ours was quicker.
     return copy / package.name / "pginstall" / "bin"
 
 

@@ -202,3 +202,20 @@ def test_binaries_that_the_system_user_cannot_reach_are_copied(folder: Path, mon
     assert server.exists()
     assert postgres.locate(folder / "postgres", "slw-test", server.port) == server
     assert len(list((folder / "system").iterdir())) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")
+def test_of_two_who_copy_the_binaries_at_once_the_later_uses_what_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two homes that start for the first time together."""
+    monkeypatch.setattr(postgres, "SYSTEM_FOLDER", folder / "system")
+    monkeypatch.setattr(postgres, "_reachable", lambda path: path == folder)
+    rename = Path.rename
+
+    def too_late(ours: Path, copy: Path) -> Path:
+        shutil.copytree(ours, copy, symlinks=True)
+        return rename(ours, copy)
+
+    monkeypatch.setattr(Path, "rename", too_late)
+    server = postgres.locate(folder / "postgres", "slw-test", free_port())
+    assert (server.binaries / "postgres").exists()
+    assert len(list((folder / "system").iterdir())) == 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from embedded import engine
+from embedded.home import Home
+from embedded.postgres import SYSTEM_FOLDER
 from embedded.settings import Settings
 from tests.stack import free_port
 
@@ -50,6 +53,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     found = Stack(tmp_path)
     yield found
     found.call("down", "--all", "--volumes")
+    home = Home.at(tmp_path / "home")
+    if home.instance_file.exists():
+        shutil.rmtree(SYSTEM_FOLDER / home.instance, ignore_errors=True)
 
 
 @pytest.mark.skipif(engine.find(Settings().engine) is None, reason="no container engine runs")

@@ -44,9 +44,11 @@ class Outcome:
     """The exit code, or the negated number of the signal that ended it."""
 
     def __str__(self) -> str:
-        if self.code < 0:
+        if self.code >= 0:
+            return f"exit code {self.code}"
+        with suppress(ValueError):  # Real-time signals have no names.
             return f"ended by {signal.Signals(-self.code).name}"
-        return f"exit code {self.code}"
+        return f"ended by signal {-self.code}"
 
 
 def fork(run: Callable[[], None], log: Path, *, end_with_parent: signal.Signals = signal.SIGTERM, keep: Sequence[int] = ()) -> int:
@@ -55,8 +57,9 @@ def fork(run: Callable[[], None], log: Path, *, end_with_parent: signal.Signals 
     Of the open files only standard output and error are left to it, and those that it shall `keep`. When this process dies, however it dies, the child gets `end_with_parent`. The caller has one thread
     and no running event loop.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for output in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # A full disk, where they lead to a file, is no reason to start nobody.
+            output.flush()
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:

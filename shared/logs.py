@@ -5,6 +5,8 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TextIO
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -37,14 +39,15 @@ def configure(service: str, level: str) -> None:
         structlog.processors.format_exc_info,
         _in_order,
     )
+    output = _Output(sys.stderr)
     as_json = structlog.processors.JSONRenderer(ensure_ascii=False, sort_keys=False)
     structlog.configure(
         processors=[*every, as_json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=output),  # type: ignore[arg-type]  # it asks for write and flush only
         cache_logger_on_first_use=False,  # module loggers would keep the set-up that they were first used with
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *every],
@@ -62,7 +65,24 @@ def died(error: BaseException) -> None:
         structlog.get_logger().critical("ended by an error", error=said, exc_info=error)
         return
     line = {"event": "could not start", "error": said, "level": "critical", "timestamp": utc_now().isoformat().replace("+00:00", "Z")}
-    sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
+    _Output(sys.stderr).write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+class _Output:
+    """Where lines go. One that cannot be written, to a full disk, is lost; whoever logs goes on."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        """A line with its end."""
+        with suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        """Hands it over."""
+        with suppress(OSError):
+            self._file.flush()
 
 
 def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

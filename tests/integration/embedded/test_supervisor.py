@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -220,6 +221,33 @@ async def test_a_service_that_hangs_is_killed_and_started_again(settings: Settin
 
     await eventually(again, within=60)
     assert process(status(settings), "builder").last_end == "ended by SIGKILL"
+
+
+async def test_a_full_disk_of_logs_ends_nothing(settings: Settings) -> None:
+    """Where the supervisor cannot write a line any more, it still starts again what ended; the lines come again once there is room."""
+    up(settings, detach=True, command=(sys.executable, "-m", "tests.integration.embedded.bare_stack"))
+    log = Home.at(settings.home).logs / "supervisor.log"
+    with log.open("a") as filler:
+        filler.write("x" * 100_000)
+    supervisor_id = pid_of(status(settings), "supervisor")
+
+    async def ends_and_comes_back() -> None:
+        before = pid_of(status(settings), "builder")
+        os.kill(before, signal.SIGKILL)
+
+        async def came_back() -> bool:
+            now = process(status(settings), "builder")
+            return now.ready and now.pid not in (None, before)
+
+        await eventually(came_back)
+
+    limits = resource.prlimit(supervisor_id, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    await ends_and_comes_back()
+    assert "process ended" not in log.read_text()
+    resource.prlimit(supervisor_id, resource.RLIMIT_FSIZE, limits)
+    await ends_and_comes_back()
+    assert "process ended" in log.read_text()
+    assert status(settings).supervisor == supervisor_id
 
 
 async def test_services_get_their_own_secrets_only(settings: Settings) -> None:

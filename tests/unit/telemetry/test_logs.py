@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 
 def lines_of(program: str) -> list[dict[str, object]]:
@@ -58,3 +59,11 @@ def test_a_process_that_dies_says_why_in_its_last_line() -> None:
         *_, last = lines_of(program.format(before))
         assert last["level"] == "critical"
         assert last["error"] == "RuntimeError: no room"
+
+
+def test_a_full_disk_costs_log_lines_and_nothing_else() -> None:
+    """Whoever logs goes on, a library too."""
+    went_on = SETUP + "for _ in range(1000):\n    log.info('built')\n    logging.getLogger('asyncio').error('lost')\nprint('went on')\n"
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", went_on], stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert done.stdout == "went on\n"

@@ -191,7 +191,7 @@ class Daemon:
     def _tend(self) -> None:
         """Tend all children until SIGTERM; says once that everything is ready."""
         importlib.import_module("shared.logs").configure("supervisor", "INFO")
-        was_ready = False
+        was_ready = told = False
         probe_at = 0.0
         while not self._alarm.stopping:
             changed = self._supervision.tend()
@@ -200,9 +200,8 @@ class Daemon:
                 probe_at = min(probe_at, now + _PROBE_AT_START)
             if now >= probe_at:
                 is_ready = self._supervision.probe()
-                if is_ready and not was_ready:
-                    self._teller.say(WHOLE, "ready")
                 was_ready = was_ready or is_ready
+                told = told or (is_ready and self._teller.say(WHOLE, "ready"))
                 now = time.monotonic()
                 probe_at = now + (_PROBE_LATER if is_ready else _PROBE_AT_START)
             if was_ready and self._admission.due(now):

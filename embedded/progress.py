@@ -3,9 +3,10 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import BinaryIO, Literal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from select import PIPE_BUF
+from typing import Literal
 
 State = Literal["working", "done", "failed", "ready"]
 WHOLE = "slipway"
@@ -24,29 +25,41 @@ class Progress:
 
 
 _LONGEST = 2000
-"""Characters of a detail: a line stays below the size that a pipe takes in one piece."""
+"""Characters of a detail; fewer where their line would be longer than what a pipe takes in one piece."""
 Report = Callable[[Progress], None]
 
 
 class Teller:
-    """Reports into a pipe; when nobody reads any more, nothing is said and nothing fails."""
+    """Reports into a pipe; when nobody reads any more, nothing is said and nothing fails. It never waits for who reads."""
 
     def __init__(self, descriptor: int | None) -> None:
         self.descriptors = () if descriptor is None else (descriptor,)
         """To be kept open in a child that reports, too."""
+        for pipe in self.descriptors:
+            os.set_blocking(pipe, False)
         self._began = time.monotonic()
 
-    def say(self, part: str, state: State, detail: str = "") -> None:
-        """One line, written at once, so that several processes may report into one pipe."""
-        line = json.dumps(asdict(Progress(part, state, time.monotonic() - self._began, detail[:_LONGEST])))
+    def say(self, part: str, state: State, detail: str = "") -> bool:
+        """One line, written at once, so that several processes may report into one pipe. False where that is full: the line is dropped."""
+        line = _line(Progress(part, state, time.monotonic() - self._began, detail[:_LONGEST]))
         for descriptor in self.descriptors:
             try:
-                os.write(descriptor, line.encode() + b"\n")
+                os.write(descriptor, line)
+            except BlockingIOError:
+                return False
             except OSError:
                 self.descriptors = ()
+        return True
 
 
-def read_from(pipe: BinaryIO) -> Iterator[Progress]:
+def _line(progress: Progress) -> bytes:
+    line = json.dumps(asdict(progress)).encode() + b"\n"
+    if len(line) <= PIPE_BUF:
+        return line
+    return _line(replace(progress, detail=progress.detail[: len(progress.detail) * 3 // 4]))
+
+
+def read_from(pipe: Iterable[bytes]) -> Iterator[Progress]:
     """What is reported, until the other end is closed."""
     for line in pipe:
         yield Progress(**json.loads(line))

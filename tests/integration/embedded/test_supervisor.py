@@ -1,12 +1,15 @@
 """`up`, `down` and `status` with real servers, containers and processes."""
 
 import asyncio
+import json
 import os
 import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -221,6 +224,31 @@ async def test_a_service_that_hangs_is_killed_and_started_again(settings: Settin
 
     await eventually(again, within=60)
     assert process(status(settings), "builder").last_end == "ended by SIGKILL"
+
+
+@pytest.mark.timeout(60)
+async def test_a_terminal_that_is_stopped_stops_nothing(settings: Settings, home: Home) -> None:
+    """Nobody reads what the supervisor says: it goes on, what ends is started again; that all is ready is told when somebody reads."""
+    command = (sys.executable, "-m", "tests.integration.embedded.bare_stack")
+    running, reading = supervisor._spawn(settings, home, command)
+    with running, os.fdopen(reading, "rb") as pipe:
+        filling = os.open(f"/proc/self/fd/{reading}", os.O_WRONLY | os.O_NONBLOCK)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(filling, b"\n" * 4096)
+        os.close(filling)
+
+        async def is_ready(other_than: int | None = None) -> int | None:
+            builder = next((each for each in status(settings).processes if each.name == "builder"), None)
+            return builder.pid if builder is not None and builder.ready and builder.pid != other_than else None
+
+        before = await eventually(is_ready)
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        await eventually(partial(is_ready, before))
+        said = (json.loads(line)["state"] for line in pipe if line != b"\n")
+        assert "ready" in said
+        assert down(settings).was_running
 
 
 async def test_a_full_disk_of_logs_ends_nothing(settings: Settings) -> None:

@@ -14,6 +14,8 @@ _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 10.0
 _SILENT = 60.0
 """Seconds after which a child that used to answer, runs, and answers nothing more is killed: it hangs."""
+_SILENT_AT_START = 120.0
+"""The same, of one that has not answered since it was started. Migrations run before."""
 _STEADY = 60.0
 """Seconds after which a child counts as healthy: its next end is treated as the first."""
 _LARGEST_LOG = 10 * 1024 * 1024
@@ -40,8 +42,8 @@ class Child:
     run: Callable[[], None]
     log: Path
     probe: Callable[[], Awaitable[bool]]
-    lives: Callable[[], Awaitable[bool]] | None = None
-    """Whether it answers anything; None for one that nobody can ask."""
+    lives: Callable[[], Awaitable[bool]]
+    """Whether it answers anything."""
     health_port: int | None = None
     before_start: Callable[[], None] = lambda: None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -69,11 +71,12 @@ class Child:
         """Notes whether it answered just now. One that hangs is killed, to be started again; whether it was."""
         if answered:
             self._heard_at = now
-        if self.pid is None or self._heard_at is None or now - self._heard_at <= _SILENT:
+        since, limit = (self._started_at, _SILENT_AT_START) if self._heard_at is None else (self._heard_at, _SILENT)
+        if self.pid is None or now - since <= limit:
             return False
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        self._heard_at = None
+        self._heard_at = now
         return True
 
     def due_in(self, now: float) -> float | None:

@@ -4,12 +4,14 @@ Run by the supervisor in the foreground; as a system user where we are root, bec
 to run as root. It listens on 127.0.0.1 only, asks for a password, and syncs every commit to disk.
 """
 
+import asyncio
 import errno
 import importlib.metadata
 import importlib.util
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -27,6 +29,9 @@ SYSTEM_FOLDER = Path("/var/lib/slipway")
 DATABASE = "slipway"
 ADMINISTRATOR = "postgres"
 PID_FILE = "postmaster.pid"
+_ANSWER_LIMIT = 1.0
+_ENCRYPT = struct.pack("!II", 8, 80877103)
+"""The question whether it would encrypt: https://www.postgresql.org/docs/18/protocol-message-formats.html (SSLRequest)."""
 _PARAMETERS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -125,6 +130,19 @@ class PostgresServer:
         with suppress(OSError, IndexError):
             return self.pid_file.read_text().splitlines()[7].strip() == "ready"
         return False
+
+    async def lives(self) -> bool:
+        """Whether it answers within a second, also while it recovers. Asks for nothing that needs a password or is logged."""
+        try:
+            async with asyncio.timeout(_ANSWER_LIMIT):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                try:
+                    writer.write(_ENCRYPT)
+                    return await reader.read(1) != b""
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError):
+            return False
 
 
 def locate(home_folder: Path, instance: str, port: int) -> PostgresServer:

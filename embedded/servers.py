@@ -1,6 +1,5 @@
 """NATS and PostgreSQL of one start: our own, ready to be started, or somebody else's, by their address."""
 
-import asyncio
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
-from embedded import nats, postgres, processes
+from embedded import health, nats, postgres, processes
 from embedded.children import Child
 from embedded.home import Home
 from embedded.settings import Settings
@@ -79,6 +78,7 @@ def bus(settings: Settings, home: Home, monitor_port: int) -> Bus:
         processes.program(server.arguments(), {"PATH": os.defpath}, None, signal.SIGTERM),
         home.logs / "nats.log",
         is_well,
+        lambda: health.lives(monitor_port),
     )
     return Bus(server.url, nats.ADMINISTRATOR, passwords, child, admission)
 
@@ -103,11 +103,16 @@ def database(settings: Settings, home: Home, roles: Sequence[str], port: int) ->
     administrator = known[postgres.ADMINISTRATOR]
     if not server.exists():
         server.create(administrator)
+
+    async def is_well() -> bool:
+        return server.is_ready() and await server.lives()
+
     child = Child(
         "postgres",
         processes.program(server.arguments(), {"LC_ALL": "C"}, server.account, signal.SIGINT),
         home.logs / "postgres.log",
-        lambda: asyncio.sleep(0, server.is_ready()),
+        is_well,
+        server.lives,
         before_start=server.forget_dead,
         stop_signal=signal.SIGINT,
     )

@@ -57,7 +57,7 @@ class Supervision:
 
         async def ask(child: Child) -> tuple[bool, bool]:
             ready = await child.probe()
-            return ready, ready or child.lives is None or await child.lives()
+            return ready, ready or await child.lives()
 
         async def ask_all() -> list[tuple[bool, bool]]:
             answers = await asyncio.gather(*(ask(child) for child in self._children), return_exceptions=True)

@@ -121,6 +121,20 @@ async def test_what_was_committed_survives_a_kill(server: PostgresServer) -> Non
     assert process.wait(15) == 0
 
 
+async def test_whether_it_lives_it_says_itself(server: PostgresServer) -> None:
+    """A server that was stopped accepts connections as before, by its kernel, and its pid file says that it is ready."""
+    assert not await server.lives()
+    process = await start(server)
+    assert await server.lives()
+    process.send_signal(signal.SIGSTOP)
+    assert server.is_ready()
+    assert not await server.lives()
+    process.send_signal(signal.SIGCONT)
+    await eventually(server.lives)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+
+
 def test_a_pid_file_with_a_foreign_process_is_forgotten(server: PostgresServer) -> None:
     """After a reboot its number may belong to anybody: it must not refuse the start."""
     server.pid_file.write_text(f"{os.getpid()}\n{server.data}\n")

@@ -212,18 +212,19 @@ async def test_a_signal_ends_an_attached_start_in_order(settings: Settings) -> N
     assert alive(pids) == []
 
 
-async def test_a_service_that_hangs_is_killed_and_started_again(settings: Settings) -> None:
-    """One that runs and answers nothing any more."""
+async def test_whatever_hangs_is_killed_and_started_again(settings: Settings) -> None:
+    """A service, NATS and PostgreSQL that run and answer nothing any more."""
     up(settings, detach=True, command=(sys.executable, "-m", "tests.integration.embedded.impatient_stack"))
-    stopped = pid_of(status(settings), "builder")
-    os.kill(stopped, signal.SIGSTOP)
+    for name in ("builder", "nats", "postgres"):
+        stopped = pid_of(status(settings), name)
+        os.kill(stopped, signal.SIGSTOP)
 
-    async def again() -> bool:
-        now = process(status(settings), "builder")
-        return now.ready and now.pid != stopped
+        async def again(name: str = name, stopped: int = stopped) -> bool:
+            now = process(status(settings), name)
+            return now.ready and now.pid != stopped
 
-    await eventually(again, within=60)
-    assert process(status(settings), "builder").last_end == "ended by SIGKILL"
+        await eventually(again, within=60)
+        assert process(status(settings), name).last_end == "ended by SIGKILL"
 
 
 @pytest.mark.timeout(60)

@@ -1,5 +1,6 @@
 """A child that ends is started again with growing delay; its log stays small."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
     numbers = iter(range(100, 200))
     monkeypatch.setattr(processes, "fork", lambda *_args, **_more: next(numbers))
     monkeypatch.setattr(processes, "reap", lambda _pid: processes.Outcome(-signal.SIGKILL))
-    return Child("api", lambda: None, tmp_path / "api.log", always)
+    return Child("api", lambda: None, tmp_path / "api.log", always, always)
 
 
 def test_delays_grow_and_end_at_ten_seconds(child: Child) -> None:
@@ -52,6 +53,23 @@ def test_it_is_not_started_before_it_is_due(child: Child) -> None:
     child.tend(0.0)
     assert child.tend(0.05) is None
     assert child.tend(0.11) is not None
+
+
+def test_one_that_hangs_is_killed(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a minute without an answer, two where it never gave one since it was started; once, until it has had its time again."""
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *order: killed.append(order))
+    child.tend(0.0)
+    child.tend(0.0)
+    child.tend(10.0)
+    assert child.pid == 101
+    assert not child.heard(129.0, answered=False)
+    assert child.heard(131.0, answered=False)
+    assert not child.heard(132.0, answered=False)
+    child.heard(140.0, answered=True)
+    assert not child.heard(199.0, answered=False)
+    assert child.heard(201.0, answered=False)
+    assert killed == [(101, signal.SIGKILL)] * 2
 
 
 def test_a_large_log_is_kept_in_pieces(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:

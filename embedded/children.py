@@ -18,8 +18,6 @@ _SILENT_AT_START = 120.0
 """The same, of one that has not answered since it was started. Migrations run before."""
 _STEADY = 60.0
 """Seconds after which a child counts as healthy: its next end is treated as the first."""
-_LARGEST_LOG = 10 * 1024 * 1024
-_KEPT_LOGS = 2
 
 
 @dataclass(frozen=True)
@@ -94,23 +92,6 @@ class Child:
     def state(self) -> ChildState:
         """What there is to tell about it."""
         return ChildState(self.name, self.pid, self.restarts, self.health_port, self.ready, self.last_end)
-
-    def rotate(self) -> None:
-        """Keep the log below 10 MB: copied to `.1`, `.2`, and emptied.
-
-        The child appends to the same file all the while; a line written between copy and emptying is lost.
-        """
-        if not self.log.exists() or self.log.stat().st_size < _LARGEST_LOG:
-            return
-        for number in range(_KEPT_LOGS, 0, -1):
-            older = self.log.with_name(f"{self.log.name}.{number}")
-            newer = self.log.with_name(f"{self.log.name}.{number - 1}") if number > 1 else None
-            if newer is not None and newer.exists():
-                newer.replace(older)
-            elif newer is None:
-                older.write_bytes(self.log.read_bytes())
-                older.chmod(0o600)
-        os.truncate(self.log, 0)
 
     def _start(self, now: float) -> str:
         try:

@@ -5,10 +5,11 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
-from embedded import processes
+from embedded import log_files, processes
 from embedded.children import Child, as_json
 from embedded.home import Home, write_private
 from embedded.progress import Teller
@@ -24,6 +25,7 @@ class Supervision:
 
     def __init__(self, home: Home, teller: Teller) -> None:
         self._state = home.run / "processes.json"
+        self._logs = home.logs
         self._teller = teller
         self.servers: list[Child] = []
         self.services: list[Child] = []
@@ -33,11 +35,10 @@ class Supervision:
         return [*self.servers, *self.services]
 
     def tend(self) -> bool:
-        """Notice who ended, start who is due; whether something happened."""
+        """Notice who ended, start who is due, keep the logs small; whether something happened."""
         changed = False
         for child in self._children:
             happened = child.tend(time.monotonic())
-            self._keep_on(child.rotate)
             if happened is None:
                 continue
             changed = True
@@ -48,6 +49,8 @@ class Supervision:
             else:
                 self._teller.say(child.name, "working", happened)
                 log.info("process started", process=child.name, pid=child.pid)
+        for file in self._logs.glob("*.log"):
+            self._keep_on(partial(log_files.rotate, file))
         if changed:
             self._keep_on(self._write_state)
         return changed
@@ -94,6 +97,7 @@ class Supervision:
             write()
         except OSError as error:
             self._teller.say("supervisor", "failed", str(error))
+            log.error("file cannot be written", error=str(error))
 
     def _write_state(self) -> None:
         write_private(self._state, json.dumps(as_json([child.state() for child in self._children])))

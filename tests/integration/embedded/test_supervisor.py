@@ -296,6 +296,21 @@ def _environment(pid: int, home: Home) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
+async def test_every_log_stays_small(settings: Settings) -> None:
+    """Also the supervisor's own, and the one that every start writes to."""
+    up(settings, detach=True, command=(sys.executable, "-m", "tests.integration.embedded.bare_stack"))
+    logs = Home.at(settings.home).logs
+    for name in ("supervisor", "preparation", "nats"):
+        with (logs / f"{name}.log").open("ab") as log:
+            log.truncate(11 * 1024 * 1024)
+
+    async def rotated() -> bool:
+        return all((logs / f"{name}.log").stat().st_size < 1024 * 1024 for name in ("supervisor", "preparation", "nats"))
+
+    await eventually(rotated)
+    assert (logs / "supervisor.log.1").stat().st_size == 11 * 1024 * 1024
+
+
 async def test_logs_are_private(settings: Settings) -> None:
     """Logs, keys, the bus' configuration and run files are readable for their owner only."""
     up(settings, detach=True, command=TINY)

@@ -1,4 +1,4 @@
-"""A child that ends is started again with growing delay; its log stays small."""
+"""A child that ends is started again with growing delay."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded import children, processes
+from embedded import processes
 from embedded.children import Child
 
 
@@ -70,19 +70,6 @@ def test_one_that_hangs_is_killed(child: Child, monkeypatch: pytest.MonkeyPatch)
     assert not child.heard(199.0, answered=False)
     assert child.heard(201.0, answered=False)
     assert killed == [(101, signal.SIGKILL)] * 2
-
-
-def test_a_large_log_is_kept_in_pieces(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that the child writes to stays the same one; two older pieces are kept."""
-    monkeypatch.setattr(children, "_LARGEST_LOG", 10)
-    with child.log.open("a") as open_all_the_while:
-        for text in ("first piece", "second piece", "third piece"):
-            open_all_the_while.write(text)
-            open_all_the_while.flush()
-            child.rotate()
-        open_all_the_while.write("now")
-    pieces = [child.log, *(child.log.with_name(f"api.log.{number}") for number in (1, 2))]
-    assert [piece.read_text() for piece in pieces] == ["now", "third piece", "second piece"]
 
 
 def test_last_words_are_the_end_of_the_log(child: Child) -> None:

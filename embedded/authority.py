@@ -73,6 +73,13 @@ class Issued:
 
 def prepare(home: Home, services: tuple[str, ...]) -> None:
     """All keys and certificates of a home: what is missing or nears its end is made, the rest is kept. A lost key stays lost."""
+    renew(home, services)
+    _prepare_keys(home)
+
+
+def renew(home: Home, services: tuple[str, ...]) -> tuple[str, ...]:
+    """The certificates only; answers with the services that have another one now."""
+    renewed = []
     control_plane = _authority(home.tls / "ca.pem", home.tls / "ca.key", "Slipway control plane")
     local = _authority(home.ca / "ca.pem", home.ca / "ca.key", f"Slipway local CA ({home.instance})")
     certificate, key = home.default_certificate
@@ -82,7 +89,8 @@ def prepare(home: Home, services: tuple[str, ...]) -> None:
         certificate, key = home.tls / f"{service}.pem", home.tls / f"{service}.key"
         if not _is_good(certificate, key, control_plane):
             control_plane.issue(service).write(certificate, key)
-    _prepare_keys(home)
+            renewed.append(service)
+    return tuple(renewed)
 
 
 def load(folder: Path) -> Authority:

@@ -23,6 +23,7 @@ from embedded.data_plane import DataPlane
 from embedded.home import Home
 from embedded.preparation import Preparation
 from embedded.progress import WHOLE, Teller
+from embedded.renewal import Renewal
 from embedded.restoration import Restoration
 from embedded.services import PRELOADED, SERVICES, Service, Wiring
 from embedded.settings import Settings
@@ -191,6 +192,7 @@ class Daemon:
     def _tend(self) -> None:
         """Tend all children until SIGTERM; says once that everything is ready."""
         importlib.import_module("shared.logs").configure("supervisor", "INFO")
+        renewal = Renewal(self._home, self._supervision.services)
         was_ready = told = False
         probe_at = 0.0
         while not self._alarm.stopping:
@@ -208,6 +210,7 @@ class Daemon:
                 asyncio.run(self._admission.settle())
             for looked_after in self._restorations:
                 looked_after.tend(now)
+            renewal.tend(now)
             self._alarm.sleep(min([probe_at - now, LOOK_S, *self._supervision.due_in(now)]))
 
     def _end(self) -> None:

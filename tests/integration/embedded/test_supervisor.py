@@ -16,7 +16,7 @@ import asyncpg
 import psutil
 import pytest
 
-from embedded import engine, lock, supervisor
+from embedded import authority, engine, lock, supervisor
 from embedded.home import Home
 from embedded.preflight import PreflightFailed
 from embedded.progress import WHOLE, Progress
@@ -294,6 +294,28 @@ def _environment(pid: int, home: Home) -> dict[str, str]:
     """What the tiny service wrote down of its environment: /proc shows only that of the fork's parent."""
     lines = (home.run / f"environment.{pid}").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines)
+
+
+async def test_certificates_are_renewed_while_the_platform_runs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services whose certificate nears its end have another one, and read it, without a start of the platform."""
+    up(settings, detach=True, command=(sys.executable, "-m", "tests.integration.embedded.renewing_stack"))
+    before = status(settings)
+    home = Home.at(settings.home)
+    monkeypatch.setattr(authority, "_LEAF_DAYS", 59)
+    for name in ("auth", "builder"):
+        authority.load(home.tls).issue(name).write(home.tls / f"{name}.pem", home.tls / f"{name}.key")
+    old = (home.tls / "builder.pem").read_bytes()
+
+    async def renewed() -> bool:
+        now = status(settings)
+        services = [(process(now, name), process(before, name)) for name in ("auth", "builder")]
+        return all(new.ready and new.pid not in (None, old.pid) for new, old in services)
+
+    await eventually(renewed)
+    assert (home.tls / "builder.pem").read_bytes() != old
+    now = status(settings)
+    assert now.supervisor == before.supervisor
+    assert {process(now, name).last_end for name in ("auth", "builder")} == {"exit code 0"}
 
 
 async def test_every_log_stays_small(settings: Settings) -> None:

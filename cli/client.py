@@ -1,14 +1,16 @@
 """The public API over HTTP, and nothing else of the platform."""
 
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from itertools import count
 from typing import TypeAlias
 
 import httpx
 
 from cli.answers import Json
-from cli.failures import Failed, NoToken, NotRunning
+from cli.failures import Away, Failed, NoToken, NotRunning
 from cli.patience import patience
 from cli.settings import Settings
 from shared.authorities import nobody, trusted
@@ -23,6 +25,9 @@ _REMEDIES = {
 _LISTS = {"deployments": "deployments", "projects": "project", "environments": "environment"}
 """Collections of the API, and the commands that list them."""
 _TRIES = 3
+RETURNS = 20
+"""How often it is looked whether the platform is there again, while something is waited for: half a minute."""
+_AWAY = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 
 
 class Api:
@@ -40,6 +45,17 @@ class Api:
     def get(self, path: str, query: Query | None = None) -> Json:
         """Reads."""
         return self._json("GET", path, query=query)
+
+    def get_on(self, path: str, remedy: str) -> Json:
+        """Reads what was begun already, again and again while the platform is away. `remedy`: what to do where it stays away."""
+        for failures in count(1):
+            try:
+                return self.get(path)
+            except Away as away:
+                if failures > RETURNS:
+                    raise Failed(away.message, remedy, code=away.code) from away
+                pause(failures)
+        raise AssertionError("the loop returns or raises")
 
     def post(self, path: str, body: Json | None = None) -> Json:
         """Changes once, however often it has to be sent (Idempotency-Key)."""
@@ -114,8 +130,13 @@ class Api:
                 raise NotRunning(self.url) from error
             except httpx.TransportError as error:
                 if attempt == _TRIES - 1:
-                    raise Failed(f"{self.url} broke off: {error}", "Look at it: slipway status") from error
+                    raise Away(f"{self.url} broke off: {error}", "Look at it: slipway status") from error
         raise AssertionError("the loop returns or raises")
+
+
+def pause(failures: int) -> None:
+    """Until it is looked again whether the platform is there."""
+    time.sleep(min(0.25 * failures, 2))
 
 
 def check(response: httpx.Response) -> None:
@@ -123,6 +144,7 @@ def check(response: httpx.Response) -> None:
     if response.is_success:
         return
     response.read()
+    kind = Away if response.status_code in _AWAY else Failed
     try:
         problem = response.json()
         detail, code = str(problem["detail"]), str(problem["type"]).rpartition("/")[2]
@@ -130,8 +152,8 @@ def check(response: httpx.Response) -> None:
         if response.status_code == httpx.codes.BAD_GATEWAY:
             raise NotRunning(str(response.request.url.copy_with(path="/", query=None)).rstrip("/")) from None
         where = f"{response.request.method} {response.request.url}"
-        raise Failed(f"{where} answered {response.status_code}.", "Look at it: slipway status") from None
-    raise Failed(detail, _REMEDIES.get(response.status_code) or _where_to_look(response), code=code)
+        raise kind(f"{where} answered {response.status_code}.", "Look at it: slipway status") from None
+    raise kind(detail, _REMEDIES.get(response.status_code) or _where_to_look(response), code=code)
 
 
 def _where_to_look(response: httpx.Response) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.answers import Json
 from cli.failures import Failed
-from cli.requesting import finish, request, run, settled
+from cli.requesting import finish, judge, request, run, settled
 from cli.session import command, listing, session
 from cli.where import Environment, Place, Project, environment_path, git, newest_deployment, only_deployment, place_of
 from shared.printable import printable
@@ -213,7 +213,10 @@ def logs(
         return
     if follow_it:
         for item in sent(current.api, f"/deployments/{found}/stream"):
-            print(json.dumps({"kind": item.event, "data": json.loads(item.data)}, ensure_ascii=False), flush=True)
+            data = json.loads(item.data)
+            print(json.dumps({"kind": item.event, "data": data}, ensure_ascii=False), flush=True)
+            if item.event == "end":
+                judge(found, data["state"], found)
         return
     lines = current.api.get(f"/deployments/{found}/logs", {"step": step, "tail": tail})["items"]
     if current.as_json:

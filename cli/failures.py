@@ -11,7 +11,11 @@ class Failed(Exception):
         self.code = code
 
 
-class NotRunning(Failed):
+class Away(Failed):
+    """The platform does not answer just now, as while it is started again: who waits for something may ask once more."""
+
+
+class NotRunning(Away):
     """Nothing answers at the platform's address."""
 
     def __init__(self, url: str) -> None:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.answers import Json
-from cli.client import Api, check
-from cli.failures import Failed
+from cli.client import RETURNS, Api, check, pause
+from cli.failures import Away, Failed
 from cli.session import session
 from shared.contracts.events import Event
 from shared.narration import Line, LineKind, Narrator
@@ -36,7 +36,7 @@ _STYLES = {
     LineKind.ENDED: "bold red",
     LineKind.HINT: "cyan",
 }
-_RECONNECTS = 20
+_GOES_ON = "The deployment goes on without you. Look again later: slipway deployments"
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,24 @@ class Sent:
 
 
 def sent(api: Api, path: str) -> Iterator[Sent]:
-    """The events of a stream; where it breaks off it goes on behind the last one. Ends when the server ends it."""
+    """The events of a deployment's stream, to `end`; where it breaks off before, it goes on behind the last one."""
     last, failures = "", 0
     while True:
+        why = "it ended too early"
         try:
             with api.stream(path, last) as response:
                 check(response)
                 for item_id, item in _parsed(response.iter_lines()):
                     last, failures = item_id or last, 0
                     yield item
-                return
-        except httpx.TransportError as error:
-            failures += 1
-            if failures > _RECONNECTS:
-                remedy = "The deployment goes on without you. Look again later: slipway deployments"
-                raise Failed(f"The stream from {api.url} broke off: {error}", remedy) from error
-            time.sleep(min(0.25 * failures, 2))
+                    if item.event == "end":
+                        return
+        except (httpx.TransportError, Away) as error:
+            why = str(error)
+        failures += 1
+        if failures > RETURNS:
+            raise Failed(f"The stream from {api.url} broke off: {why}", _GOES_ON)
+        pause(failures)
 
 
 def _parsed(lines: Iterator[str]) -> Iterator[tuple[str, Sent]]:
@@ -87,18 +89,17 @@ def follow(deployment: str, *, logs: bool = True) -> Json:
         with drawing:
             for item in sent(current.api, f"/deployments/{deployment}/stream"):
                 drawing.take(item)
-                if drawing.narrator.ended:
-                    break
+                if drawing.narrator.ended and _page(current.api, deployment)["deployment"]["state"] == drawing.narrator.outcome:
+                    break  # else it was stuck once, and went on
     except KeyboardInterrupt:
         current.err.print(f"\nThe deployment goes on. Follow it again: slipway logs -f {deployment}")
         raise
-    return _page_once_ended(current.api, deployment)
+    return _page(current.api, deployment)
 
 
-def _page_once_ended(api: Api, deployment: str) -> Json:
-    """The page is made in the same transaction that stores the event: it is there when the event is."""
-    page: Json = api.get(f"/deployments/{deployment}")
-    return page
+def _page(api: Api, deployment: str) -> Json:
+    """It is made in the same transaction that stores the event: it is there when the event is."""
+    return api.get_on(f"/deployments/{deployment}", f"See how it went: slipway deployments show {deployment}")
 
 
 class _Drawing:

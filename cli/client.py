@@ -46,11 +46,11 @@ class Api:
         """Reads."""
         return self._json("GET", path, query=query)
 
-    def get_on(self, path: str, remedy: str) -> Json:
+    def get_on(self, path: str, remedy: str, query: Query | None = None) -> Json:
         """Reads what was begun already, again and again while the platform is away. `remedy`: what to do where it stays away."""
         for failures in count(1):
             try:
-                return self.get(path)
+                return self.get(path, query)
             except Away as away:
                 if failures > RETURNS:
                     raise Failed(away.message, remedy, code=away.code) from away

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NOBODY_FOLLOWS = "No environment follows"
 """What the remote says where nothing will be deployed."""
+_LATER = "Look later: slipway deployments"
 _PAGES_WITHIN_S = 3.0
 _UP_TO_DATE = "Everything up-to-date"
 _REFUSED = "returned error: 403"
@@ -54,17 +55,23 @@ def push(
     add_remote(root, place, current.settings.base_url)
     before = {found["id"] for found in of_commit(current.api, place, commit)}
     sent = _push(root, branch, force=force)
-    started = _started(current.api, place, commit, before, sent)
+    started = _started(current.api, place, commit, before, settled=_settled(sent, branch))
     pages = [_ended(current.api, found["id"]) or follow(found["id"], logs=False) for found in started]
     _finish(place, branch, commit, sent, pages)
 
 
-def _started(api: "Api", place: Place, commit: str, before: set[str], sent: str) -> list[Json]:
+def _settled(sent: str, branch: str) -> bool:
+    """Whether the remote has said that nothing will be deployed: as it is there already, nobody follows, or it is left out."""
+    told = [line.removeprefix("remote:").strip() for line in sent.splitlines()]
+    return _UP_TO_DATE in sent or any(line.startswith((_NOBODY_FOLLOWS, f"{branch}: ")) for line in told)
+
+
+def _started(api: "Api", place: Place, commit: str, before: set[str], *, settled: bool) -> list[Json]:
     """The deployments that came of the push. Their pages may come a moment after git has told of them."""
     deadline = time.monotonic() + _PAGES_WITHIN_S
     while True:
         started = [found for found in of_commit(api, place, commit) if found["id"] not in before]
-        if started or _NOBODY_FOLLOWS in sent or _UP_TO_DATE in sent or time.monotonic() > deadline:
+        if started or settled or time.monotonic() > deadline:
             return started
         time.sleep(0.1)
 
@@ -73,7 +80,7 @@ def _ended(api: "Api", deployment: str) -> Json | None:
     """Its page where it has ended, which git has told of a moment ago; None where it goes on without git."""
     deadline = time.monotonic() + _PAGES_WITHIN_S
     while time.monotonic() < deadline:
-        page: Json = api.get(f"/deployments/{deployment}")
+        page = api.get_on(f"/deployments/{deployment}", _LATER)
         if page["deployment"]["ended_at"] is not None:
             return page
         time.sleep(0.1)
@@ -87,8 +94,10 @@ def _finish(place: Place, branch: str, commit: str, sent: str, pages: list[Json]
         current.show({"project": str(place), "branch": branch, "commit": commit, "deployments": deployments})
     elif not pages and _UP_TO_DATE in sent:
         current.note(f"{branch} is there already. Deploy it once more: slipway deploy --again")
-    elif not pages:
+    elif _NOBODY_FOLLOWS in sent:
         current.note(f"No environment follows {branch}. Make one: slipway environment create NAME --ref {branch}")
+    if not pages and not _settled(sent, branch):
+        raise Failed("The push is kept, but no deployment has begun yet.", _LATER, code="not-taken")
     bad = [page for page in deployments if page["state"] != "succeeded"]
     if bad:
         states = ", ".join(f"{page['environment']}: {page['state'].replace('_', ' ')}" for page in bad)
@@ -133,8 +142,8 @@ def helper() -> str:
 
 def of_commit(api: "Api", place: Place, commit: str) -> list[Json]:
     """The newest deployments of a commit."""
-    query = {"organization": place.organization, "project": place.project}
-    return [item for item in api.items("/deployments", query, most=50) if item["commit"] == commit]
+    found = api.get_on("/deployments", _LATER, {"organization": place.organization, "project": place.project, "limit": 50})
+    return [item for item in found["items"] if item["commit"] == commit]
 
 
 def _push(root: Path, branch: str, *, force: bool) -> str:

@@ -15,6 +15,7 @@ from shared.subprocesses import spawn
 from tests.component.api.running import RunningApi, fetched, published
 from tests.component.api.story import Story
 from tests.integration.cli.front_door import front_door
+from tests.integration.cli.stand_in import Answer, standing_in
 
 GIT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
@@ -25,13 +26,14 @@ GIT = {
     "GIT_COMMITTER_EMAIL": "z@example.org",
 }
 PROJECT = Path(__file__).parents[3]
+BRANCH = "haupt/größe"
 
 
 def checkout(folder: Path) -> str:
     """A checkout with one commit on a branch with any name; answers the commit."""
     folder.mkdir()
     (folder / "slipway.yaml").write_text("services: {}\n")
-    for words in (("init", "-q", "-b", "haupt/größe"), ("add", "."), ("commit", "-q", "-m", "First ✓")):
+    for words in (("init", "-q", "-b", BRANCH), ("add", "."), ("commit", "-q", "-m", "First ✓")):
         subprocess.run(["git", *words], cwd=folder, env={**os.environ, **GIT}, check=True)
     done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, env={**os.environ, **GIT}, check=True, capture_output=True, text=True)
     return done.stdout.strip()
@@ -84,6 +86,38 @@ async def test_a_push_shows_the_pipeline_and_its_end(
         again, said = await slipway("push")
         assert again == 0
         assert "slipway deploy --again" in said
+
+
+@pytest.mark.parametrize(
+    ("remote", "status", "said"),
+    [
+        ("Slipway could not be told of this push just now. It is kept, and will be deployed.", 1, "no deployment has begun yet"),
+        ("Slipway took {}.\n  The coordinator does not answer. The push is kept.", 1, "no deployment has begun yet"),
+        ("Slipway took {}.\nNo environment follows {}, so nothing is deployed.", 0, "Make one: slipway environment create"),
+        ("Slipway took {}.\n  {}: nothing to deploy, it is older than what runs", 0, "nothing to deploy"),
+        ("{}: the commit's message asks for no deployment: [skip ci].", 0, "[skip ci]"),
+    ],
+)
+async def test_a_push_that_leads_to_no_deployment(tmp_path: Path, remote: str, status: int, said: str) -> None:
+    """1 where one is still to come, which nobody has seen yet; 0 where the remote has decided that there is none, and why."""
+    folder, kept = tmp_path / "todo", tmp_path / "kept.git"
+    checkout(folder)
+    subprocess.run(["git", "init", "-q", "--bare", kept], check=True)
+    hook = kept / "hooks" / "post-receive"
+    hook.write_text(f"#!/bin/sh\ncat <<'END'\n{remote.replace('{}', BRANCH)}\nEND\n")
+    hook.chmod(0o700)
+    answers = {
+        "/projects/main/todo": [Answer({"slug": "todo"})],
+        "/environments/main/todo": [Answer({"items": [{"slug": "production"}], "next": None})],
+        "/deployments": [Answer({"items": [], "next": None})],
+    }
+    with standing_in(answers) as platform:
+        slipway = Called(folder, platform.url, tmp_path)
+        there = {"GIT_CONFIG_KEY_0": f"url.{kept}.insteadOf", "GIT_CONFIG_VALUE_0": f"{platform.url}/git/main/todo.git"}
+        slipway.environment |= {"SLIPWAY_TOKEN": "slw_test", "GIT_CONFIG_COUNT": "1", **there}
+        done, told = await slipway("push")
+    assert (done, said in told) == (status, True), told
+    assert ("No environment follows" in told) is ("No environment follows" in remote)
 
 
 async def test_a_push_without_the_right_says_the_rule(api: RunningApi, nats_url: str, postgres_dsn: str, tmp_path: Path) -> None:

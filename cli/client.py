@@ -1,9 +1,10 @@
 """The public API over HTTP, and nothing else of the platform."""
 
+import ssl
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import count
 from typing import TypeAlias
 
@@ -24,6 +25,7 @@ _REMEDIES = {
 }
 _LISTS = {"deployments": "deployments", "projects": "project", "environments": "environment"}
 """Collections of the API, and the commands that list them."""
+_EXAMPLES = {"SLIPWAY_URL": "https://slipway.example", "SLIPWAY_HTTP": "127.0.0.1:8080"}
 _TRIES = 3
 RETURNS = 20
 """How often it is looked whether the platform is there again, while something is waited for: half a minute."""
@@ -34,13 +36,14 @@ class Api:
     """Asks the API as the person of the token. Problems become `Failed` with their detail."""
 
     def __init__(self, settings: Settings) -> None:
-        self.url = settings.base_url
-        self._http = httpx.Client(
-            base_url=f"{self.url}/api/v1",
-            headers={"Authorization": f"Bearer {token_of(settings)}", "Accept": "application/json"},
-            timeout=httpx.Timeout(30, connect=3),
-            verify=trusted() if self.url.startswith("https:") else nobody(),
-        )
+        self.url = address_of(settings)
+        headers = {"Authorization": f"Bearer {token_of(settings)}", "Accept": "application/json"}
+        believed = trusted() if self.url.startswith("https:") else nobody()
+        try:
+            self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=httpx.Timeout(30, connect=3), verify=believed)
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            what = f"The proxy that the environment names cannot be used: {error}"
+            raise Failed(what, "Mend or unset ALL_PROXY, HTTP_PROXY and HTTPS_PROXY.", code="settings") from error
 
     def get(self, path: str, query: Query | None = None) -> Json:
         """Reads."""
@@ -120,18 +123,31 @@ class Api:
         with patience(f"waiting for {self.url}"):
             response = self._send(method, path, given, body, headers or {})
         check(response)
-        return {} if response.status_code == httpx.codes.NO_CONTENT else response.json()
+        try:
+            return {} if response.status_code == httpx.codes.NO_CONTENT else response.json()
+        except ValueError as error:
+            raise Failed(f"What answers at {self.url} is not Slipway.", "Set SLIPWAY_URL to where it is.", code="not-slipway") from error
 
     def _send(self, method: str, path: str, query: Query, body: Json | None, headers: Mapping[str, str]) -> httpx.Response:
         for attempt in range(_TRIES):
             try:
                 return self._http.request(method, path, params=dict(query), json=body, headers=dict(headers))
-            except httpx.ConnectError as error:
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                if untrusted := _of_tls(error):
+                    raise untrusted from error
                 raise NotRunning(self.url) from error
             except httpx.TransportError as error:
                 if attempt == _TRIES - 1:
                     raise Away(f"{self.url} broke off: {error}", "Look at it: slipway status") from error
         raise AssertionError("the loop returns or raises")
+
+
+def _of_tls(error: BaseException | None) -> Failed | None:
+    """Where something answers, and TLS fails."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    remedy = "Is its certificate of an authority of your own, say its file: SSL_CERT_FILE=ca.pem"
+    return None if error is None else Failed(f"TLS fails with what answers: {error}", remedy, code="tls")
 
 
 def pause(failures: int) -> None:
@@ -164,14 +180,28 @@ def _where_to_look(response: httpx.Response) -> str:
     return f"See which there are: slipway {_LISTS[collection]}" if collection in _LISTS else ""
 
 
+def address_of(settings: Settings) -> str:
+    """The platform's address, without a slash at its end."""
+    with suppress(httpx.InvalidURL):
+        url = httpx.URL(settings.base_url)
+        if url.scheme in ("http", "https") and url.host and not (url.query or url.fragment):
+            return settings.base_url
+    name, value = ("SLIPWAY_URL", settings.url) if settings.url else ("SLIPWAY_HTTP", settings.http)
+    raise Failed(f"{name} holds no address: {value}", f"Set it as {_EXAMPLES[name]}, or unset it.", code="settings")
+
+
 def token_of(settings: Settings) -> str:
     """The token of the environment, else that of `slipway up`."""
     if settings.token is not None:
-        token = settings.token.get_secret_value().strip()
-        if not token.isascii() or not token.isprintable() or not token:
-            raise Failed("SLIPWAY_TOKEN holds no token.", "Set it to one (slipway token create), or unset it.", code="no-token")
-        return token
+        return _good(settings.token.get_secret_value(), "SLIPWAY_TOKEN")
     try:
-        return settings.token_file.read_text().strip()
-    except OSError as error:
-        raise NoToken(str(settings.token_file)) from error
+        return _good(settings.token_file.read_text(errors="replace"), str(settings.token_file))
+    except (OSError, RuntimeError) as error:  # the latter where the home is `~somebody` who is not there
+        raise NoToken(f"{settings.home}/token") from error
+
+
+def _good(token: str, where: str) -> str:
+    token = token.strip()
+    if not token.isascii() or not token.isprintable() or not token:
+        raise Failed(f"{where} holds no token.", "Set SLIPWAY_TOKEN to one (slipway token create), or unset it.", code="no-token")
+    return token

@@ -208,6 +208,8 @@ def logs(
 
     current = session()
     found = deployment or newest_deployment(place_of(project), environment)
+    if deployment and follow_it:
+        current.api.get(f"/deployments/{found}")  # a stream is waited for, as if the platform would come back
     if follow_it and not current.as_json:
         finish(follow(found))
         return

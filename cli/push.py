@@ -183,10 +183,10 @@ def _push(root: Path, branch: str, *, force: bool) -> str:
 
 def credential(operation: Annotated[str, typer.Argument()]) -> None:
     """Speak git's credential protocol (gitcredentials(7)): answer with the token for the platform's address, and for no other."""
-    from cli.client import token_of
+    from cli.client import address_of, token_of
 
     asked = dict(line.strip().partition("=")[::2] for line in sys.stdin if "=" in line)
-    own = urlsplit(session().settings.base_url)
+    own = urlsplit(address_of(session().settings))
     if operation != "get" or (asked.get("protocol"), asked.get("host")) != (own.scheme, own.netloc):
         return
     print(f"username=slipway\npassword={token_of(session().settings)}")

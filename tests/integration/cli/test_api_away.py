@@ -27,11 +27,11 @@ def test_a_deployment_is_followed_across_a_restart_of_api() -> None:
     story = successful()
     streams = [Answer(stream(story, 0, 3), cut=True), AWAY, AWAY, Answer(stream(story, 3))]
     path = f"/deployments/{story.deployment}"
-    with standing_in({f"{path}/stream": streams, path: [AWAY, page(story, "succeeded")]}) as platform:
+    with standing_in({f"{path}/stream": streams, path: [page(story, "running", None), AWAY, page(story, "succeeded")]}) as platform:
         done = platform.slipway("logs", "-f", story.deployment)
     assert done.exit_code == 0, done.output
     assert "Live" in done.output
-    assert platform.asked[:3] == [f"GET {path}/stream", *[f"GET {path}/stream from 3-0"] * 2]
+    assert platform.asked[1:4] == [f"GET {path}/stream", *[f"GET {path}/stream from 3-0"] * 2]
 
 
 def test_a_stream_that_api_closes_in_order_is_not_the_end() -> None:
@@ -68,6 +68,7 @@ def test_a_platform_that_stays_away_is_told_of_with_what_becomes_of_the_deployme
     answers = {
         "/deployments": [Answer({"request": "w1"}, 202)],
         "/requests/w1": [AWAY],
+        "/deployments/d1": [Answer({})],
         "/deployments/d1/stream": [AWAY],
     }
     with standing_in(answers) as platform:
@@ -76,10 +77,18 @@ def test_a_platform_that_stays_away_is_told_of_with_what_becomes_of_the_deployme
     assert (followed.exit_code, "goes on without you" in followed.stderr) == (1, True)
 
 
+def test_what_does_not_run_from_the_start_is_not_waited_for() -> None:
+    """Nothing was begun that would go on: it is said at once, as by every other command."""
+    with standing_in({"/deployments/d1": [AWAY]}) as platform:
+        done = platform.slipway("logs", "-f", "d1")
+    assert (done.exit_code, "Start it: slipway up" in done.stderr) == (1, True)
+    assert platform.asked == ["GET /deployments/d1"]
+
+
 def test_programs_learn_how_it_ended_from_the_status_too() -> None:
     """As people do: 1 for a deployment that did not succeed, whatever is printed."""
     streams = [Answer(told("end", 1, state="rolled_back")), Answer(told("end", 1, state="succeeded"))]
-    with standing_in({"/deployments/d1/stream": streams}) as platform:
+    with standing_in({"/deployments/d1": [Answer({})], "/deployments/d1/stream": streams}) as platform:
         bad, good = [platform.slipway("logs", "-f", "d1", "--json") for _ in range(2)]
     assert json.loads(bad.stdout) == {"kind": "end", "data": {"state": "rolled_back"}}
     assert (bad.exit_code, json.loads(bad.stderr)["error"]["message"]) == (1, "d1: rolled back")

@@ -1,0 +1,51 @@
+"""Variables of the environment that lead nowhere and what answers in the place of the platform."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.stand_in import Answer, standing_in
+
+
+@pytest.mark.parametrize("url", ["http://host:x", "slipway.example", "https://[::1", "ftp://slipway.example", "http://"])
+@pytest.mark.parametrize("words", [("whoami",), ("credential", "get")])
+def test_an_address_that_is_none_is_said(url: str, words: tuple[str, ...]) -> None:
+    """With the variable that holds it; so is one of SLIPWAY_HTTP."""
+    with standing_in({}) as platform:
+        done = platform.slipway(*words, SLIPWAY_URL=url)
+        of_http = platform.slipway(*words, SLIPWAY_URL="", SLIPWAY_HTTP="127.0.0.1:x")
+    assert (done.exit_code, f"SLIPWAY_URL holds no address: {url}" in done.stderr) == (1, True), done.output
+    assert (of_http.exit_code, "SLIPWAY_HTTP holds no address: 127.0.0.1:x" in of_http.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("proxy", ["gopher://127.0.0.1:9", "http://127.0.0.1:x"])
+def test_a_proxy_that_cannot_be_used_is_said(proxy: str) -> None:
+    """As httpx says it, with the variables that name one."""
+    with standing_in({}) as platform:
+        done = platform.slipway("whoami", ALL_PROXY=proxy)
+    assert (done.exit_code, "The proxy that the environment names" in done.stderr) == (1, True), done.output
+
+
+def test_what_answers_and_is_not_slipway_is_said() -> None:
+    """Another program's page, and a server that speaks no TLS: neither is a platform that does not run."""
+    with standing_in({"/me": [Answer("<html>It works!</html>")]}) as platform:
+        page = platform.slipway("whoami")
+        plain = platform.slipway("whoami", SLIPWAY_URL=platform.url.replace("http:", "https:"))
+    assert (page.exit_code, f"What answers at {platform.url} is not Slipway." in page.stderr) == (1, True), page.output
+    assert (plain.exit_code, "TLS fails with what answers" in plain.stderr) == (1, True), plain.output
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"slw_a\nb", "slw_ü".encode(), b"\xff"])
+def test_a_token_file_without_a_token_is_named(tmp_path: Path, content: bytes) -> None:
+    """As a variable without one is."""
+    (tmp_path / "token").write_bytes(content)
+    with standing_in({}) as platform:
+        done = platform.slipway("whoami", SLIPWAY_TOKEN=None, SLIPWAY_HOME=str(tmp_path))
+    assert (done.exit_code, f"{tmp_path}/token holds no token." in done.stderr) == (1, True), done.output
+
+
+def test_a_home_of_nobody_has_no_token() -> None:
+    """A name that the system does not know."""
+    with standing_in({}) as platform:
+        done = platform.slipway("whoami", SLIPWAY_TOKEN=None, SLIPWAY_HOME="~nobody-of-that-name/.slipway")
+    assert (done.exit_code, "There is no token" in done.stderr) == (1, True), done.output

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from itertools import count
 from typing import TypeAlias
+from urllib.parse import quote
 
 import httpx
 
@@ -101,7 +102,7 @@ class Api:
         """A live stream; it is silent for at most 20 s while it lives."""
         return self._http.stream(
             "GET",
-            path,
+            _as_named(path),
             headers={"Accept": "text/event-stream", "Last-Event-ID": last_event_id},
             timeout=httpx.Timeout(40, connect=3),
         )
@@ -131,7 +132,7 @@ class Api:
     def _send(self, method: str, path: str, query: Query, body: Json | None, headers: Mapping[str, str]) -> httpx.Response:
         for attempt in range(_TRIES):
             try:
-                return self._http.request(method, path, params=dict(query), json=body, headers=dict(headers))
+                return self._http.request(method, _as_named(path), params=dict(query), json=body, headers=dict(headers))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 if untrusted := _of_tls(error):
                     raise untrusted from error
@@ -140,6 +141,14 @@ class Api:
                 if attempt == _TRIES - 1:
                     raise Away(f"{self.url} broke off: {error}", "Look at it: slipway status") from error
         raise AssertionError("the loop returns or raises")
+
+
+def _as_named(path: str) -> str:
+    """A path with names as somebody typed them, of which none leads anywhere but to what it names."""
+    parts = path.removeprefix("/").split("/")
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise Failed(f"There is no {path}.", "Is a name empty?", code="not-found")
+    return "".join(f"/{quote(part)}" for part in parts)
 
 
 def _of_tls(error: BaseException | None) -> Failed | None:

@@ -1,4 +1,4 @@
-"""Variables of the environment that lead nowhere and what answers in the place of the platform."""
+"""Variables of the environment that lead nowhere, what answers in the place of the platform, and names that lead elsewhere."""
 
 from pathlib import Path
 
@@ -49,3 +49,18 @@ def test_a_home_of_nobody_has_no_token() -> None:
     with standing_in({}) as platform:
         done = platform.slipway("whoami", SLIPWAY_TOKEN=None, SLIPWAY_HOME="~nobody-of-that-name/.slipway")
     assert (done.exit_code, "There is no token" in done.stderr) == (1, True), done.output
+
+
+@pytest.mark.parametrize("name", ["t1?x", "t1#x", "t1%00", "t1\nx"])
+def test_a_name_leads_to_nothing_but_what_it_names(name: str) -> None:
+    """Whatever it means in an address: a token of another name is not revoked."""
+    with standing_in({"/tokens/t1": [Answer(status=204)]}) as platform:
+        done = platform.slipway("token", "revoke", name)
+    assert (done.exit_code, "There is no" in done.stderr) == (1, True), done.output
+
+
+def test_a_name_does_not_lead_upwards() -> None:
+    """Nothing is asked for."""
+    with standing_in({"/people/p1": [Answer(status=204)]}) as platform:
+        done = platform.slipway("token", "revoke", "../people/p1")
+    assert (done.exit_code, platform.asked) == (1, []), done.output

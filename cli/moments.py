@@ -14,7 +14,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def seconds_of(text: str) -> int:
     """`90d`, `12h`, `30m`, `45s` as seconds."""
     found = _SPAN.fullmatch(text)
-    if found is None:
+    if found is None or int(found[1]) == 0:
         raise typer.BadParameter(f"{text} is no time: write 90d, 12h or 30m")
     return int(found[1]) * _SECONDS[found[2]]
 

@@ -120,7 +120,7 @@ def list_tokens(person: Annotated[str, typer.Option(help="Somebody else's.")] = 
 def create_token(
     name: Annotated[str, typer.Argument(help="What it is for.")],
     person: Annotated[str | None, typer.Option(help="For somebody else.")] = None,
-    expires: Annotated[str, typer.Option(help="After 90d, 12h, 30m; never without it.")] = "",
+    expires: Annotated[str | None, typer.Option(help="After 90d, 12h, 30m; never without it.")] = None,
 ) -> None:
     """Make a token. It is printed now and never again."""
     body = {"name": name, "person": person, "expires_in_s": seconds_of(expires) if expires else 0}

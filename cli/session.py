@@ -3,7 +3,7 @@
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
@@ -132,6 +132,7 @@ def _in_session(function: Callable[..., None]) -> Callable[..., None]:
         current = Session(as_json=bool(kwargs.pop("json", False)))
         token = _current.set(current)
         try:
+            _refuse_empty(function, kwargs)
             function(*args, **kwargs)
         except Failed as failed:
             _say(current, failed)
@@ -143,6 +144,13 @@ def _in_session(function: Callable[..., None]) -> Callable[..., None]:
             _current.reset(token)
 
     return run
+
+
+def _refuse_empty(function: Callable[..., None], given: Mapping[str, object]) -> None:
+    """What a script's variable did not hold must not mean all, the newest, or the caller's own, as what is not given does."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        if given.get(name) == "" and parameter.default != "":
+            raise typer.BadParameter(f"{name} is empty")
 
 
 _CONTEXT = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)

@@ -59,7 +59,9 @@ def slug_of(name: str) -> str:
 def place_of(project: str | None) -> Place:
     """The project that is named, else the one that the checkout's remote `slipway` names, else the checkout's folder."""
     if project:
-        organization, _, slug = project.rpartition("/")
+        organization, named, slug = project.rpartition("/")
+        if not slug or "/" in organization or bool(named) is not bool(organization):
+            raise typer.BadParameter(f"{project} is no [ORGANIZATION/]PROJECT")
         return Place(organization or session().settings.organization, slug)
     url = git("config", "--get", f"remote.{REMOTE}.url")
     if url:

@@ -64,3 +64,31 @@ def test_a_name_does_not_lead_upwards() -> None:
     with standing_in({"/people/p1": [Answer(status=204)]}) as platform:
         done = platform.slipway("token", "revoke", "../people/p1")
     assert (done.exit_code, platform.asked) == (1, []), done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("project", "delete", ""),
+        ("deploy", "-p", "todo", "--commit", ""),
+        ("deploy", "-p", "todo", "-e", ""),
+        ("cancel", "", "-p", "todo"),
+        ("approve", "", "-p", "todo"),
+        ("rollback", "-p", ""),
+        ("rollback", "-p", "todo", "--to", ""),
+        ("env", "set", "A=1", "-p", "todo", "-s", ""),
+        ("connections", "remove", "hub", "-o", ""),
+        ("token", "create", "ci", "--person", ""),
+        ("token", "create", "ci", "--expires", ""),
+        ("token", "create", "ci", "--expires", "0d"),
+        ("project", "delete", "main/"),
+        ("project", "delete", "/todo"),
+        ("project", "delete", "a/b/todo"),
+        ("deployments", "-e", ""),
+    ],
+)
+def test_what_is_empty_is_wrong_usage(words: tuple[str, ...]) -> None:
+    """A variable of a script that is not set: it means neither the newest, nor all, nor one's own, nor for ever."""
+    with standing_in({}) as platform:
+        done = platform.slipway(*words)
+    assert (done.exit_code, platform.asked) == (2, []), done.output

@@ -6,7 +6,6 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.markup import escape
 
 from cli.answers import Json
 from cli.connections import App, AppKey, Installation, read_app, read_line, speaks_to
@@ -160,7 +159,7 @@ def _shows_statuses(place: Place, connection: Json, credential: Json) -> bool:
     except Failed as failed:
         if failed.code != "forbidden":
             raise
-        session().note(f"Deployments are not shown on the forge: {escape(failed.message)}")
+        session().note(f"Deployments are not shown on the forge: {failed.message}")
         return False
     return True
 
@@ -207,7 +206,7 @@ def _arrived(place: Place, name: str, known: str, wait: float) -> Json:
 def _summary(result: Json) -> str:
     lines = [f"{result['connection']} is connected."]
     if result["delivery"]:
-        lines.append(f"The forge's test arrived: {escape(result['delivery']['event'])}")
+        lines.append(f"The forge's test arrived: {result['delivery']['event']}")
     if result["statuses"]:
         lines.append("Deployments are shown on their commits.")
     return "\n".join(lines)

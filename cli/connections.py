@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from cli.answers import Json
 from cli.failures import Failed
@@ -200,7 +199,7 @@ def _takes_channel_along(path: str, former: Json, changed: Json, given: Json) ->
     except Failed as failed:
         if failed.code != "forbidden":
             raise
-        session().note(f"Its channel shows deployments where the repository was: {escape(failed.message)}")
+        session().note(f"Its channel shows deployments where the repository was: {failed.message}")
         return False
     return True
 
@@ -254,11 +253,11 @@ def remove(name: Name, organization: Organization = None) -> None:
     api.delete(path)
     session().show({"removed": name, "hook_removed": hook}, f"{name} is removed{', and its hook at the forge' if hook else ''}.")
     if why:
-        session().note(f"Its hook may still be at the forge: {escape(why)} Remove it there: it calls …/hooks/{name}")
+        session().note(f"Its hook may still be at the forge: {why} Remove it there: it calls …/hooks/{name}")
     if _has_channel(organization, name):
         session().note(f"A channel of its name still shows deployments, and has its own token: slipway channels remove {name}")
     if left:
-        session().note(f"Its deploy key may still be at the forge: {escape(left)} Remove it there: it is called Slipway {name}")
+        session().note(f"Its deploy key may still be at the forge: {left} Remove it there: it is called Slipway {name}")
 
 
 def _has_channel(organization: str | None, name: str) -> bool:

@@ -4,7 +4,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from cli.answers import Json
 from cli.moments import seconds_of, span_of
@@ -124,7 +123,7 @@ def change(
 def password(name: Name, organization: Organization = None) -> None:
     """Give its tool a new password, which is its token over HTTP too; shown once. The former one holds no more."""
     made = session().api.post(f"{_path(organization, name)}/password")
-    session().show(made, f"Password: {escape(made['password'])}")
+    session().show(made, f"Password: {made['password']}")
     session().note("Copy the password to the tool now: it is not shown again. The former one holds no more.")
     show_server_entry(made)
 

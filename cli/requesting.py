@@ -39,7 +39,8 @@ def run(wish: str, *, detach: bool) -> None:
 
     deployment = settled(wish)
     if detach:
-        session().show({"deployment": deployment}, f"{deployment}\n[dim]Follow it: slipway logs -f {deployment}[/]")
+        session().show({"deployment": deployment}, deployment)
+        session().note(f"Follow it: slipway logs -f {deployment}")
         return
     finish(follow(deployment))
 

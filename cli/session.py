@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 
 from cli.failures import Failed
@@ -58,7 +57,7 @@ class Session:
         if self.as_json:
             print(json.dumps(data, ensure_ascii=False, default=str))
         elif text:
-            self.out.print(text)
+            self.out.print(Text(text))
 
     def rows(self, items: Iterable[dict[str, Any]], columns: dict[str, str], empty: str) -> None:
         """A list: title of each column → key of the item. The important ones first: what does not fit goes to lines below."""
@@ -68,13 +67,13 @@ class Session:
         elif not rows:
             self.out.print(Text(empty, style="dim"))
         else:
-            for line in lines(list(columns), [[cell(row.get(key)) for key in columns.values()] for row in rows], self.out.width):
+            for line in lines(list(columns), [[cell(key, row.get(key)) for key in columns.values()] for row in rows], self.out.width):
                 self.out.print(line)
 
     def note(self, text: str) -> None:
         """What a person should know beside the result."""
         if not self.as_json:
-            self.err.print(f"[dim]{text}[/]")
+            self.err.print(Text(text, style="dim"))
 
 
 def _console(*, stderr: bool) -> Console:
@@ -174,6 +173,6 @@ def _say(current: Session, failed: Failed) -> None:
         error = {"code": failed.code, "message": failed.message, "remedy": failed.remedy}
         print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr)
         return
-    current.err.print(f"[bold red]✗[/] {escape(failed.message)}")
+    current.err.print(Text.assemble(("✗", "bold red"), f" {failed.message}"))
     if failed.remedy:
-        current.err.print(f"  → {escape(failed.remedy)}")
+        current.err.print(Text(f"  → {failed.remedy}"))

@@ -4,7 +4,6 @@ import time
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from cli.answers import Json
 from cli.moments import moment
@@ -65,7 +64,7 @@ def show_added(made: Json, more: dict[str, str], path: str) -> None:
         "Consumer": connection["consumer"],
         "Inbox prefix": connection["inbox_prefix"],
     }
-    session().show(made, "\n".join(f"{title + ':':<14}{escape(value)}" for title, value in (lines | more).items()))
+    session().show(made, "\n".join(f"{title + ':':<14}{value}" for title, value in (lines | more).items()))
     session().note("Copy the password to the tool now: it is not shown again.")
     if made["server_entry"]:
         show_server_entry(made)
@@ -81,7 +80,7 @@ def show_server_entry(tool: Json) -> None:
             "This bus is not Slipway's own: its operator adds this to authorization.users in place of a former entry of this user, and "
             "reloads it (nats-server --signal reload)."
         )
-        session().note(escape(tool["server_entry"]))
+        session().note(tool["server_entry"])
 
 
 def _becomes_ready(path: str) -> bool:
@@ -116,7 +115,7 @@ def show_tool(found: Json, lines: dict[str, str]) -> None:
     }
     if found["ready"]:
         lines |= {"Waiting": str(found["waiting"]), "Not acknowledged": str(found["unacknowledged"])}
-    session().show(found, "\n".join(f"{title + ':':<18}{escape(value)}" for title, value in lines.items()))
+    session().show(found, "\n".join(f"{title + ':':<18}{value}" for title, value in lines.items()))
 
 
 def remove(name: Name, organization: Organization = None) -> None:

@@ -1,6 +1,5 @@
 """Lists for people. A row that is too wide for the terminal goes on in lines below, indented: nothing is cut off."""
 
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -9,11 +8,10 @@ from rich.cells import cell_len
 from rich.text import Text
 
 _GAP = "  "
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*")
 
 
-def cell(value: object) -> str:
-    """A value as a person reads it; times in this machine's zone."""
+def cell(key: str, value: object) -> str:
+    """A value as a person reads it; what the key says to be a time in this machine's zone."""
     match value:
         case None:
             return ""
@@ -21,7 +19,7 @@ def cell(value: object) -> str:
             return "yes" if value else "no"
         case list():
             return ", ".join(map(str, value))
-        case str() if _TIME.fullmatch(value):
+        case str() if key == "time" or key.endswith("_at"):
             return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M")
         case _:
             return str(value)

@@ -1,4 +1,4 @@
-"""Variables of the environment that lead nowhere, what answers in the place of the platform, and names that lead elsewhere."""
+"""What surrounds a command: variables that lead nowhere, what answers in the place of the platform, what is typed, what is told."""
 
 from pathlib import Path
 
@@ -92,3 +92,23 @@ def test_what_is_empty_is_wrong_usage(words: tuple[str, ...]) -> None:
     with standing_in({}) as platform:
         done = platform.slipway(*words)
     assert (done.exit_code, platform.asked) == (2, []), done.output
+
+
+def test_what_is_told_is_told_as_it_is() -> None:
+    """Square brackets are no markup, and a value that looks like a time is none: another one would be told, or nothing at all."""
+    value = "2026-13-01T00:00:00Z"
+    items = [
+        {"service": "", "name": "SINCE", "value": value, "version": 1},
+        {"service": "", "name": "NEXT", "value": "2026-01-02T03:04:05Z"},
+    ]
+    answers = {
+        "/me": [Answer({"name": "Bot [bold] :fire: [/ci]", "id": "p1", "roles": []})],
+        "/environments/main/todo/production/variables": [Answer({"items": items, "next": None})],
+        "/tokens/t1": [Answer({"type": "/problems/no", "detail": "Not :fire: of [/this]"}, 409)],
+    }
+    with standing_in(answers) as platform:
+        me, listed, refused = [platform.slipway(*words) for words in (("whoami",), ("env", "-p", "todo"), ("token", "revoke", "t1"))]
+    assert me.stdout == "Bot [bold] :fire: [/ci] (p1): no role\n"
+    assert value in listed.stdout
+    assert "2026-01-02T03:04:05Z" in listed.stdout
+    assert "✗ Not :fire: of [/this]" in refused.stderr

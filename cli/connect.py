@@ -3,12 +3,11 @@
 import time
 from enum import StrEnum
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
 from cli.answers import Json
-from cli.connections import App, AppKey, Installation, read_app, read_line, speaks_to
+from cli.connections import App, AppKey, Installation, path_of, read_app, read_line, speaks_to
 from cli.failures import Failed
 from cli.patience import patience
 from cli.session import command, session
@@ -63,8 +62,8 @@ def connect(
     Reads a token from standard input, or takes a GitHub App. Again, it finds what is there, takes a new token or key, and gives the
     hook the newest secret.
     """
-    place, current = place_of(project), session()
-    name = name or slug_of(f"{urlsplit(address).path.strip('/').rpartition('/')[2].removesuffix('.git')}-{forge}")
+    place, current, path_there = place_of(project), session(), path_of(address)
+    name = name or slug_of(f"{path_there.strip('/').rpartition('/')[2].removesuffix('.git')}-{forge}")
     path = f"/connections/{place.organization}/{name}"
     former = _former(path, forge, address)
     credential: Json = {"app": read_app(app, installation, app_key)} if app else _token(forge, former)

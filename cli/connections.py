@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -150,6 +151,7 @@ def change(
     organization: Organization = None,
 ) -> None:
     """Have a connection lead to where its repository is now: renamed, or moved. The channel that shows deployments there goes along."""
+    path_of(address)
     api, path = session().api, _path(organization, name)
     former = api.get(path)
     given: Json = {"token": read_line("Token")} if token else {}
@@ -162,6 +164,14 @@ def change(
     along = _takes_channel_along(f"/channels/{changed['organization']}/{name}", former, changed, given)
     session().show(changed, f"{name} leads to {changed['repository']} from now on{', and so does its channel' if along else ''}.")
     session().note(f"Its hook went along if it was renamed. Else it needs one: slipway connect {changed['forge']} {address} --name {name}")
+
+
+def path_of(address: str) -> str:
+    """The path of a repository's address."""
+    try:
+        return urlsplit(address).path
+    except ValueError as error:
+        raise typer.BadParameter(f"{address} is no address: {error}") from error
 
 
 def _led(path: str, former: Json, wanted: Json) -> Json:

@@ -1,5 +1,8 @@
 """`slipway`: one file a group of commands."""
 
+import io
+import sys
+
 import typer
 
 from cli import (
@@ -53,7 +56,10 @@ for group in (
 
 
 def main() -> None:
-    """The program."""
+    """The program. What an old terminal has no character for is shown as its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 

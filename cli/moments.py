@@ -31,7 +31,7 @@ def moment(text: str) -> str:
         return (datetime.now(UTC) - timedelta(seconds=seconds_of(text))).isoformat()
     try:
         said = datetime.fromisoformat(text)
-    except ValueError:
+        return (said if said.tzinfo else said.astimezone()).isoformat()
+    except (ValueError, OverflowError):  # the latter of years that no zone is known of
         how = "Write how long ago (24h, 7d, 30m), or a moment (2026-11-01T00:00Z)."
         raise Failed(f"{text} is no time.", how, code="bad-time") from None
-    return (said if said.tzinfo else said.astimezone()).isoformat()

@@ -136,6 +136,9 @@ def _in_session(function: Callable[..., None]) -> Callable[..., None]:
         except Failed as failed:
             _say(current, failed)
             raise typer.Exit(1) from failed
+        except UnicodeError as error:
+            _say(current, Failed("What was given, or is read, is no text in UTF-8.", code="no-text"))
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupted:
             raise typer.Exit(130) from interrupted
         finally:

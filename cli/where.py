@@ -1,5 +1,6 @@
 """Which project and environment a command is about: options, else the checkout that it runs in."""
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from shared.printable import printable
 Project = Annotated[str | None, typer.Option("--project", "-p", help="[ORGANIZATION/]PROJECT; without it, that of the checkout.")]
 Environment = Annotated[str, typer.Option("--environment", "-e", help="The environment.")]
 REMOTE = "slipway"
+ENGLISH = {"LANGUAGE": "en"}
+"""What git says is read, too."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,15 @@ class Place:
 
 
 def git(*arguments: str, folder: Path | None = None) -> str | None:
-    """What git says; None where it says no."""
+    """What git says; None where it says no. Raises where it says nothing of a checkout because that is somebody else's."""
+    words, english = ["git", *arguments], {**os.environ, **ENGLISH}
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, cwd=folder, env=english, capture_output=True, text=True, errors="surrogateescape", check=False)
     except FileNotFoundError as error:
         raise Failed("git is not installed.", "Install it: apt-get install git") from error
+    if "detected dubious ownership" in done.stderr:
+        what = "This checkout is somebody else's, so git does not look into it."
+        raise Failed(what, f"Are you sure of it: {done.stderr.splitlines()[-1].strip()}", code="not-trusted")
     return done.stdout.strip() if done.returncode == 0 else None
 
 
@@ -44,7 +51,7 @@ def checkout() -> Path:
     """The root of the checkout that the command runs in."""
     root = git("rev-parse", "--show-toplevel")
     if root is None:
-        raise Failed(f"{Path.cwd()} is in no git checkout.", "Change into one, or make one: git init")
+        raise Failed("This is in no git checkout.", "Change into one, or make one: git init")
     return Path(root)
 
 

@@ -43,9 +43,9 @@ class StandIn:
     asked: list[str] = field(default_factory=list)
     """Method and path of each request, and in a stream where it shall go on."""
 
-    def slipway(self, *words: str, **variables: str | None) -> Result:
-        """Calls `slipway` with these words."""
-        return CliRunner().invoke(app, list(words), env={"SLIPWAY_URL": self.url, "SLIPWAY_TOKEN": "slw_test", **variables})
+    def slipway(self, *words: str, given: bytes = b"", **variables: str | None) -> Result:
+        """Calls `slipway` with these words; `given`: on standard input."""
+        return CliRunner().invoke(app, list(words), input=given, env={"SLIPWAY_URL": self.url, "SLIPWAY_TOKEN": "slw_test", **variables})
 
     def answer(self, path: str) -> Answer:
         """The next one."""

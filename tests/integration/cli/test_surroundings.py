@@ -1,5 +1,8 @@
 """What surrounds a command: variables that lead nowhere, what answers in the place of the platform, what is typed, what is told."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,60 @@ def test_what_is_told_is_told_as_it_is() -> None:
     assert value in listed.stdout
     assert "2026-01-02T03:04:05Z" in listed.stdout
     assert "✗ Not :fire: of [/this]" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("secret", "set", "KEY", "-p", "todo"),
+        ("channels", "add", "chat", "chat"),
+        ("connections", "add", "hub", "https://github.com/acme/todo", "-p", "todo", "--token"),
+        ("connections", "app", "hub", "1"),
+        ("env", "set", "A=\udcff", "-p", "todo"),
+        ("explain", "\udcff"),
+        ("deployments", "-p", "\udcff"),
+    ],
+)
+def test_what_is_no_text_is_said(words: tuple[str, ...]) -> None:
+    """A key as it is on disk, and an argument in another encoding."""
+    with standing_in({}) as platform:
+        done = platform.slipway(*words, given=b"\xff\xfe")
+    assert (done.exit_code, "is no text in UTF-8" in done.stderr) == (1, True), done.output
+
+
+@pytest.mark.parametrize("words", [("connect", "github"), ("connections", "change", "hub")])
+def test_an_address_of_a_repository_that_is_none_is_wrong_usage(words: tuple[str, ...]) -> None:
+    """Nothing is asked for."""
+    with standing_in({}) as platform:
+        done = platform.slipway(*words, "http://[x", *(("-p", "todo") if words[0] == "connect" else ()))
+    assert (done.exit_code, platform.asked) == (2, []), done.output
+
+
+def test_an_old_terminal_shows_what_it_can() -> None:
+    """A sign that it does not know ends no command."""
+    with standing_in({"/me": [Answer({"name": "Zoë ✓", "id": "p1", "roles": []})]}) as platform:
+        old = {"SLIPWAY_URL": platform.url, "SLIPWAY_TOKEN": "slw_test", "PYTHONIOENCODING": "latin-1"}
+        words = [sys.executable, "-m", "cli.main", "whoami"]
+        done = subprocess.run(words, env={**os.environ, **old}, capture_output=True, check=False)
+    assert done.stdout.decode("latin-1") == "Zoë \\u2713 (p1): no role\n", done.stderr
+
+
+@pytest.mark.parametrize("words", [("push",), ("env", "list")])
+def test_a_checkout_of_somebody_else_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """Git looks into none: it is a checkout all the same."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.chdir(tmp_path)
+    with standing_in({}) as platform:
+        done = platform.slipway(*words, GIT_TEST_ASSUME_DIFFERENT_OWNER="1", LC_ALL="C.UTF-8", LANGUAGE="de")
+    assert (done.exit_code, f"safe.directory {tmp_path}" in done.stderr) == (1, True), done.output
+
+
+def test_a_folder_that_is_gone_is_no_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody stands in it still."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with standing_in({}) as platform:
+        done = platform.slipway("push")
+    assert (done.exit_code, "in no git checkout" in done.stderr) == (1, True), done.output

@@ -20,7 +20,7 @@ def test_a_moment_with_its_zone() -> None:
     assert datetime.fromisoformat(moment("2026-11-01")).tzinfo is not None
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "24", "h", "-1h", "9999999h"])
+@pytest.mark.parametrize("text", ["", "yesterday", "24", "h", "-1h", "9999999h", "0001-01-01"])
 def test_what_is_no_time_is_said(text: str) -> None:
     """With what can be written instead."""
     with pytest.raises(Failed, match="no time"):

@@ -15,7 +15,7 @@ import typer
 from cli.answers import Json
 from cli.failures import Failed
 from cli.session import command, session
-from cli.where import REMOTE, Place, Project, checkout, git, place_of
+from cli.where import ENGLISH, REMOTE, Place, Project, checkout, git, place_of
 
 if TYPE_CHECKING:
     from cli.client import Api
@@ -156,7 +156,7 @@ def _push(root: Path, branch: str, *, force: bool) -> str:
         REMOTE,
         f"HEAD:refs/heads/{branch}",
     ]
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    environment = {**os.environ, **ENGLISH, "GIT_TERMINAL_PROMPT": "0"}
     said: list[str] = []
     with subprocess.Popen(words, cwd=root, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
@@ -171,7 +171,7 @@ def _push(root: Path, branch: str, *, force: bool) -> str:
         reason = next((line.strip() for line in reversed(whole.splitlines()) if "fatal" in line or "rejected" in line), "see above")
         remedy = (
             "Take in what is there (git pull --rebase slipway), or push with --force."
-            if "rejected" in whole
+            if "[rejected]" in whole
             else "See what is wrong: slipway status"
         )
         refused = [line for line in whole.splitlines() if line.startswith("remote: ")] if _REFUSED in whole else []

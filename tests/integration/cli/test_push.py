@@ -88,6 +88,35 @@ async def test_a_push_shows_the_pipeline_and_its_end(
         assert "slipway deploy --again" in said
 
 
+async def pushed(folder: Path, remote: str = "", hook: str = "post-receive", to: str = "kept.git") -> tuple[int, str]:
+    """Pushes to a repository whose hook says this and fails, of a platform that knows the environment and no deployments."""
+    here, there = folder / "todo", folder / "kept.git"
+    if not here.exists():
+        checkout(here)
+    subprocess.run(["git", "init", "-q", "--bare", there], check=True)
+    script = there / "hooks" / hook
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{remote}\nEND\nexit 1\n")
+    script.chmod(0o700)
+    answers = {
+        "/projects/main/todo": [Answer({"slug": "todo"})],
+        "/environments/main/todo": [Answer({"items": [{"slug": "production"}], "next": None})],
+        "/deployments": [Answer({"items": [], "next": None})],
+    }
+    with standing_in(answers) as platform:
+        slipway = Called(here, platform.url, folder)
+        known = {"GIT_CONFIG_KEY_0": f"url.{folder / to}.insteadOf", "GIT_CONFIG_VALUE_0": f"{platform.url}/git/main/todo.git"}
+        slipway.environment |= {"SLIPWAY_TOKEN": "slw_test", "LC_ALL": "C.UTF-8", "LANGUAGE": "de", "GIT_CONFIG_COUNT": "1", **known}
+        return await slipway("push")
+
+
+async def test_what_git_fails_at_is_said_in_every_language(tmp_path: Path) -> None:
+    """What git says is read: it speaks English. To take in what is there is no help where the remote cannot keep what it got."""
+    done, told = await pushed(tmp_path, to="missing.git")
+    assert (done, "git push failed: fatal: " in told) == (1, True), told
+    done, told = await pushed(tmp_path, hook="pre-receive")
+    assert (done, "[remote rejected]" in told, "git pull" in told) == (1, True, False), told
+
+
 @pytest.mark.parametrize(
     ("remote", "status", "said"),
     [
@@ -100,22 +129,7 @@ async def test_a_push_shows_the_pipeline_and_its_end(
 )
 async def test_a_push_that_leads_to_no_deployment(tmp_path: Path, remote: str, status: int, said: str) -> None:
     """1 where one is still to come, which nobody has seen yet; 0 where the remote has decided that there is none, and why."""
-    folder, kept = tmp_path / "todo", tmp_path / "kept.git"
-    checkout(folder)
-    subprocess.run(["git", "init", "-q", "--bare", kept], check=True)
-    hook = kept / "hooks" / "post-receive"
-    hook.write_text(f"#!/bin/sh\ncat <<'END'\n{remote.replace('{}', BRANCH)}\nEND\n")
-    hook.chmod(0o700)
-    answers = {
-        "/projects/main/todo": [Answer({"slug": "todo"})],
-        "/environments/main/todo": [Answer({"items": [{"slug": "production"}], "next": None})],
-        "/deployments": [Answer({"items": [], "next": None})],
-    }
-    with standing_in(answers) as platform:
-        slipway = Called(folder, platform.url, tmp_path)
-        there = {"GIT_CONFIG_KEY_0": f"url.{kept}.insteadOf", "GIT_CONFIG_VALUE_0": f"{platform.url}/git/main/todo.git"}
-        slipway.environment |= {"SLIPWAY_TOKEN": "slw_test", "GIT_CONFIG_COUNT": "1", **there}
-        done, told = await slipway("push")
+    done, told = await pushed(tmp_path, remote.replace("{}", BRANCH))
     assert (done, said in told) == (status, True), told
     assert ("No environment follows" in told) is ("No environment follows" in remote)
 

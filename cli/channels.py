@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.answers import Json
+from cli.failures import Failed
 from cli.moments import moment
 from cli.session import command, listing, session
 
@@ -84,7 +85,10 @@ def _show_secret(made: Json) -> None:
 
 
 def _read(what: str) -> str:
-    return str(typer.prompt(what, hide_input=True, err=True)) if sys.stdin.isatty() else sys.stdin.read().strip()
+    found = str(typer.prompt(what, hide_input=True, err=True)) if sys.stdin.isatty() else sys.stdin.read().strip()
+    if not found:
+        raise Failed(f"The {what.lower()} is empty.", "Give it on standard input.", code="empty")
+    return found
 
 
 def token(name: Name, organization: Organization = None) -> None:

@@ -100,11 +100,11 @@ def add(
     place = place_of(project)
     body: Json = {"name": name, "project": place.project, "forge": forge, "clone_url": clone_url}
     if token:
-        body["token"] = read_line("Token")
+        body["token"] = needed_line("Token")
     if app:
         body["app"] = read_app(app, installation, app_key)
     if secret:
-        body["secret"] = read_line("Secret")
+        body["secret"] = needed_line("Secret")
     made = session().api.post(_path(place.organization), body)
     _show_secret(made)
 
@@ -122,6 +122,14 @@ def read_line(what: str) -> str:
         if sys.stdin.isatty()
         else sys.stdin.readline().strip()
     )
+
+
+def needed_line(what: str) -> str:
+    """A line of standard input that was announced: without one nothing is sent."""
+    line = read_line(what)
+    if not line:
+        raise Failed(f"The {what.lower()} is empty.", "Give it on standard input.", code="empty")
+    return line
 
 
 def read_app(app: str, installation: str, key: Path | None) -> Json:
@@ -154,7 +162,7 @@ def change(
     path_of(address)
     api, path = session().api, _path(organization, name)
     former = api.get(path)
-    given: Json = {"token": read_line("Token")} if token else {}
+    given: Json = {"token": needed_line("Token")} if token else {}
     try:
         changed = _led(path, former, {"clone_url": address, **({"api_url": api_url} if api_url else {}), **given})
     except Failed as failed:
@@ -246,7 +254,7 @@ def show_key(made: Json) -> None:
 
 def rotate(name: Name, organization: Organization = None, secret: OwnSecret = False) -> None:
     """Make a new secret; the former one is accepted until `finish-rotation`."""
-    body: Json | None = {"secret": read_line("Secret")} if secret else None
+    body: Json | None = {"secret": needed_line("Secret")} if secret else None
     _show_secret(session().api.post(f"{_path(organization, name)}/rotate", body))
 
 

@@ -172,3 +172,22 @@ def test_a_folder_that_is_gone_is_no_checkout(tmp_path: Path, monkeypatch: pytes
     with standing_in({}) as platform:
         done = platform.slipway("push")
     assert (done.exit_code, "in no git checkout" in done.stderr) == (1, True), done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("connections", "add", "hub", "https://github.com/acme/todo", "-p", "todo", "--token"),
+        ("connections", "change", "hub", "https://github.com/acme/todo", "--token"),
+        ("connections", "rotate", "hub", "--secret"),
+        ("channels", "add", "forge", "forge"),
+        ("channels", "token", "hub"),
+        ("channels", "rotate", "hub", "--secret"),
+    ],
+)
+def test_a_secret_that_does_not_come_is_not_sent(words: tuple[str, ...]) -> None:
+    """A pipe that holds nothing: what is stored stays."""
+    with standing_in({"/connections/main/hub": [Answer({})]}) as platform:
+        done = platform.slipway(*words, given=b"\n")
+    assert (done.exit_code, "is empty." in done.stderr) == (1, True), done.output
+    assert not [asked for asked in platform.asked if not asked.startswith("GET")]

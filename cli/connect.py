@@ -190,7 +190,9 @@ def _arrived(place: Place, name: str, known: str, wait: float) -> Json:
     deadline = time.monotonic() + wait
     with patience("waiting for the forge's test to arrive"):
         while time.monotonic() < deadline:
-            for found in session().api.items(f"/deliveries/{place.organization}", {"connection": name}, most=1):
+            remedy = "The hook is made. Look later: slipway deliveries"
+            page = session().api.get_on(f"/deliveries/{place.organization}", remedy, {"connection": name, "limit": 1})
+            for found in page["items"]:
                 if found["id"] != known:
                     return {key: found[key] for key in ("id", "event", "received_at")}
             time.sleep(POLL_S)

@@ -87,7 +87,7 @@ def _becomes_ready(path: str) -> bool:
     with patience("until it can read"):
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
-            if session().api.get(path)["ready"]:
+            if session().api.get_on(path, "It is added, and its password holds.")["ready"]:
                 return True
             time.sleep(0.1)
     return False

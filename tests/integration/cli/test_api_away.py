@@ -111,3 +111,13 @@ def test_a_deployment_that_was_stuck_once_is_followed_to_its_end() -> None:
         waits = platform.slipway("logs", "-f", story.deployment)
     assert "The environment runs what it ran before." in went_on.stdout
     assert (waits.exit_code, "todo/production: stuck" in waits.stderr) == (1, True)
+
+
+def test_a_new_tool_is_waited_for_across_a_restart_of_api() -> None:
+    """Its password, which is shown this once, was shown: to add it again would be refused."""
+    connection = {"url": "nats://x", "user": "u", "stream": "EVENTS", "consumer": "c", "inbox_prefix": "i"}
+    made = {"name": "tool", "password": "p", "connection": connection, "server_entry": ""}
+    answers = {"/subscribers/main": [Answer(made)], "/subscribers/main/tool": [AWAY, Answer({"ready": True})]}
+    with standing_in(answers) as platform:
+        done = platform.slipway("subscribers", "add", "tool", "--filter", "slipway.evt.main.>")
+    assert done.exit_code == 0, done.output

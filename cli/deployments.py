@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -22,7 +23,26 @@ Waiting = Annotated[str | None, typer.Argument(help="A deployment's id; without 
 Among = Annotated[str | None, typer.Option("--environment", "-e", help="The one of this environment.")]
 Within = Annotated[str | None, typer.Option("--environment", "-e", help="The newest of this environment.")]
 
-_UNDER_WAY = ("authorizing", "waiting", "building", "queued", "running")
+
+class State(StrEnum):
+    """Where a deployment is."""
+
+    AUTHORIZING = "authorizing"
+    WAITING = "waiting"
+    BUILDING = "building"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPENSATING = "compensating"
+    STUCK = "stuck"
+    SUCCEEDED = "succeeded"
+    ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+_UNDER_WAY = (State.AUTHORIZING, State.WAITING, State.BUILDING, State.QUEUED, State.RUNNING)
 """States from which a deployment can be cancelled, in their usual order: one that goes on meanwhile is found all the same."""
 
 
@@ -70,7 +90,7 @@ def deploy(
 def list_deployments(
     project: Annotated[str | None, typer.Option("--project", "-p", help="Of one project only.")] = None,
     environment: Annotated[str | None, typer.Option("--environment", "-e", help="Of one environment only.")] = None,
-    state: Annotated[str, typer.Option(help="In one state only: succeeded, rolled_back, …")] = "",
+    state: Annotated[State | None, typer.Option(help="In one state only.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
 ) -> None:
     """List deployments, the newest first."""
@@ -207,6 +227,8 @@ def logs(
     from cli.live import follow, sent
 
     current = session()
+    if follow_it and step:
+        raise typer.BadParameter("--follow shows every step: leave --step out")
     found = deployment or newest_deployment(place_of(project), environment)
     if deployment and follow_it:
         current.api.get(f"/deployments/{found}")  # a stream is waited for, as if the platform would come back

@@ -175,6 +175,8 @@ def remove_environment(
 ) -> None:
     """Remove everything that runs there. Volumes of its databases are kept for days."""
     place = place_of(project)
+    if not yes and session().as_json:
+        raise typer.BadParameter("--json cannot ask: it needs --yes")
     if not yes:
         typer.confirm(f"Remove everything that runs in {place}/{environment}?", abort=True, err=True)
     run(request(environment_path(place, environment), method="DELETE"), detach=detach)

@@ -191,3 +191,18 @@ def test_a_secret_that_does_not_come_is_not_sent(words: tuple[str, ...]) -> None
         done = platform.slipway(*words, given=b"\n")
     assert (done.exit_code, "is empty." in done.stderr) == (1, True), done.output
     assert not [asked for asked in platform.asked if not asked.startswith("GET")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("deployments", "--state", "rolled back"),
+        ("logs", "d1", "-f", "--step", "build-web"),
+        ("environment", "remove", "staging", "-p", "todo", "--json"),
+    ],
+)
+def test_what_would_be_left_out_is_wrong_usage(words: tuple[str, ...]) -> None:
+    """A state that there is not has no deployments, a step would not be left out, and nobody can be asked."""
+    with standing_in({"/deployments": [Answer({"items": [], "next": None})]}) as platform:
+        done = platform.slipway(*words)
+    assert (done.exit_code, platform.asked) == (2, []), done.output

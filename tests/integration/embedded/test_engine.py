@@ -134,7 +134,7 @@ async def test_a_supervisor_starts_the_engine_again_that_was_killed(own: EngineS
 
     async def back() -> bool:
         log = (chosen.home / "logs" / "supervisor.log").read_text()
-        return "container engine ended, it is started again" in log and status(chosen).engine is not None
+        return "silent part is there again" in log and status(chosen).engine is not None
 
     await eventually(told)
     await eventually(back)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from embedded import engine
-from tests.faults.strikes.kinds.strike import Scene, Strike
+from tests.faults.strikes.kinds.strike import DidNotStrike, Scene, Strike
 from tests.faults.strikes.machine import SERVICE_NAMES
 
 BUILD_LIMIT_S = 20.0
@@ -78,6 +78,7 @@ def kill_build(scene: Scene) -> None:
                 process.kill()
                 return
         time.sleep(0.02)
+    raise DidNotStrike(f"no build ran within {BUILD_LIMIT_S:.0f} s")
 
 
 def kill_engine(scene: Scene) -> None:

@@ -19,11 +19,15 @@ class Scene:
     chance: random.Random
 
 
+class DidNotStrike(Exception):
+    """What was to be struck was not there in time: the run proves nothing of its kind."""
+
+
 class Blow(Protocol):
     """Does the harm; returns when it is over, or when an operator would set right what is left of it."""
 
     def __call__(self, scene: Scene, /) -> None:
-        """Strikes."""
+        """Strikes; raises `DidNotStrike` where there was nothing to strike."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What the platform's own database says: deployments, changes, and the record of what each environment runs."""
+"""What the platform's own database says: deployments, changes, wishes, dead letters, and the record of what each environment runs."""
 
 import asyncio
 import json
@@ -13,11 +13,15 @@ from shared.postgres import UNAVAILABLE
 from tests.faults.strikes.machine import Machine
 
 AWAY_LIMIT_S = 60.0
+FINAL = frozenset({"succeeded", "rolled_back", "cancelled", "superseded", "denied", "failed"})
+OURS = "strike-"
+"""With this the `ce-id` of every message begins that strikes send: what becomes of it is no loss."""
 _DEPLOYMENTS = "SELECT id, state, holds, origin #>> '{source,commit}' AS commit, project FROM coordinator.deployments"
 _CHANGES = "SELECT commit, state, reason, deployments FROM webhooks.changes"
 _RECORD = "SELECT record::text FROM coordinator.environments WHERE organization = $1 AND project = $2 AND environment = $3"
 _SHOWN = "SELECT id, state FROM api.deployments"
-_DEAD = "SELECT count(*) FROM api.dead_letters"
+_REFUSED = "SELECT id FROM api.requests WHERE refusal IS NOT NULL"
+_DEAD = "SELECT durable, subject, reason FROM api.dead_letters WHERE NOT starts_with(coalesce(headers ->> 'ce-id', ''), $1)"
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class Deployment:
     holds: bool
     commit: str | None
     project: str
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more comes of it."""
+        return self.state in FINAL
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,10 @@ class Books:
     changes: tuple[Change, ...]
     shown: dict[str, str]
     """Deployment → its state as the public API shows it."""
+    refused: frozenset[str]
+    """Wishes of people that were refused, by request."""
+    dead: tuple[str, ...]
+    """What services gave up, but for what strikes sent, in words."""
 
 
 async def _read(dsn: str) -> Books:
@@ -60,6 +73,8 @@ async def _read(dsn: str) -> Books:
                 Change(row["commit"], row["state"], row["reason"], tuple(row["deployments"])) for row in await connection.fetch(_CHANGES)
             ),
             {row["id"]: row["state"] for row in await connection.fetch(_SHOWN)},
+            frozenset(row["id"] for row in await connection.fetch(_REFUSED)),
+            tuple(f"{row['durable']} gave up {row['subject']}: {row['reason']}" for row in await connection.fetch(_DEAD, OURS)),
         )
     finally:
         await connection.close()

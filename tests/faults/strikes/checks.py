@@ -1,19 +1,15 @@
 """What must be so after each run, whatever struck: nothing lost, nothing endless, nothing wrong."""
 
-import asyncio
 import json
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from cli.failures import Failed as Refused
-from services.coordinator.snapshot import Record
-from services.deployer.targets.local.state import TargetState
-from services.deployer.targets.local.target import local_target
-from shared.contracts.places import Place
-from tests.faults.strikes import books, images
+from tests.faults.strikes import books, targets
+from tests.faults.strikes.books import FINAL
 from tests.faults.strikes.load import Failed, Load
 from tests.faults.strikes.machine import Machine
 from tests.faults.strikes.stream import Lane, Sent
@@ -21,8 +17,6 @@ from tests.faults.strikes.stream import Lane, Sent
 END_LIMIT_S = 150.0
 """From when all is ready again until every deployment has ended."""
 SETTLE_LIMIT_S = 30.0
-_NO_ONES_ROUTES = {"platform.yml", "default-certificate.yml"}
-FINAL = frozenset({"succeeded", "rolled_back", "cancelled", "superseded", "denied", "failed"})
 
 
 @dataclass
@@ -91,16 +85,30 @@ def _unfinished(
 
 
 def examine(machine: Machine, lanes: Sequence[Lane], sent: Sequence[Sent], may_end: frozenset[str], findings: Findings) -> None:
-    """Everything but the requests."""
+    """Everything but the failed requests."""
     _changes_and_ends(machine, sent, may_end, findings)
     deadline = time.monotonic() + SETTLE_LIMIT_S
     while True:
         # What is tidied up after an end (networks, detached volumes) may take a moment more.
-        wrong = [sentence for lane in lanes for sentence in _environment(machine, lane)] + list(_orphans(machine, lanes))
+        wrong = [*targets.examine(machine, lanes), *(sentence for lane in lanes for sentence in unproven(lane))]
         if not wrong or time.monotonic() > deadline:
             break
         time.sleep(1.0)
     findings.wrong += wrong
+    for lane in lanes:
+        lane.answered, lane.kept = _answered(lane.load), len(lane.load.acknowledged)
+
+
+def unproven(lane: Lane) -> Iterator[str]:
+    """What nothing was seen of since it was last examined: without requests none can fail, and without rows none can be missing."""
+    if _answered(lane.load) == lane.answered:
+        yield f"{lane.place}: no request was answered"
+    if lane.rows and len(lane.load.acknowledged) == lane.kept:
+        yield f"{lane.place}: no row was acknowledged"
+
+
+def _answered(load: Load) -> int:
+    return load.requests - len(load.failed)
 
 
 def _changes_and_ends(machine: Machine, sent: Sequence[Sent], may_end: frozenset[str], findings: Findings) -> None:
@@ -110,11 +118,14 @@ def _changes_and_ends(machine: Machine, sent: Sequence[Sent], may_end: frozenset
         changes = {change.commit: change for change in found.changes}
         pending = [one for one in sent if one.accepted_at and (one.commit not in changes or changes[one.commit].state == "pending")]
         shown = [one for one in found.deployments if found.shown.get(one.id) != one.state]
-        if not (pending or shown) or time.monotonic() > deadline:
+        undone = list(not_cancelled(sent, found.refused))
+        if not (pending or shown or undone) or time.monotonic() > deadline:
             break
         time.sleep(0.5)
     findings.lost += [f"{one.commit[:8]} of {one.lane.place} was accepted, and its change is not settled" for one in pending]
     findings.wrong += [f"{one.id} is {one.state}, and the API shows {found.shown.get(one.id)}" for one in shown]
+    findings.lost += undone
+    findings.wrong += found.dead
     for one in sent:
         change = changes.get(one.commit)
         if change is not None and change.state == "ignored" and "superseded" not in one.ends:
@@ -125,123 +136,11 @@ def _changes_and_ends(machine: Machine, sent: Sequence[Sent], may_end: frozenset
     findings.wrong += [f"{commit[:8]} led to two deployments" for commit in twice]
 
 
-def _describe(machine: Machine, place: Place) -> TargetState:
-    async def look() -> TargetState:
-        async with local_target(machine.target) as target:
-            return await target.state.describe(place)
-
-    return asyncio.run(look())
-
-
-def _environment(machine: Machine, lane: Lane) -> Iterator[str]:
-    """What an environment runs, against the record of what it shall run, object by object."""
-    record, state = books.record(machine, lane.place), _describe(machine, lane.place)
-    for sentence in (*_services(record, state), *_databases(record, state), *_ways(record, state)):
-        yield f"{lane.place}: {sentence}"
-    for release in record.releases.values():
-        version, answered = lane.versions.get(release.commit or "", "?"), _answered(lane)
-        if answered != version:
-            yield f"{lane.place}: version {version} shall run, and {answered} answers"
-    if lane.rows:
-        missing = lane.load.acknowledged - _rows(state)
-        if missing:
-            yield f"{lane.place}: {len(missing)} of {len(lane.load.acknowledged)} acknowledged rows are missing"
-
-
-def _services(record: Record, state: TargetState) -> Iterator[str]:
-    if set(record.releases) != set(state.services):
-        yield f"services {sorted(state.services)} are there, {sorted(record.releases)} shall be"
-    for name, release in record.releases.items():
-        service = state.services.get(name, {})
-        live = service.get("live")
-        if not isinstance(live, dict) or live["release"] != release.id:
-            yield f"{name}: {live} is live, {release.id} shall be"
-            continue
-        for role in ("former", "candidate"):
-            if service[role] is not None:
-                yield f"{name}: a {role} is left"
-        container = state.containers.get(str(live["container"]))
-        if container is None or not container["running"]:
-            yield f"{name}: its container does not run"
-            continue
-        wanted = {"release": release.id, "image": release.container.image, "restart_policy": "unless-stopped"}
-        yield from (f"{name}: {key} is {container[key]}, {value} shall be" for key, value in wanted.items() if container[key] != value)
-
-
-def _databases(record: Record, state: TargetState) -> Iterator[str]:
-    if set(record.databases) != set(state.databases):
-        yield f"databases {sorted(state.databases)} are there, {sorted(record.databases)} shall be"
-    for name, spec in record.databases.items():
-        database = state.databases.get(name)
-        if database is None:
-            continue
-        if database["spec"] != spec.model_dump(mode="json"):
-            yield f"{name}: {database['spec']} stands, {spec} shall"
-        container = state.containers.get(str(database["container"]))
-        if container is None or not container["running"]:
-            yield f"{name}: its container does not run"
-        if database["volume"] not in state.volumes:
-            yield f"{name}: its volume is not there"
-
-
-def _ways(record: Record, state: TargetState) -> Iterator[str]:
-    """Containers, routes, names, certificates and volumes: no more and no fewer than the record needs."""
-    lives = {str(live["container"]) for service in state.services.values() if isinstance(live := service["live"], dict)}
-    expected = lives | {str(database["container"]) for database in state.databases.values()}
-    yield from (f"the container {name} is left ({state.containers[name]['command']})" for name in set(state.containers) - expected)
-    hosts = {host: name for name, release in record.releases.items() for host in release.hosts}
-    if dict(state.domains) != hosts:
-        yield f"names {dict(state.domains)} are claimed, {hosts} shall be"
-    routed = [release for release in record.releases.values() if release.hosts]
-    if len(state.routes) != len(routed):
-        yield f"routes {sorted(state.routes)} are there, {len(routed)} shall be"
-    if len(state.volumes) != len(record.databases):
-        yield f"volumes {state.volumes} are there, {len(record.databases)} shall be"
-    if bool(state.networks) != bool(record.releases):
-        yield f"networks {sorted(state.networks)}"
-
-
-def _answered(lane: Lane) -> str:
-    command = ("curl", "-sS", "-m", "10", "--cacert", lane.load.authority, "--resolve", f"{lane.load.host}:{lane.load.port}:127.0.0.1")
-    done = subprocess.run((*command, f"https://{lane.load.host}:{lane.load.port}/version"), check=False, capture_output=True, text=True)
-    return done.stdout.strip() or done.stderr.strip()
-
-
-def _rows(state: TargetState) -> set[str]:
-    """What the database of an application holds."""
-    for database in state.databases.values():
-        query = 'psql -U "$POSTGRES_USER" -d "${POSTGRES_DB:-$POSTGRES_USER}" -qAtc "SELECT token FROM kept"'
-        done = subprocess.run(
-            ("docker", "exec", str(database["container"]), "sh", "-c", query), check=False, capture_output=True, text=True
-        )
-        return set(done.stdout.split())
-    return set()
-
-
-def _orphans(machine: Machine, lanes: Sequence[Lane]) -> Iterator[str]:
-    """What is on the engine, in the load balancer and in the builder's folders, and belongs to no environment."""
-    instance = machine.home.instance
-    projects = {lane.place.project for lane in lanes}
-    containers = _docker("ps", "--all", "--format", '{{.Names}} {{.Label "slipway.project"}}')
-    for name, _, project in (line.partition(" ") for line in containers):
-        if project not in projects and name not in {machine.container("traefik"), machine.container("registry")}:
-            yield f"the container {name} belongs to nothing"
-    listed = '{{.Name}} {{.Label "slipway.project"}}'
-    # Volumes without a name belong to the container that they were made with, and go with it.
-    for kind, chosen in (("network", ()), ("volume", ("--filter", "dangling=true"))):
-        for name, _, project in (line.partition(" ") for line in _docker(kind, "ls", *chosen, "--format", listed)):
-            if project not in projects and name not in {"bridge", "host", "none"}:
-                yield f"the {kind} {name} belongs to nothing"
-    routes = {path.name for path in (machine.home.traefik / "dynamic").iterdir()}
-    for name in routes:
-        if name not in _NO_ONES_ROUTES and not any(f".{project}." in name for project in projects):
-            yield f"the route {name} belongs to nothing"
-    yield from images.leftovers(machine, projects)
-    yield from (f"{path} was left by a build" for path in (machine.home.path / "builder").glob(f"*/{instance}-builder-*"))
-
-
-def _docker(*arguments: str) -> list[str]:
-    return subprocess.run(("docker", *arguments), check=True, capture_output=True, text=True).stdout.splitlines()
+def not_cancelled(sent: Sequence[Sent], refused: AbstractSet[str]) -> Iterator[str]:
+    """Deployments whose cancel the platform took, and neither did nor refused."""
+    for one in sent:
+        if one.cancel and one.cancel not in refused and one.state in FINAL - {"cancelled"}:
+            yield f"{one.deployment} of {one.lane.place} ended as {one.state}: its cancel was accepted, and neither done nor refused"
 
 
 def requests(loads: Sequence[Load], since: Sequence[int], excused: tuple[float, float] | None) -> list[str]:

@@ -13,7 +13,7 @@ from tests.faults.strikes.machine import Machine
 
 
 def leftovers(machine: Machine, projects: set[str]) -> list[str]:
-    """What is left after the round of retention that comes anyway, and belongs to nothing."""
+    """What belongs to nothing: with a name, now; without one, after the round of retention that comes anyway."""
     return asyncio.run(_leftovers(machine, projects))
 
 
@@ -23,16 +23,19 @@ async def _leftovers(machine: Machine, projects: set[str]) -> list[str]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(registry.close)
         stack.push_async_callback(engine.close)
-        await Retention(settings, registry, engine, ledger).prune()
         repositories = await registry.repositories()
+        strange = [name for name in repositories if name.split("/")[-2] not in projects]
         known = {
             f"{registry.host}/{repository}:{tag}"
             for repository in repositories
             for tag in (*await registry.tags(repository), *ledger.times(repository))
         }
-        ours, used = await engine.images(f"slipway.instance={machine.home.instance}"), await engine.used_images()
-    strange = [name for name in repositories if name.split("/")[-2] not in projects]
-    return [*(f"the images of {name} belong to nothing" for name in strange), *unknown(ours, used, known)]
+        label = f"slipway.instance={machine.home.instance}"
+        named = [image for image in await engine.images(label) if image.tags or image.digests]
+        found = list(unknown(named, await engine.used_images(), known))  # retention notes what it did not know
+        await Retention(settings, registry, engine, ledger).prune()
+        found += unknown(await engine.images(label), await engine.used_images(), known)
+    return [*(f"the images of {name} belong to nothing" for name in strange), *dict.fromkeys(found)]
 
 
 def unknown(images: Sequence[EngineImage], used: set[str], known: set[str]) -> Iterator[str]:

@@ -41,6 +41,10 @@ class Lane:
     version: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     """Commit → the version that it is of."""
+    answered: int = 0
+    """Requests of its people that had a good answer when it was last examined."""
+    kept: int = 0
+    """Rows that its application had acknowledged then."""
 
     def commit(self, flaw: Flaw) -> str:
         """The next version."""
@@ -65,6 +69,8 @@ class Sent:
     ended_at: float | None = None
     state: str = ""
     deployment: str = ""
+    cancel: str = ""
+    """The request by which it was cancelled, where the platform has taken it."""
     broken_off: str = ""
     """What git said, where the connection broke although the platform had taken the push."""
 
@@ -127,7 +133,8 @@ class Stream:
         sent = self.send(lane, chance, "cancelled", Flaw.NONE, frozenset({"cancelled", "succeeded"}))
         time.sleep(chance.uniform(0.2, 4.0))
         deadline = time.monotonic() + ACCEPT_LIMIT_S
-        while time.monotonic() < deadline and not self._cancel(sent):
+        while not self._cancel(sent):
+            assert time.monotonic() < deadline, f"the cancel of {sent.commit} was not taken within {ACCEPT_LIMIT_S:.0f} s"
             time.sleep(0.3)
 
     def _cancel(self, sent: Sent) -> bool:
@@ -139,7 +146,7 @@ class Stream:
             found = next((item for item in api.items("/deployments", query, most=10) if item["commit"] == sent.commit), None)
             if found is None:
                 return False
-            api.post(f"/deployments/{found['id']}/cancel")
+            sent.cancel = str(api.post(f"/deployments/{found['id']}/cancel")["request"])
         except Refused as refused:
             return refused.code in {"conflict", "not-possible", "already-ended"}
         finally:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.faults.strikes.books import OURS
 from tests.faults.strikes.kinds.strike import Scene, Strike
 from tests.faults.strikes.machine import Machine
 
@@ -63,7 +64,7 @@ def unreadable(scene: Scene) -> None:
             for subject, kind in UNREADABLE:
                 for body, name in ((b'{"id": "x"}', kind), (b"\xff\x00 no JSON", kind.replace("v99", "v1"))):
                     number = scene.chance.getrandbits(40)
-                    headers = {"ce-type": name, "ce-id": f"{number}", "ce-source": "future", "ce-specversion": "1.0"}
+                    headers = {"ce-type": name, "ce-id": f"{OURS}{number}", "ce-source": "future", "ce-specversion": "1.0"}
                     where = subject.replace("nobody", f"nobody{number}")
                     await client.jetstream().publish(where, body, headers=headers | {"Nats-Msg-Id": f"{number}"})
         finally:

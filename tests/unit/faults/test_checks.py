@@ -1,0 +1,114 @@
+"""Losses that the checks after a strike tell."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from services.coordinator.snapshot import Record
+from services.deployer.targets.local.state import TargetState
+from shared.contracts.places import Place
+from shared.contracts.releases import ContainerSpec, DatabaseSpec, Release
+from tests.faults.strikes.books import Deployment
+from tests.faults.strikes.checks import not_cancelled, unproven
+from tests.faults.strikes.stream import Lane, Sent
+from tests.faults.strikes.targets import environment, not_the_newest, strays
+
+PLACE = Place(organization="main", project="shop", environment="production")
+VERSIONS = {"a" * 40: "9", "b" * 40: "10"}
+IMAGE = "127.0.0.1:5000/main/shop/web@sha256:1"
+CONTAINER = {"running": True, "release": "r10", "image": IMAGE, "restart_policy": "unless-stopped", "command": ["serve"]}
+DATABASE = DatabaseSpec(name="db", engine="postgresql", version="18", storage_bytes=1, memory_bytes=1)
+RECORD = Record(
+    releases={
+        "web": Release(
+            id="r10",
+            key="k",
+            service="web",
+            number=1,
+            deployment="d",
+            commit="b" * 40,
+            hosts=("web.test",),
+            container=ContainerSpec(image=IMAGE),
+        )
+    },
+    databases={"db": DATABASE},
+)
+STATE = TargetState(
+    containers={"live": CONTAINER, "db": CONTAINER},
+    services={"web": {"live": {"release": "r10", "container": "live"}, "former": None, "candidate": None}},
+    routes={"service.main.shop.production.web.yml": ""},
+    networks={"net": {}},
+    databases={"db": {"spec": DATABASE.model_dump(mode="json"), "container": "db", "volume": "rows"}},
+    volumes=("rows",),
+    domains={"web.test": "web"},
+    certificates={},
+    detached=(),
+)
+
+
+def deployment(commit: str, state: str) -> Deployment:
+    """As the coordinator's row says it."""
+    return Deployment("d", state, holds=False, commit=commit * 40, project="shop")
+
+
+def lane(*, rows: bool) -> Lane:
+    """With 50 answered requests and one row."""
+    load = SimpleNamespace(requests=52, failed=[1, 2], acknowledged={"r1"})
+    return cast("Lane", SimpleNamespace(place=PLACE, load=load, rows=rows, answered=0, kept=0))
+
+
+@pytest.mark.parametrize(
+    ("state", "cancel", "told"),
+    [
+        ("succeeded", "taken", True),
+        ("rolled_back", "taken", True),
+        ("cancelled", "taken", False),
+        ("succeeded", "refused", False),
+        ("succeeded", "", False),
+        ("running", "taken", False),
+    ],
+)
+def test_a_cancel_that_was_taken_is_done_or_refused(state: str, cancel: str, told: bool) -> None:
+    """One that the platform did not take may be sent again, and one that has not ended is endless, not lost."""
+    sent = Sent(lane(rows=False), "b" * 40, "cancelled", frozenset({"cancelled", "succeeded"}), state=state, cancel=cancel)
+    assert bool(list(not_cancelled([sent], {"refused"}))) is told
+
+
+def test_an_empty_record_is_told_where_something_succeeded() -> None:
+    """Nothing else compares with what is not there."""
+    record = Record()
+    assert list(not_the_newest(record, [deployment("b", "succeeded")], VERSIONS))
+    assert not list(not_the_newest(record, [deployment("b", "failed")], VERSIONS))
+
+
+def test_a_record_is_of_the_newest_commit_that_succeeded() -> None:
+    """By the number of the version; what failed or is of another lane does not count."""
+    both = [deployment("a", "succeeded"), deployment("b", "succeeded")]
+    assert not list(not_the_newest(RECORD, [*both, deployment("c", "succeeded")], VERSIONS))
+    (told,) = not_the_newest(RECORD, [both[0], deployment("b", "rolled_back")], VERSIONS)
+    assert told == "version 9 is the newest that succeeded, and 10 is recorded"
+
+
+def test_what_stands_is_compared_by_name() -> None:
+    """One for one, a volume or a route of another name is not what shall be there."""
+    assert not list(environment(PLACE, RECORD, STATE))
+    assert list(environment(PLACE, RECORD, replace(STATE, volumes=("other",)))) == ["volumes ['other'] are there, ['rows'] shall be"]
+    assert list(environment(PLACE, RECORD, replace(STATE, volumes=("other", "rows"))))
+    assert list(environment(PLACE, RECORD, replace(STATE, routes={"service.main.shop.production.aside.yml": ""})))
+    assert list(environment(PLACE, RECORD, replace(STATE, networks={})))
+
+
+def test_whatever_no_environment_has_by_name_is_told() -> None:
+    """Its labels do not make it anybody's."""
+    found = {"network": ["net", "orphan"], "volume": ["rows"]}
+    assert list(strays(found, {"network": {"net"}, "volume": {"rows"}})) == ["the network orphan belongs to nothing"]
+
+
+def test_a_run_without_requests_or_rows_proves_nothing() -> None:
+    """What counts was added since the last look."""
+    seen = lane(rows=True)
+    assert not list(unproven(seen))
+    seen.answered, seen.kept = 50, 1
+    assert list(unproven(seen)) == [f"{PLACE}: no request was answered", f"{PLACE}: no row was acknowledged"]

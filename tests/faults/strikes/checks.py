@@ -34,18 +34,23 @@ class Findings:
         return not (self.lost or self.endless or self.wrong)
 
 
+def note_ends(found: books.Books, sent: Sequence[Sent]) -> None:
+    """Notes of what was sent how far it is, and that it has ended where that is seen for the first time."""
+    by_commit = {deployment.commit: deployment for deployment in found.deployments}
+    for one in sent:
+        deployment = by_commit.get(one.commit)
+        if deployment is not None:
+            one.deployment, one.state = deployment.id, deployment.state
+            if deployment.state in FINAL and one.ended_at is None:
+                one.ended_at = time.monotonic()
+
+
 def await_ends(machine: Machine, sent: Sequence[Sent], findings: Findings, *, retried: bool = False) -> None:
     """Waits for the end of every deployment, and notes when each was seen to have ended. Where what is stuck is `retried`, it is."""
     deadline = time.monotonic() + END_LIMIT_S
     while True:
         found = books.read(machine)
-        by_commit = {deployment.commit: deployment for deployment in found.deployments}
-        for one in sent:
-            deployment = by_commit.get(one.commit)
-            if deployment is not None:
-                one.deployment, one.state = deployment.id, deployment.state
-                if deployment.state in FINAL and one.ended_at is None:
-                    one.ended_at = time.monotonic()
+        note_ends(found, sent)
         settled = {change.commit: change for change in found.changes if change.state != "pending"}
         waiting = [one for one in sent if one.ended_at is None and (one.commit not in settled or settled[one.commit].deployments)]
         others = [deployment for deployment in found.deployments if deployment.state not in FINAL]

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import psutil
 
 from cli.client import Api
@@ -25,6 +26,7 @@ from embedded.services import SERVICES
 from embedded.settings import Settings
 from embedded.supervisor import StartFailed, down, up
 from services.deployer.settings import Settings as TargetSettings
+from shared.postgres import UNAVAILABLE
 from tests.apps.bases import Bases
 from tests.faults.strikes.background import Background
 from tests.faults.strikes.proxy import Proxy
@@ -202,28 +204,45 @@ class Machine:
         """Whether everything runs and says so."""
         if self.supervisor is None or not self._engine_answers():
             return False
-        return all(map(self.is_ready, SERVICE_NAMES)) and all(map(self._answers, ("registry", "traefik-api")))
+        return all(map(self.is_ready, SERVICE_NAMES)) and all(_listens(self.ports[port]) for port in ("registry", "traefik-api"))
 
     def _engine_answers(self) -> bool:
         with suppress(EngineError):
             return engine.find(self.settings.engine) is not None
         return False
 
-    def _answers(self, port: str) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[port]), timeout=2):
-            return True
-        return False
+    def is_back(self, name: str) -> bool:
+        """Whether a process that was killed does its work again."""
+        if name in SERVICE_NAMES:
+            return self.is_ready(name)
+        match name:
+            case "nats":
+                return _listens(self.settings.nats_port)
+            case "postgres":
+                return self.background.call(_lets_in(self.dsn))
+            case "supervisor":
+                return self.supervisor is not None
+            case "engine":
+                return self._engine_answers()
+            case _:
+                return _listens(self.ports[{"traefik": "traefik-api"}.get(name, name)])
 
-    def heal(self) -> float:
-        """Whatever a strike left behind is set right, as an operator would; the time (monotonic) when all was ready again."""
+    def heal(self, killed: str = "") -> float:
+        """Whatever a strike left behind is set right, as an operator would. Returns when all is ready again.
+
+        Its answer is the time (monotonic) when that was so; where something is `killed`, when that was back.
+        """
         if self.supervisor is None or not engine.listens(self.settings.engine):
             if self.supervisor is None:
                 self.up()
             else:
                 engine.ensure(self.settings.engine)
+        if killed:
+            until(lambda: self.is_back(killed), within=READY_LIMIT_S, every=0.05, what=f"{killed} is back")
+        back_at = time.monotonic()
         until(self.whole, within=READY_LIMIT_S, every=0.1, what="the platform is ready again")
         self.replicas.tend()
-        return time.monotonic()
+        return back_at if killed else time.monotonic()
 
     def kill_everything(self) -> None:
         """Every process of the machine at once, but the first one, ourselves, and those outside."""
@@ -233,3 +252,17 @@ class Machine:
             for pid in [pid for pid in psutil.pids() if pid not in spared]:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        return True
+    return False
+
+
+async def _lets_in(dsn: str) -> bool:
+    with suppress(*UNAVAILABLE):
+        connection = await asyncpg.connect(dsn, timeout=5)
+        await connection.close(timeout=5)
+        return True
+    return False

@@ -5,13 +5,14 @@ import random
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version as package
 from pathlib import Path
 
 from tests.faults.strikes.applications import Flaw
 from tests.faults.strikes.checks import Findings, await_ends, examine, requests
+from tests.faults.strikes.ends import Ends
 from tests.faults.strikes.forge import PUSHER, serve
 from tests.faults.strikes.kinds import KINDS
 from tests.faults.strikes.kinds.strike import Scene, Strike
@@ -72,7 +73,7 @@ class Sitting:
     """How long each sort of deployment takes when nothing disturbs it, in seconds."""
 
     def begin(self) -> None:
-        """A platform that runs, a good release in every environment, load on it, and one run without a strike."""
+        """A platform that runs, a good release in every environment, load on it, and what is to be struck once without a strike."""
         machine = self.machine
         (machine.folder / "forge" / "faults").mkdir(parents=True)
         machine.outside.add(serve(machine.folder / "forge").pid)
@@ -85,12 +86,8 @@ class Sitting:
         self._first_releases()
         for one in self.lanes:
             machine.background.spawn(one.load.run())
-        stream, findings = self._stream(random.Random(self.seed)), Findings()
-        stream.start()
-        stream.wait()
-        self._after(stream, findings, frozenset(), None)
-        assert findings.nothing, f"without any strike: {findings}"
-        self.usual = {one.what: one.ended_at - one.accepted_at for one in stream.sent if one.ended_at and one.accepted_at}
+        for begin in (Stream.start, _each_flaw):
+            self.undisturbed(self._stream(random.Random(self.seed)), begin)
 
     def _first_releases(self) -> None:
         first = Stream(self.lanes, random.Random(self.seed))
@@ -103,6 +100,21 @@ class Sitting:
         ends = {one.lane.place.project: one.state for one in first.sent}
         assert set(ends.values()) == {"succeeded"}, f"the first releases: {ends}"
 
+    def undisturbed(self, stream: Stream, begin: Callable[[Stream], None]) -> None:
+        """Deployments that no strike disturbs: how long each sort of them takes is seen as it is in a run."""
+        findings, failed_before = Findings(), self._failed()
+        with Ends(self.machine, stream):
+            begin(stream)
+            stream.wait()
+        self._after(stream, findings, frozenset(), None, failed_before)
+        assert findings.nothing, f"without any strike: {findings}"
+        for one in stream.sent:
+            if one.ended_at and one.accepted_at:
+                self.usual.setdefault(one.what, one.ended_at - one.accepted_at)
+
+    def _failed(self) -> list[int]:
+        return [len(one.load.failed) for one in self.lanes]
+
     def _stream(self, chance: random.Random) -> Stream:
         return Stream(self.lanes, chance)
 
@@ -111,30 +123,31 @@ class Sitting:
         began, findings, strike = time.monotonic(), Findings(), plan.strike
         chance = random.Random(f"{plan.seed}/{plan.kind}/{plan.turn}/run")
         scene = Scene(self.machine, self.watch, chance)
-        before = [one.load.requests for one in self.lanes], [len(one.load.failed) for one in self.lanes]
+        before = [one.load.requests for one in self.lanes], self._failed()
         stream, back_at, serving = self._stream(chance), began, (0, 0)
         struck_at: list[float] = []
         try:
             self.machine.become(strike.rig, replicas=strike.replicas)
             self.machine.heal()
             serving = self.machine.door()
-            stream.start()
-            for moment in plan.moments:
-                self.watch.wait(moment)
-                struck_at.append(time.monotonic())
-                strike.blow(scene)
-                back_at = self.machine.heal()
-            stream.wait()
-            back_at = max(back_at, self.machine.heal())
+            with Ends(self.machine, stream):
+                stream.start()
+                for moment in plan.moments:
+                    self.watch.wait(moment)
+                    struck_at.append(time.monotonic())
+                    strike.blow(scene)
+                    back_at = self.machine.heal(strike.kills)
+                stream.wait()
+            whole_at = self.machine.heal()
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is a finding of this run
             findings.wrong.append(f"the platform did not come back: {error!r}")
         else:
-            excused = (struck_at[0], back_at + DATABASES_START_S) if strike.kills_applications else None
+            excused = (struck_at[0], whole_at + DATABASES_START_S) if strike.kills_applications else None
             self._after(stream, findings, strike.may_end, excused, before[1], retried=strike.retried)
         broken = [f"git push broke off: {one.broken_off}" for one in stream.sent if one.broken_off]
         # Where a process on its way died, a push is cut off; where none did, it must not be.
         (findings.wrong if self.machine.door() == serving else findings.notes).extend(broken)
-        late = self._late(stream.sent, back_at) if strike.one_kill and len(plan.moments) == 1 else None
+        late = self._late(stream.sent, back_at) if strike.kills and len(plan.moments) == 1 else None
         if late is not None and late > IN_TIME_S:
             findings.wrong.append(f"a deployment ended {late:.0f} s later than usual after the process's return")
         return Run(
@@ -159,7 +172,7 @@ class Sitting:
         findings: Findings,
         may_end: frozenset[str],
         excused: tuple[float, float] | None,
-        failed_before: Sequence[int] = (0, 0, 0, 0),
+        failed_before: Sequence[int],
         *,
         retried: bool = False,
     ) -> None:
@@ -171,7 +184,8 @@ class Sitting:
         findings.wrong += requests([one.load for one in self.lanes], failed_before, excused)
 
     def _late(self, sent: Sequence[Sent], back_at: float) -> float | None:
-        ends = [one.ended_at - max(back_at, one.accepted_at or 0) - self.usual.get(one.what, 10.0) for one in sent if one.ended_at]
+        usual = {one.what: self.usual.get(one.what, self.usual["good"]) for one in sent}  # superseded ones may have had no deployment
+        ends = [one.ended_at - max(back_at, one.accepted_at or 0) - usual[one.what] for one in sent if one.ended_at]
         return round(max(ends), 1) if ends else None
 
     def keep_evidence(self, folder: Path) -> None:
@@ -179,6 +193,12 @@ class Sitting:
         shutil.rmtree(folder, ignore_errors=True)
         for part in ("logs", "target", "traefik/dynamic"):
             shutil.copytree(self.machine.home.path / part, folder / part)
+
+
+def _each_flaw(stream: Stream) -> None:
+    """Of the failing deployments of a run chance chooses one: here is each of them."""
+    for one, flaw in zip(stream.lanes, Flaw, strict=True):
+        stream.send(one, stream.chance, str(flaw), flaw)
 
 
 def version() -> str:

@@ -126,16 +126,16 @@ def _until_gone(pid: int) -> None:
 
 
 KINDS = (
-    *(Strike(f"kill {name}", Kill(name), most=3, one_kill=True) for name in SERVICE_NAMES),
-    Strike("kill NATS", Kill("nats"), most=3, one_kill=True),
-    Strike("kill PostgreSQL", Kill("postgres"), most=3, one_kill=True),
-    Strike("kill supervisor", Kill("supervisor"), one_kill=True),
-    Strike("kill Traefik", KillContainer("traefik"), most=2, kills_applications=True, one_kill=True),
-    Strike("kill registry", KillContainer("registry"), most=2, one_kill=True),
-    Strike("Traefik removed", RemoveContainer("traefik"), kills_applications=True, one_kill=True),
-    Strike("registry removed", RemoveContainer("registry"), one_kill=True),
+    *(Strike(f"kill {name}", Kill(name), most=3, kills=name) for name in SERVICE_NAMES),
+    Strike("kill NATS", Kill("nats"), most=3, kills="nats"),
+    Strike("kill PostgreSQL", Kill("postgres"), most=3, kills="postgres"),
+    Strike("kill supervisor", Kill("supervisor"), kills="supervisor"),
+    Strike("kill Traefik", KillContainer("traefik"), most=2, kills_applications=True, kills="traefik"),
+    Strike("kill registry", KillContainer("registry"), most=2, kills="registry"),
+    Strike("Traefik removed", RemoveContainer("traefik"), kills_applications=True, kills="traefik"),
+    Strike("registry removed", RemoveContainer("registry"), kills="registry"),
     Strike("kill build", kill_build, may_end=FAILED),
-    Strike("kill engine", kill_engine, one_kill=True),
+    Strike("kill engine", kill_engine, kills="engine"),
     Strike("reboot", reboot, kills_applications=True),
     *(Strike(f"terminate {name}", Terminate(name), most=2) for name in SERVICE_NAMES),
 )

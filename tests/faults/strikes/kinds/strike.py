@@ -43,8 +43,8 @@ class Strike:
     """Requests may fail until all is ready again."""
     may_end: frozenset[str] = frozenset()
     """States in which any deployment may end besides those that its commit leads to."""
-    one_kill: bool = False
-    """A deployment that one of these strikes ends within 30 s of the process's return, and its usual time."""
+    kills: str = ""
+    """What it kills, where that is one thing: a deployment that one of these strikes ends within 30 s of its return, and the usual time."""
     retried: bool = False
     """What is stuck afterwards is retried by a person, as its alert asks for."""
     rig: Mapping[str, str] = field(default_factory=dict)

@@ -90,7 +90,8 @@ def _sit(seed: int, todo: Sequence[Plan], ledger: Ledger, state: Path, until: fl
         ledger.add(run)
         late = "" if run.late_s is None else f", slowest end {run.late_s:+.1f} s"
         print(f"{'✓' if run.good else '✗'} {run.kind} {run.turn}: {'; '.join(run.moments)} ({run.seconds:.0f} s{late})", flush=True)
-        for word in (*run.lost, *run.endless, *run.wrong, *run.notes):
+        vain = [f"did not strike: {blow}" for blow in run.blows if not blow.struck]
+        for word in (*run.lost, *run.endless, *run.wrong, *run.notes, *vain):
             print(f"      {word}", flush=True)
         if not run.good:
             sitting.keep_evidence(state / f"{run.kind.replace(' ', '-')}-{run.turn}-of-seed-{run.seed}")

@@ -37,7 +37,9 @@ class Findings:
 def note_ends(found: books.Books, sent: Sequence[Sent]) -> None:
     """Notes of what was sent how far it is, and that it has ended where that is seen for the first time."""
     by_commit = {deployment.commit: deployment for deployment in found.deployments}
+    ignored = {change.commit for change in found.changes if change.state == "ignored"}
     for one in sent:
+        one.state = "ignored" if one.commit in ignored else one.state
         deployment = by_commit.get(one.commit)
         if deployment is not None:
             one.deployment, one.state = deployment.id, deployment.state

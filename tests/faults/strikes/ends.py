@@ -1,4 +1,4 @@
-"""When the deployments of a run end, seen while everything else goes on: a `git push` shows its pipeline, and ends only with it."""
+"""What of a run is under way, and when each deployment ends: a `git push` shows its pipeline, and ends only with it."""
 
 import threading
 from contextlib import suppress
@@ -7,9 +7,10 @@ from typing import Self
 
 from shared.postgres import UNAVAILABLE
 from tests.faults.strikes import books
+from tests.faults.strikes.books import FINAL
 from tests.faults.strikes.checks import note_ends
 from tests.faults.strikes.machine import Machine
-from tests.faults.strikes.stream import Stream
+from tests.faults.strikes.stream import Sent, Stream
 
 _EVERY_S = 0.25
 
@@ -19,8 +20,24 @@ class Ends:
     """Looks at the books from the beginning of its block until the end of it, in a thread of its own."""
 
     machine: Machine
-    stream: Stream
-    _over: threading.Event = field(default_factory=threading.Event)
+    streams: list[Stream] = field(default_factory=list)
+    """All that the run began, one after the other."""
+    _closed: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def sent(self) -> list[Sent]:
+        """Everything that was sent so far."""
+        return [one for stream in self.streams for one in stream.sent]
+
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """What was sent and has not ended, and how far it is."""
+        return tuple(f"{one.what}: {one.state or 'on its way'}" for one in self.sent if one.state not in FINAL | {"ignored"})
+
+    @property
+    def over(self) -> bool:
+        """Nothing is at work, and nothing more comes."""
+        return all(stream.is_sent for stream in self.streams) and not self.at_work
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._look, daemon=True, name="ends")
@@ -28,10 +45,10 @@ class Ends:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._closed.set()
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(_EVERY_S):
+        while not self._closed.wait(_EVERY_S):
             with suppress(*UNAVAILABLE, ValueError):  # without a database nothing ends; ValueError: its port is being written
-                note_ends(books.read(self.machine), list(self.stream.sent))
+                note_ends(books.read(self.machine), self.sent)

@@ -10,6 +10,24 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Blow:
+    """One strike of a run, and whether it was one."""
+
+    moment: str
+    came: bool
+    """Whether the boundary came that it was to fall at; True at a random moment."""
+    at_work: tuple[str, ...]
+    """What had been sent and had not ended by then, and how far each was."""
+    hit: str
+    """What was struck; empty where there was nothing to strike."""
+
+    @property
+    def struck(self) -> bool:
+        """It fell where it was to fall, on deployments under way."""
+        return bool(self.came and self.at_work and self.hit)
+
+
+@dataclass(frozen=True)
 class Run:
     """One run: its strikes, its deployments, and what was not as it must be. Seed, kind and turn say what is done in it."""
 
@@ -32,11 +50,18 @@ class Run:
     seconds: float = 0.0
     at: float = 0.0
     """When it ended, in seconds since the epoch."""
+    blows: tuple[Blow, ...] = ()
+    """Its strikes as they were. Rows from before they were kept have none."""
 
     @property
     def good(self) -> bool:
         """Nothing lost, endless or wrong."""
         return not (self.lost or self.endless or self.wrong)
+
+    @property
+    def struck(self) -> int:
+        """How many of its strikes were ones."""
+        return sum(blow.struck for blow in self.blows)
 
     @property
     def name(self) -> tuple[int, str, int]:
@@ -76,7 +101,8 @@ class Ledger:
 
 def _run(found: dict[str, object]) -> Run:
     lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
-    return Run(**{**found, **lists})  # type: ignore[arg-type]
+    blows = tuple(Blow(**{**blow, "at_work": tuple(blow["at_work"])}) for blow in lists.get("blows", ()))
+    return Run(**{**found, **lists, "blows": blows})  # type: ignore[arg-type]
 
 
 _HEAD = ("fault", "strikes", "deployments", "lost", "endless", "wrong", "slowest end")

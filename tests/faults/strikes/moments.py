@@ -4,6 +4,7 @@ import asyncio
 import random
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ STEPS = (
     "authorise", "inspect", "build-web", "push-web", "provision-database", "check-database", "run-job", "deploy-container", "connect-container",
     "expose", "assign-domain", "issue-certificate", "check-container", "switch", "check-endpoint", "retire",
 )  # fmt: skip
-LONGEST_S = 20.0
+LONGEST_S = 60.0
 """A boundary that does not come by then is not waited for."""
 _RANDOM_S = 6.0
 
@@ -30,7 +31,7 @@ class Moment:
     after_s: float = 0.0
     step: str | None = None
     edge: str = "cmd"
-    """`cmd`: its command is on the bus; `res`: its answer is."""
+    """`cmd`: its command is on the bus; `res`: its answer is, which is more than that a worker has accepted it."""
 
     def __str__(self) -> str:
         if self.step is None:
@@ -38,11 +39,18 @@ class Moment:
         return f"{'command' if self.edge == 'cmd' else 'answer'} of {self.step}"
 
 
-def any_moment(chance: random.Random) -> Moment:
-    """Half of them are boundaries of steps."""
-    if chance.random() < 0.5:
+def any_moment(chance: random.Random, steps: Sequence[str] = ()) -> Moment:
+    """Half of them are boundaries of steps; all are, where only some `steps` come into question."""
+    if chance.random() < 0.5 and not steps:
         return Moment(after_s=round(chance.uniform(0.0, _RANDOM_S), 1))
-    return Moment(step=chance.choice(STEPS), edge=chance.choice(("cmd", "res")))
+    return Moment(step=chance.choice(steps or STEPS), edge=chance.choice(("cmd", "res")))
+
+
+def is_boundary(moment: Moment, subject: str, body: bytes) -> bool:
+    """Whether a message on the bus is what the moment waits for."""
+    if not subject.startswith(f"slipway.{moment.edge}.") or f"-{moment.step}" not in subject:
+        return False
+    return moment.edge == "cmd" or b'"outcome":"accepted"' not in body.replace(b" ", b"")
 
 
 @dataclass
@@ -79,17 +87,20 @@ class Watch:
             self.recent = [*self.recent[-200:], message]
         if self._waits is not None:
             moment, come = self._waits
-            if message.subject.startswith(f"slipway.{moment.edge}.") and f"-{moment.step}" in message.subject:
+            if is_boundary(moment, message.subject, message.data):
                 come.set()
 
-    def wait(self, moment: Moment) -> bool:
-        """Returns at that moment; False where the boundary did not come."""
+    def wait(self, moment: Moment, over: Callable[[], bool]) -> bool:
+        """Returns at that moment; False where the boundary did not come before all was `over`."""
         if moment.step is None:
             time.sleep(moment.after_s)
             return True
         come = threading.Event()
         self._waits = (moment, come)
         try:
-            return come.wait(LONGEST_S)
+            deadline = time.monotonic() + LONGEST_S
+            while not (come.wait(0.1) or over() or time.monotonic() > deadline):
+                pass
+            return come.is_set()
         finally:
             self._waits = None

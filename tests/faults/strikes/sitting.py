@@ -15,18 +15,21 @@ from tests.faults.strikes.checks import Findings, await_ends, examine, requests
 from tests.faults.strikes.ends import Ends
 from tests.faults.strikes.forge import PUSHER, serve
 from tests.faults.strikes.kinds import KINDS
-from tests.faults.strikes.kinds.strike import Scene, Strike
-from tests.faults.strikes.ledger import Run
+from tests.faults.strikes.kinds.strike import DidNotStrike, Scene, Strike
+from tests.faults.strikes.ledger import Blow, Run
 from tests.faults.strikes.machine import Machine
 from tests.faults.strikes.moments import Moment, Watch, any_moment
 from tests.faults.strikes.stream import Lane, Sent, Stream, lane
+from tests.polling import until
 
 IN_TIME_S = 30.0
 """A deployment that one kill struck ends within this time, and its usual time, after the killed process is back."""
 DATABASES_START_S = 30.0
 """For so long after a reboot an application's own database may still be reading its log."""
 _LANES = (("plain-pushed", False, False), ("plain-forge", False, True), ("rows-pushed", True, False), ("rows-forge", True, True))
-_FIRST_LIMIT_S = 120.0
+_SENT_LIMIT_S = 60.0
+_STREAMS = 4
+"""So many are begun for a boundary: what chance makes fail or cancels comes to few of them."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def plans(seed: int, strikes: int, kinds: Sequence[str]) -> list[Plan]:
         kind = KINDS[kinds[place]]
         chance = random.Random(f"{seed}/{kind.name}/{turn}/moments")
         count = 1 if kind.most == 1 or turn % 2 == 0 else kind.most
-        made.append(Plan(seed, kind.name, turn, tuple(any_moment(chance) for _ in range(count))))
+        made.append(Plan(seed, kind.name, turn, tuple(any_moment(chance, kind.steps) for _ in range(count))))
     return sorted(made, key=lambda plan: (plan.turn, sorted(plan.strike.rig.items()), plan.strike.replicas))
 
 
@@ -103,10 +106,10 @@ class Sitting:
     def undisturbed(self, stream: Stream, begin: Callable[[Stream], None]) -> None:
         """Deployments that no strike disturbs: how long each sort of them takes is seen as it is in a run."""
         findings, failed_before = Findings(), self._failed()
-        with Ends(self.machine, stream):
+        with Ends(self.machine, [stream]):
             begin(stream)
             stream.wait()
-        self._after(stream, findings, frozenset(), None, failed_before)
+        self._after([stream], findings, frozenset(), None, failed_before)
         assert findings.nothing, f"without any strike: {findings}"
         for one in stream.sent:
             if one.ended_at and one.accepted_at:
@@ -124,36 +127,37 @@ class Sitting:
         chance = random.Random(f"{plan.seed}/{plan.kind}/{plan.turn}/run")
         scene = Scene(self.machine, self.watch, chance)
         before = [one.load.requests for one in self.lanes], self._failed()
-        stream, back_at, serving = self._stream(chance), began, (0, 0)
+        ends, back_at, serving = Ends(self.machine), began, (0, 0)
         struck_at: list[float] = []
+        blows: list[Blow] = []
         try:
             self.machine.become(strike.rig, replicas=strike.replicas)
             self.machine.heal()
             serving = self.machine.door()
-            with Ends(self.machine, stream):
-                stream.start()
+            with ends:
                 for moment in plan.moments:
-                    self.watch.wait(moment)
+                    came, at_work = self._reach(moment, ends, chance)
                     struck_at.append(time.monotonic())
-                    strike.blow(scene)
+                    blows.append(Blow(str(moment), came, at_work, _hit(strike, scene)))
                     back_at = self.machine.heal(strike.kills)
-                stream.wait()
+                for stream in ends.streams:
+                    stream.wait()
             whole_at = self.machine.heal()
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is a finding of this run
             findings.wrong.append(f"the platform did not come back: {error!r}")
         else:
             excused = (struck_at[0], whole_at + DATABASES_START_S) if strike.kills_applications else None
-            self._after(stream, findings, strike.may_end, excused, before[1], retried=strike.retried)
-        broken = [f"git push broke off: {one.broken_off}" for one in stream.sent if one.broken_off]
+            self._after(ends.streams, findings, strike.may_end, excused, before[1], retried=strike.retried)
+        broken = [f"git push broke off: {one.broken_off}" for one in ends.sent if one.broken_off]
         # Where a process on its way died, a push is cut off; where none did, it must not be.
         (findings.wrong if self.machine.door() == serving else findings.notes).extend(broken)
-        late = self._late(stream.sent, back_at) if strike.kills and len(plan.moments) == 1 else None
+        late = self._late(ends.sent, back_at) if strike.kills and len(plan.moments) == 1 else None
         if late is not None and late > IN_TIME_S:
             findings.wrong.append(f"a deployment ended {late:.0f} s later than usual after the process's return")
         return Run(
             *plan.name,
             tuple(map(str, plan.moments)),
-            len(stream.sent),
+            len(ends.sent),
             sum(one.load.requests for one in self.lanes) - sum(before[0]),
             late,
             tuple(findings.lost),
@@ -164,11 +168,24 @@ class Sitting:
             stack(),
             round(time.monotonic() - began, 1),
             time.time(),
+            tuple(blows),
         )
+
+    def _reach(self, moment: Moment, ends: Ends, chance: random.Random) -> tuple[bool, tuple[str, ...]]:
+        """Waits for a moment, with another stream where all has ended: whether it came, and what is at work at it."""
+        for _ in range(_STREAMS):
+            if ends.over:
+                ends.streams.append(self._stream(chance))
+                ends.streams[-1].start()
+                until(lambda: ends.at_work or ends.over, within=_SENT_LIMIT_S, what="something is sent")
+            came = self.watch.wait(moment, lambda: ends.over)
+            if came and (at_work := ends.at_work):
+                return True, at_work
+        return False, ends.at_work
 
     def _after(
         self,
-        stream: Stream,
+        streams: Sequence[Stream],
         findings: Findings,
         may_end: frozenset[str],
         excused: tuple[float, float] | None,
@@ -177,10 +194,11 @@ class Sitting:
         retried: bool = False,
     ) -> None:
         """All checks of one run."""
-        await_ends(self.machine, stream.sent, findings, retried=retried)
+        sent = [one for stream in streams for one in stream.sent]
+        await_ends(self.machine, sent, findings, retried=retried)
         if not (findings.endless or findings.lost):
-            examine(self.machine, self.lanes, stream.sent, may_end, findings)
-        findings.lost += stream.problems
+            examine(self.machine, self.lanes, sent, may_end, findings)
+        findings.lost += [problem for stream in streams for problem in stream.problems]
         findings.wrong += requests([one.load for one in self.lanes], failed_before, excused)
 
     def _late(self, sent: Sequence[Sent], back_at: float) -> float | None:
@@ -193,6 +211,14 @@ class Sitting:
         shutil.rmtree(folder, ignore_errors=True)
         for part in ("logs", "target", "traefik/dynamic"):
             shutil.copytree(self.machine.home.path / part, folder / part)
+
+
+def _hit(strike: Strike, scene: Scene) -> str:
+    """Strikes; what was hit."""
+    try:
+        return strike.blow(scene) or strike.name
+    except DidNotStrike:
+        return ""
 
 
 def _each_flaw(stream: Stream) -> None:

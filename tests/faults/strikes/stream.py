@@ -95,6 +95,11 @@ class Stream:
             thread.start()
             self._threads.append(thread)
 
+    @property
+    def is_sent(self) -> bool:
+        """Nothing more is going to be sent."""
+        return not any(thread.is_alive() for thread in self._threads)
+
     def wait(self) -> None:
         """Until everything is accepted; what git said of its pushes is read."""
         for thread in self._threads:

@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.faults.strikes.kinds import KINDS
-from tests.faults.strikes.ledger import Ledger, Run
+from tests.faults.strikes.ledger import Blow, Ledger, Run
 from tests.faults.strikes.report import render
 from tests.faults.strikes.sitting import plans
 
 DOCS = Path(__file__).parents[3] / "docs"
-RUN = Run(seed=1, kind="kill NATS", turn=0, moments=("after 1.0 s",), deployments=5, requests=100, at=10.0)
+BLOW = Blow("after 1.0 s", came=True, at_work=("good: running",), hit="kill NATS")
+RUN = Run(seed=1, kind="kill NATS", turn=0, moments=("after 1.0 s",), deployments=5, requests=100, at=10.0, blows=(BLOW,))
 
 
 def test_sittings_add_up(tmp_path: Path) -> None:

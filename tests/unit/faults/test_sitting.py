@@ -1,4 +1,4 @@
-"""How long a struck deployment takes is counted from the return of what was killed, whatever else waits for its end."""
+"""How long a struck deployment takes is counted from the return of what was killed; a strike counts that fell on something at work."""
 
 import random
 import time
@@ -11,8 +11,10 @@ import pytest
 
 from tests.faults.strikes import books, sitting
 from tests.faults.strikes.kinds import KINDS
+from tests.faults.strikes.kinds.strike import DidNotStrike
+from tests.faults.strikes.ledger import Blow
 from tests.faults.strikes.machine import Machine
-from tests.faults.strikes.moments import Moment, Watch
+from tests.faults.strikes.moments import Moment, Watch, is_boundary
 from tests.faults.strikes.sitting import Plan, Sitting
 from tests.faults.strikes.stream import Lane, Sent, Stream
 from tests.polling import until
@@ -45,6 +47,7 @@ class PaperStream:
     ends_at: Callable[[], float]
     sent: list[Sent] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    is_sent = True
 
     def start(self) -> None:
         """The push is accepted at once."""
@@ -61,12 +64,15 @@ class PaperSitting(Sitting):
 
     ends_after_s: float = 0.0
     struck_at: float = 0.0
+    begun: int = 0
+    """Streams."""
 
     def ends_at(self) -> float:
         """By the monotonic clock."""
         return self.struck_at + self.ends_after_s if self.struck_at else float("inf")
 
     def _stream(self, chance: random.Random) -> Stream:
+        self.begun += 1
         return cast(Stream, PaperStream(self.lanes, self.ends_at))
 
 
@@ -75,11 +81,11 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> PaperSitting:
     """The sitting: its books say when the deployment has ended, and nothing else is looked at."""
     load = SimpleNamespace(requests=0, failed=[], host="web")
     made = PaperSitting(1, cast(Machine, Paper()), [cast(Lane, SimpleNamespace(load=load))], {"good": USUAL_S})
-    made.watch = cast(Watch, SimpleNamespace(wait=lambda _: True))
+    made.watch = cast(Watch, SimpleNamespace(wait=lambda *_: True))
 
-    def read(_: Machine) -> books.Books:
+    def read(_: Machine) -> SimpleNamespace:
         state = "succeeded" if time.monotonic() > made.ends_at() else "running"
-        return books.Books((books.Deployment("d", state, False, "abc", "shop"),), (), {})  # noqa: FBT003 -- a row
+        return SimpleNamespace(deployments=[SimpleNamespace(id="d", state=state, commit="abc")], changes=[])
 
     def blow(_: object) -> None:
         made.struck_at = time.monotonic()
@@ -113,3 +119,53 @@ def test_the_usual_time_is_that_of_the_deployment(paper: PaperSitting) -> None:
     stream = PaperStream(paper.lanes, lambda: paper.struck_at + 1.5)
     paper.undisturbed(cast(Stream, stream), lambda _: stream.start())
     assert paper.usual == {"good": pytest.approx(0.3, abs=0.3)}
+
+
+def test_a_strike_is_kept_as_it_was(paper: PaperSitting) -> None:
+    """When it fell, on what, and what was hit."""
+    run = paper.run(PLAN)
+    assert run.blows == (Blow("after 0.0 s", came=True, at_work=("good: on its way",), hit="kill coordinator"),)
+    assert run.struck == 1
+
+
+def test_a_boundary_that_did_not_come_is_waited_for_in_another_stream(paper: PaperSitting) -> None:
+    """What chance cancelled or made fail may never come to a step."""
+
+    def wait(_: Moment, over: Callable[[], bool]) -> bool:
+        return until(lambda: paper.begun == 2 or over(), within=5) and paper.begun == 2
+
+    paper.watch = cast(Watch, SimpleNamespace(wait=wait))
+    paper.struck_at = time.monotonic()  # all ends at once
+    assert [blow.came for blow in paper.run(PLAN).blows] == [True]
+
+
+def test_a_boundary_that_never_came_is_no_strike(paper: PaperSitting) -> None:
+    """The blow falls all the same; it does not count."""
+    paper.watch = cast(Watch, SimpleNamespace(wait=lambda *_: False))
+    run = paper.run(PLAN)
+    assert [blow.came for blow in run.blows] == [False]
+    assert run.good
+    assert run.struck == 0
+
+
+def test_a_strike_that_found_nothing_is_none(paper: PaperSitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where no build runs that could be killed."""
+
+    def blow(_: object) -> None:
+        paper.struck_at = time.monotonic()
+        raise DidNotStrike
+
+    monkeypatch.setitem(KINDS, PLAN.kind, replace(KINDS[PLAN.kind], blow=blow))
+    run = paper.run(PLAN)
+    assert [blow.hit for blow in run.blows] == [""]
+    assert run.struck == 0
+
+
+def test_an_answer_is_more_than_that_a_worker_has_accepted() -> None:
+    """Else a strike at the answer of a step would be one at its command."""
+    subject = "slipway.res.local.deployer.01k-switch-web"
+    answer, command = Moment(step="switch", edge="res"), Moment(step="switch", edge="cmd")
+    assert is_boundary(answer, subject, b'{"outcome":"done"}')
+    assert not is_boundary(answer, subject, b'{"outcome":"accepted"}')
+    assert not is_boundary(command, subject, b'{"outcome":"done"}')
+    assert is_boundary(command, "slipway.cmd.local.deployer.effects.01k-switch-web.do.1", b"{}")

@@ -14,9 +14,11 @@ class KillOne:
 
     names: tuple[str, ...]
 
-    def __call__(self, scene: Scene) -> None:
+    def __call__(self, scene: Scene) -> str:
         """Strikes."""
-        Kill(scene.chance.choice(self.names))(scene)
+        name = scene.chance.choice(self.names)
+        Kill(name)(scene)
+        return name
 
 
 def _wrong(name: str, wrong: dict[str, str]) -> Strike:

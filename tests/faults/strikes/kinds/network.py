@@ -15,7 +15,7 @@ class Network:
     way: Way
     longest_s: float
 
-    def __call__(self, scene: Scene) -> None:
+    def __call__(self, scene: Scene) -> str:
         """Strikes."""
         names = SERVICE_NAMES if scene.chance.random() < 0.2 else (scene.chance.choice(SERVICE_NAMES),)
         machine = scene.machine
@@ -24,6 +24,7 @@ class Network:
         time.sleep(scene.chance.uniform(2.0, self.longest_s))
         for name in names:
             machine.background.call(machine.proxies[name].become(Way.GOOD))
+        return ", ".join(names)
 
 
 KINDS = (

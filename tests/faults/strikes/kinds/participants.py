@@ -39,13 +39,14 @@ QUEUE_LIMIT_S = 25
 """Of the platform whose deployer is away: an hour and half an hour, made short."""
 
 
-def hangs(scene: Scene) -> None:
+def hangs(scene: Scene) -> str:
     """It stands still for longer than it may be silent, and then goes on where it was: its answer is late."""
     name = scene.chance.choice(PARTICIPANTS)
     pid = scene.machine.signal(name, signal.SIGSTOP)
     time.sleep(scene.chance.uniform(3.0, 35.0))
     assert scene.machine.pid(name) == pid
     scene.machine.signal(name, signal.SIGCONT)
+    return name
 
 
 def answers_twice(scene: Scene) -> None:

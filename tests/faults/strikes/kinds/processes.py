@@ -68,7 +68,7 @@ class RemoveContainer:
         scene.machine.docker("rm", "--force", scene.machine.container(self.part))
 
 
-def kill_build(scene: Scene) -> None:
+def kill_build(scene: Scene) -> str:
     """`kill -9` of what a build runs: the client that drives it, or the program in its RUN step."""
     client = scene.chance.random() < 0.5
     deadline = time.monotonic() + BUILD_LIMIT_S
@@ -76,7 +76,7 @@ def kill_build(scene: Scene) -> None:
         for process in _builds(client=client):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-                return
+                return "the client of a build" if client else "the program of a build"
         time.sleep(0.02)
     raise DidNotStrike(f"no build ran within {BUILD_LIMIT_S:.0f} s")
 
@@ -134,7 +134,7 @@ KINDS = (
     Strike("kill registry", KillContainer("registry"), most=2, kills="registry"),
     Strike("Traefik removed", RemoveContainer("traefik"), kills_applications=True, kills="traefik"),
     Strike("registry removed", RemoveContainer("registry"), kills="registry"),
-    Strike("kill build", kill_build, may_end=FAILED),
+    Strike("kill build", kill_build, may_end=FAILED, steps=("inspect", "build-web")),
     Strike("kill engine", kill_engine, kills="engine"),
     Strike("reboot", reboot, kills_applications=True),
     *(Strike(f"terminate {name}", Terminate(name), most=2) for name in SERVICE_NAMES),

@@ -14,13 +14,14 @@ class KillReplica:
 
     number: signal.Signals
 
-    def __call__(self, scene: Scene) -> None:
+    def __call__(self, scene: Scene) -> str:
         """Strikes."""
         name = scene.chance.choice(SERVICE_NAMES)
         if scene.chance.random() < 0.5:
             Kill(name)(scene)
-        else:
-            scene.machine.replicas.restart(name, self.number)
+            return f"the first {name}"
+        scene.machine.replicas.restart(name, self.number)
+        return f"the second {name}"
 
 
 def nothing(scene: Scene) -> None:

@@ -26,8 +26,8 @@ class DidNotStrike(Exception):
 class Blow(Protocol):
     """Does the harm; returns when it is over, or when an operator would set right what is left of it."""
 
-    def __call__(self, scene: Scene, /) -> None:
-        """Strikes; raises `DidNotStrike` where there was nothing to strike."""
+    def __call__(self, scene: Scene, /) -> str | None:
+        """Strikes, and says what, where the kind does not; raises `DidNotStrike` where there was nothing to strike."""
         ...
 
 
@@ -39,6 +39,8 @@ class Strike:
     blow: Blow
     most: int = 1
     """So many in one run."""
+    steps: tuple[str, ...] = ()
+    """Steps at whose boundaries it strikes, where elsewhere there is nothing for it."""
     kills_applications: bool = False
     """Requests may fail until all is ready again."""
     may_end: frozenset[str] = frozenset()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from cli.failures import Failed as Refused
 from tests.faults.strikes import books, targets
 from tests.faults.strikes.books import FINAL
-from tests.faults.strikes.load import Failed, Load
+from tests.faults.strikes.load import Failed, Load, Outage
 from tests.faults.strikes.machine import Machine
 from tests.faults.strikes.stream import Lane, Sent
 
@@ -150,8 +150,8 @@ def not_cancelled(sent: Sequence[Sent], refused: AbstractSet[str]) -> Iterator[s
             yield f"{one.deployment} of {one.lane.place} ended as {one.state}: its cancel was accepted, and neither done nor refused"
 
 
-def requests(loads: Sequence[Load], since: Sequence[int], excused: tuple[float, float] | None) -> list[str]:
-    """Requests that failed in this run, but those sent while their container was killed."""
+def requests(loads: Sequence[Load], since: Sequence[int], excused: Sequence[Outage]) -> list[str]:
+    """Requests that failed in this run, but those that a blow itself cut off."""
     failed: list[Failed] = [one for load, before in zip(loads, since, strict=True) for one in load.failed[before:]]
-    counted = [one for one in failed if excused is None or not excused[0] - 20 <= one.at <= excused[1]]
+    counted = [one for one in failed if not any(outage.excuses(one) for outage in excused)]
     return [f"{len(counted)} requests failed: {json.dumps([f'{one.host}{one.why}' for one in counted[:3]])}"] if counted else []

@@ -11,6 +11,7 @@ from bench.load import Connection
 RATE = 8.0
 """Requests a second to one application; one in eight writes a row where it keeps rows."""
 LIMIT_S = 20.0
+_NO_ANSWER = (OSError, EOFError, ValueError, LookupError, asyncio.LimitOverrunError)
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,29 @@ class Failed:
     """By the monotonic clock, when it was sent."""
     host: str
     why: str
+    failed_at: float
+    """By the same clock."""
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A time in which the requests to a host may fail, by the monotonic clock."""
+
+    host: str
+    began: float
+    ended: float
+
+    def excuses(self, failed: Failed) -> bool:
+        """Whether the request was under way in it."""
+        return failed.host == self.host and failed.at <= self.ended and failed.failed_at >= self.began
+
+
+class NotGood(ValueError):
+    """An answer with another status than 200."""
+
+    def __init__(self, status: str, said: str) -> None:
+        super().__init__(said)
+        self.status = status
 
 
 @dataclass
@@ -58,12 +82,23 @@ class Load:
         try:
             async with asyncio.timeout(LIMIT_S):
                 await (self._on_a_new(path) if number % 4 == 1 else self._on_a_kept(path))
-        except (OSError, EOFError, ValueError, LookupError, asyncio.LimitOverrunError) as error:
-            self.failed.append(Failed(at, self.host, f"{path}: {error!r}"[:300]))
+        except _NO_ANSWER as error:
+            self.failed.append(Failed(at, self.host, f"{path}: {error!r}"[:300], time.monotonic()))
         else:
             if writes:
                 self.acknowledged.add(token)
         self.requests += 1
+
+    async def reaches(self) -> bool:
+        """Whether the load balancer has a way to the application, whatever comes of it."""
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await self._on_a_new("/version")
+        except NotGood as answer:
+            return answer.status != "404"
+        except _NO_ANSWER:
+            return False
+        return True
 
     async def _on_a_new(self, path: str) -> bytes:
         connection = await self._connect()
@@ -94,8 +129,8 @@ async def _ask(connection: Connection, host: str, path: str) -> bytes:
     head = (await connection.reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
     headers = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
     body = await (_chunks(connection.reader) if "chunked" in headers.get("transfer-encoding", "") else _whole(connection.reader, headers))
-    if head[0].split(" ", 2)[1] != "200":
-        raise ValueError(f"{head[0]}: {body[:200]!r}")
+    if (status := head[0].split(" ", 2)[1]) != "200":
+        raise NotGood(status, f"{head[0]}: {body[:200]!r}")
     return body
 
 

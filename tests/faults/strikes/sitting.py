@@ -17,15 +17,15 @@ from tests.faults.strikes.forge import PUSHER, serve
 from tests.faults.strikes.kinds import KINDS
 from tests.faults.strikes.kinds.strike import DidNotStrike, Scene, Strike
 from tests.faults.strikes.ledger import Blow, Run
+from tests.faults.strikes.load import Outage
 from tests.faults.strikes.machine import Machine
 from tests.faults.strikes.moments import Moment, Watch, any_moment
+from tests.faults.strikes.outages import Outages
 from tests.faults.strikes.stream import Lane, Sent, Stream, lane
 from tests.polling import until
 
 IN_TIME_S = 30.0
 """A deployment that one kill struck ends within this time, and its usual time, after the killed process is back."""
-DATABASES_START_S = 30.0
-"""For so long after a reboot an application's own database may still be reading its log."""
 _LANES = (("plain-pushed", False, False), ("plain-forge", False, True), ("rows-pushed", True, False), ("rows-forge", True, True))
 _SENT_LIMIT_S = 60.0
 _STREAMS = 4
@@ -109,7 +109,7 @@ class Sitting:
         with Ends(self.machine, [stream]):
             begin(stream)
             stream.wait()
-        self._after([stream], findings, frozenset(), None, failed_before)
+        self._after([stream], findings, frozenset(), (), failed_before)
         assert findings.nothing, f"without any strike: {findings}"
         for one in stream.sent:
             if one.ended_at and one.accepted_at:
@@ -128,8 +128,8 @@ class Sitting:
         scene = Scene(self.machine, self.watch, chance)
         before = [one.load.requests for one in self.lanes], self._failed()
         ends, back_at, serving = Ends(self.machine), began, (0, 0)
-        struck_at: list[float] = []
         blows: list[Blow] = []
+        outages: list[Outages] = []
         try:
             self.machine.become(strike.rig, replicas=strike.replicas)
             self.machine.heal()
@@ -137,16 +137,17 @@ class Sitting:
             with ends:
                 for moment in plan.moments:
                     came, at_work = self._reach(moment, ends, chance)
-                    struck_at.append(time.monotonic())
+                    if strike.cuts_off:
+                        outages.append(Outages(self.machine, self.lanes, strike.kills_applications))
                     blows.append(Blow(str(moment), came, at_work, _hit(strike, scene)))
                     back_at = self.machine.heal(strike.kills)
                 for stream in ends.streams:
                     stream.wait()
-            whole_at = self.machine.heal()
+            self.machine.heal()
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is a finding of this run
             findings.wrong.append(f"the platform did not come back: {error!r}")
         else:
-            excused = (struck_at[0], whole_at + DATABASES_START_S) if strike.kills_applications else None
+            excused = [outage for each in outages for outage in each.close()]
             self._after(ends.streams, findings, strike.may_end, excused, before[1], retried=strike.retried)
         broken = [f"git push broke off: {one.broken_off}" for one in ends.sent if one.broken_off]
         # Where a process on its way died, a push is cut off; where none did, it must not be.
@@ -188,7 +189,7 @@ class Sitting:
         streams: Sequence[Stream],
         findings: Findings,
         may_end: frozenset[str],
-        excused: tuple[float, float] | None,
+        excused: Sequence[Outage],
         failed_before: Sequence[int],
         *,
         retried: bool = False,

@@ -42,7 +42,7 @@ class Strike:
     steps: tuple[str, ...] = ()
     """Steps at whose boundaries it strikes, where elsewhere there is nothing for it."""
     kills_applications: bool = False
-    """Requests may fail until all is ready again."""
+    """Requests may fail until the containers of the application run again."""
     may_end: frozenset[str] = frozenset()
     """States in which any deployment may end besides those that its commit leads to."""
     kills: str = ""
@@ -55,3 +55,8 @@ class Strike:
     """A second process of every service runs meanwhile."""
     needs: Path | None = None
     """A file without which it cannot be made."""
+
+    @property
+    def cuts_off(self) -> bool:
+        """Applications cannot be reached until what is killed is back."""
+        return self.kills_applications or self.kills == "traefik"

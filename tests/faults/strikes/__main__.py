@@ -14,9 +14,10 @@ from embedded.images.cache import Cache
 from embedded.images.catalogue import everything, find
 from tests.faults.strikes import box
 from tests.faults.strikes.kinds import KINDS
-from tests.faults.strikes.ledger import Ledger, plain, table
+from tests.faults.strikes.ledger import Ledger, newest, plain, table
 from tests.faults.strikes.report import write
 from tests.faults.strikes.sitting import Plan, Sitting, plans
+from tests.faults.strikes.versions import code, is_dirty
 
 LEDGER = box.CHECKOUT / "docs" / "faults.jsonl"
 STATE = Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / "slipway" / "faults"
@@ -40,6 +41,8 @@ def main(arguments: list[str]) -> int:
     for path in (options.ledger.resolve(), options.state.resolve()):
         if not path.is_relative_to(box.CHECKOUT) and any(path.is_relative_to(folder) for folder in box.FRESH):
             parser.error(f"{path} would end with the machine that is struck")
+    if options.ledger.resolve() == LEDGER and is_dirty():
+        parser.error("a run of what is not committed is of no version: commit it, or keep the run elsewhere with --ledger")
     kinds = options.kinds.split(",") if options.kinds else list(KINDS)
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"no kind of strike is called {', '.join(sorted(unknown))}; there are: {', '.join(KINDS)}")
@@ -47,17 +50,17 @@ def main(arguments: list[str]) -> int:
         parser.error(f"{', '.join(sorted(missing))} is missing; `make faults` installs it, and --kinds names those that do without")
     ledger = Ledger.open(options.ledger)
     wanted = plans(options.seed, options.strikes, kinds)
-    done = ledger.done(options.since)
+    done = ledger.done(options.since, code())
     todo = [plan for plan in wanted if plan.name not in done]
     if options.inside:
         return _sit(options.seed, todo, ledger, options.state, time.monotonic() + options.seconds)
     status = _all_sittings([*arguments, f"--since={options.since}"], todo=bool(todo))
     ledger = Ledger.open(ledger.path)
     names = {plan.name for plan in wanted}
-    made = [run for run in ledger.newest if run.name in names]
-    print(plain(list(table(made, list(KINDS)))))
+    made = [run for run in ledger.runs if run.name in names]
+    print(plain(list(table(made, list(KINDS), code()))))
     write(ledger)
-    return status or (0 if all(run.good for run in made) else 1)
+    return status or (0 if all(run.good for run in newest(made)) else 1)
 
 
 def _all_sittings(arguments: list[str], *, todo: bool) -> int:

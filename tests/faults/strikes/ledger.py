@@ -52,6 +52,8 @@ class Run:
     """When it ended, in seconds since the epoch."""
     blows: tuple[Blow, ...] = ()
     """Its strikes as they were. Rows from before they were kept have none."""
+    code: str = ""
+    """The platform's own, in short (`versions.code`); empty where it was of no commit, or changed meanwhile."""
 
     @property
     def good(self) -> bool:
@@ -62,6 +64,11 @@ class Run:
     def struck(self) -> int:
         """How many of its strikes were ones."""
         return sum(blow.struck for blow in self.blows)
+
+    @property
+    def whole(self) -> bool:
+        """All of its strikes were ones."""
+        return self.struck == len(self.moments)
 
     @property
     def name(self) -> tuple[int, str, int]:
@@ -89,14 +96,20 @@ class Ledger:
         with self.path.open("a") as file:
             file.write(json.dumps(asdict(run)) + "\n")
 
-    def done(self, since: float) -> frozenset[tuple[int, str, int]]:
-        """Runs that need not be made again, by name: the good ones, and of the others those that were made since a time."""
-        return frozenset(run.name for run in self.newest if run.good or run.at >= since)
+    def done(self, since: float, code: str) -> frozenset[tuple[int, str, int]]:
+        """Runs that need not be made again, by name: those that were good and really struck this code, and those made since a time."""
+        proven = {run.name for run in of_code(self.runs, code) if run.good and run.whole}
+        return frozenset(proven | {run.name for run in self.runs if run.at >= since})
 
-    @property
-    def newest(self) -> list[Run]:
-        """Of each run the last time that it was made: what was found wrong stays until then."""
-        return list({run.name: run for run in self.runs}.values())
+
+def newest(runs: Sequence[Run]) -> list[Run]:
+    """Of each run the last time that it was made: what was found wrong stays until then."""
+    return list({run.name: run for run in runs}.values())
+
+
+def of_code(runs: Sequence[Run], code: str) -> list[Run]:
+    """Of those that struck this code, the last time that each was made. All others are history."""
+    return newest([run for run in runs if code and run.code == code])
 
 
 def _run(found: dict[str, object]) -> Run:
@@ -105,26 +118,29 @@ def _run(found: dict[str, object]) -> Run:
     return Run(**{**found, **lists, "blows": blows})  # type: ignore[arg-type]
 
 
-_HEAD = ("fault", "strikes", "deployments", "lost", "endless", "wrong", "slowest end")
+_HEAD = ("fault", "strikes ever", "at this version", "struck", "deployments", "lost", "endless", "wrong", "slowest end")
 
 
-def table(runs: Sequence[Run], kinds: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The rows by kind of fault, with a head and a sum."""
+def table(runs: Sequence[Run], kinds: Sequence[str], code: str) -> Iterator[tuple[str, ...]]:
+    """The rows by kind of fault, with a head and a sum: how many strikes there ever were, and then what came of those at this code."""
     yield _HEAD
     for kind in kinds:
         if found := [run for run in runs if run.kind == kind]:
-            yield _row(kind, found)
-    yield _row("all", runs)
+            yield _row(kind, found, code)
+    yield _row("all", runs, code)
 
 
-def _row(name: str, runs: Sequence[Run]) -> tuple[str, ...]:
-    late = [run.late_s for run in runs if run.late_s is not None]
+def _row(name: str, runs: Sequence[Run], code: str) -> tuple[str, ...]:
+    counted = of_code(runs, code)
+    late = [run.late_s for run in counted if run.late_s is not None and run.struck]
     counts = (
         sum(len(run.moments) for run in runs),
-        sum(run.deployments for run in runs),
-        sum(len(run.lost) for run in runs),
-        sum(len(run.endless) for run in runs),
-        sum(len(run.wrong) for run in runs),
+        sum(len(run.moments) for run in counted),
+        sum(run.struck for run in counted),
+        sum(run.deployments for run in counted),
+        sum(len(run.lost) for run in counted),
+        sum(len(run.endless) for run in counted),
+        sum(len(run.wrong) for run in counted),
     )
     return (name, *map(str, counts), f"{max(late):+.1f} s" if late else "")
 

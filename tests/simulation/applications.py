@@ -18,6 +18,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 REPOSITORY, CONNECTION, REF = "slipway/main/todo", "todo", "refs/heads/main"
 _WEB, _WORKER, _DATABASE = ServiceManifest(port=3000), ServiceManifest(), DatabaseManifest()
 _STORED = ServiceManifest(port=3000, databases=("db",))
+_GROWN, _OTHER = DatabaseManifest(storage_bytes=2 * _DATABASE.storage_bytes), DatabaseManifest(version="17")
 MANIFESTS = (
     Manifest(services={"worker": _WORKER}),
     Manifest(services={"web": _WEB}),
@@ -32,7 +33,11 @@ MANIFESTS = (
         databases={"db": _DATABASE},
         jobs={name: JobManifest(service="worker", command=(name,), undo=(name, "down")) for name in ("migrate", "seed")},
     ),
+    Manifest(services={"web": _STORED}, databases={"db": _GROWN}),
+    Manifest(services={"web": _STORED}, databases={"db": _OTHER}),
 )
+USUAL, WITH_DATABASES, OF_OTHER_DATABASES = (0, 1, 2, 3, 4), (3, 4), (5, 3, 5, 6, 0)
+"""Of these, by their places, a schedule pushes some."""
 
 
 def commit(number: int) -> str:

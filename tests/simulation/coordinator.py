@@ -25,7 +25,7 @@ from tests.simulation.work import ENVIRONMENT, LIMITS, Work
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-POLL_S, AWAY_S = 1.0, 5.0
+POLL_S, AWAY_S, SILENT_S = 1.0, 5.0, 2000.0
 CREDENTIAL = timedelta(seconds=20)
 """How much longer a credential is good than a command may wait: so short that a second attempt needs another."""
 
@@ -37,12 +37,14 @@ class Coordinator(Party):
     world: "World" = field(kw_only=True)
     connected_since: float = 0.0
     newer: list[Saga] = field(default_factory=list)
+    asked: dict[str, float] = field(default_factory=dict)
+    """Deployment → until when a forge that was asked for its credential is silent."""
 
     def start(self, now: float) -> None:
         """Reads what there is and drives what is wanted."""
         super().start(now)
         world = self.world
-        self.connected_since, self.newer = now, []
+        self.connected_since, self.newer, self.asked = now, [], {}
         self._read("results", world.results, now)
         self._read("changes", world.changes, now)
         self._read("requests", world.requests, now)
@@ -75,6 +77,7 @@ class Coordinator(Party):
         while True:
             found = consumer.fetch(world.now, 5) if world.bus.up else []
             if found and len(found) > 1 and world.happens(world.profile.reordered):
+                world.counts["reordered"] += 1
                 found.reverse()
             if found:
                 yield 0.0
@@ -204,7 +207,7 @@ class Coordinator(Party):
             saga = database.sagas[name]
             if saga.wants is Want.ENVIRONMENT:
                 served |= yield from self.take_environment()
-            elif saga.wants is not None:
+            elif saga.wants is not None and not (saga.wants is Want.SOURCE and self._waits_for_forge(name)):
                 served = True
                 yield 0.0
                 planned = None if saga.wants is Want.SOURCE else (yield from self._planned(saga))
@@ -266,15 +269,27 @@ class Coordinator(Party):
         if self.world.preview and (yield from previews.snapshot(self.world, emptied_by)) is None:
             return i.Refused(Failure(code="catalogue", message="there is no such environment"))
         if self.world.happens(self.world.profile.refusals):
+            self.world.counts["the catalogue says no"] += 1
             return i.Refused(Failure(code="catalogue", message="the catalogue says no"))
         if saga.wants is Want.BUILDS:
             return plan_builds(saga, Snapshot(), database.environment.record)
-        goal = saga.origin.rollback_to
-        return plan_deployment(saga, Snapshot(), database.environment.record, database.records[goal] if goal else None)
+        goal = database.records[saga.origin.rollback_to] if saga.origin.rollback_to else None
+        self.world.counts["a roll-back to another database"] += goal is not None and goal.databases != runs.record.databases
+        return plan_deployment(saga, Snapshot(), runs.record, goal)
+
+    def _waits_for_forge(self, deployment: str) -> bool:
+        """It was asked for a credential, and has not answered yet."""
+        world, since = self.world, self.world.now
+        if since >= self.asked.get(deployment, since) and world.happens(world.profile.silent_forge):
+            world.counts["the forge is silent"] += 1
+            self.asked[deployment] = since + SILENT_S
+            world.later(SILENT_S, lambda: self.look_again(0.0))
+        return since < self.asked.get(deployment, since)
 
     def _credential(self, saga: Saga) -> i.Input:
         world = self.world
         if world.happens(world.profile.refusals):
+            world.counts["no credential"] += 1
             return i.SourceDenied(Failure(code="clone_unreachable", message="the forge is away", may_pass=True))
         assert saga.cloned_from is not None
         return i.SourceGiven(saga.cloned_from.model_copy(update={"valid_until": world.clock() + LIMITS.queue + CREDENTIAL}))

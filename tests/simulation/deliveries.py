@@ -74,7 +74,7 @@ class Stored:
     unsettled: dict[str, None] = field(default_factory=dict)
     pushed: int = 0
     commit: int = 0
-    """The newest one's number."""
+    """The number of the one that the branch is at."""
     is_open: bool = False
     """The change request, where the environment is one's own."""
 
@@ -99,16 +99,16 @@ class Webhooks(Party):
         self.relay.check = True
         self.relay.wake()
 
-    def push(self, *, closes: bool = False) -> None:
-        """Somebody pushes, or closes the change request: stored before it is answered."""
+    def push(self, *, closes: bool = False, older: int | None = None) -> None:
+        """Somebody pushes, an older commit where it is given, or closes the change request: stored before it is answered."""
         stored = self.stored
         stored.pushed += 1
-        stored.commit = stored.commit if closes else stored.pushed
+        stored.commit = stored.commit if closes else older or stored.pushed
         if self.world.preview:
             change: Change = previews.change(stored.pushed, stored.commit, closes=closes, opens=not stored.is_open)
             stored.is_open = not closes
         else:
-            change = self._pushed(stored.pushed)
+            change = self._pushed(stored.pushed, stored.commit)
         self.world.tell(f"ada: {'closes the change request' if closes else f'pushes commit {stored.commit}'}")
         stored.unsettled[change.id] = None
         rows = stored.outbox.add([outgoing(change)], self.world.now)
@@ -116,7 +116,7 @@ class Webhooks(Party):
         self._unsettled.wake(self.world.now + UNSETTLED_S)
 
     @staticmethod
-    def _pushed(number: int) -> ChangePushed:
+    def _pushed(number: int, commit: int) -> ChangePushed:
         return ChangePushed(
             id=f"change-{number}",
             time=applications.START,
@@ -126,7 +126,7 @@ class Webhooks(Party):
             repository=applications.REPOSITORY,
             clone_url="http://slipway",
             ref=applications.REF,
-            commit=applications.commit(number),
+            commit=applications.commit(commit),
             arrival=number,
             pusher=_PUSHER,
             found_by=FoundBy.PUSH,

@@ -1,5 +1,6 @@
 """Runs schedules by number, on one core or on several, and makes a violation readable."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ class Found:
     """None: as the seed has them."""
 
 
-def explore(seed: int, given: Sequence[int] | None = None) -> Found | None:
-    """Runs one schedule."""
+def explore(seed: int, given: Sequence[int] | None = None, counts: Counter[str] | None = None) -> Found | None:
+    """Runs one schedule. What went wrong in it on purpose is added to `counts`."""
     world = World(seed, given)
     sentence = _ran(world)
+    if counts is not None:
+        counts.update(world.counts)
     return None if sentence is None else Found(seed, sentence, tuple(world.decisions.taken))
 
 

@@ -20,6 +20,7 @@ def crash(world: "World") -> None:
     """Any process dies, and is started again."""
     alive = [party for party in world.parties if party.up]
     if alive:
+        world.counts["a process dies"] += 1
         world.crash(alive[world.pick(len(alive))], _DOWN_S[world.pick(4)])
 
 
@@ -30,8 +31,10 @@ def crash_coordinator(world: "World") -> None:
         return
     struck = up[world.pick(len(up))]
     if world.replicated and world.pick(2):
+        world.counts["connections are cut"] += 1
         world.cut(struck)
     else:
+        world.counts["a coordinator dies"] += 1
         world.crash(struck, _DOWN_S[world.pick(4)])
 
 
@@ -41,6 +44,7 @@ def sleep(world: "World") -> None:
     awake += [one for one in world.coordinators if world.replicated and one.awake]
     if awake:
         process, seconds = awake[world.pick(len(awake))], _ASLEEP_S[world.pick(4)]
+        world.counts["a replica sleeps" if process in world.coordinators else "a worker sleeps"] += 1
         if process in world.coordinators:
             seconds = min(seconds, _STOPPED_AT_MOST_S)
         world.tell(f"{process.name}: sleeps for {seconds:g} s")
@@ -52,12 +56,14 @@ def power_cut(world: "World") -> None:
     names = [name for name in world.bus.streams if world.happens(0.6)]
     world.tell(f"bus: power cut, lost the end of {', '.join(names) or 'nothing'}")
     for name in names:
+        world.counts[f"{name} lost its end"] += 1
         world.bus.streams[name].lose_end()
     world.reconnect()
 
 
 def new_streams(world: "World") -> None:
     """The bus's store was deleted while it was down."""
+    world.counts["new streams"] += 1
     world.tell("bus: a new store")
     for stream in world.bus.streams.values():
         stream.anew()
@@ -68,6 +74,7 @@ def outage(world: "World") -> None:
     """Nobody reaches the bus for a while."""
     if world.bus.up:
         seconds = _DOWN_S[world.pick(4)]
+        world.counts["an outage"] += 1
         world.tell(f"bus: away for {seconds:g} s")
         world.bus.go_down()
         world.later(seconds, world.bus_is_back)
@@ -78,6 +85,7 @@ def clock(world: "World") -> None:
     seconds = _CLOCK_S[world.pick(4)]
     if world.preview:
         seconds = abs(seconds)
+    world.counts["the clock goes back" if seconds < 0 else "the clock goes forward"] += 1
     world.tell(f"clock: {seconds:+g} s")
     world.offset += seconds
 
@@ -85,18 +93,21 @@ def clock(world: "World") -> None:
 def land(world: "World") -> None:
     """The container engine comes to a request whose sender is gone."""
     if world.target.late:
+        world.counts["a late request lands"] += 1
         world.land(world.pick(len(world.target.late)))
 
 
 def arrive(world: "World") -> None:
     """A publish arrives that its sender had given up."""
     if world.bus.under_way:
+        world.counts["a late publish arrives"] += 1
         world.bus.arrive(world.pick(len(world.bus.under_way)))
 
 
 def reconcile(world: "World") -> None:
     """The deployer compares record and target."""
     if world.target.holder is None:
+        world.counts["reconciled"] += 1
         world.reconcile()
 
 

@@ -35,12 +35,19 @@ def gates_of(seed: int) -> tuple[Gate, ...]:
     )
 
 
+def are_strange(seed: int) -> bool:
+    """Whose tool answers what it was not asked, too: in every fourth of these schedules."""
+    return seed // 5 % 4 == 3
+
+
 @dataclass(eq=False)
 class Tool(Party):
     """All gates' tool. What it is asked it acknowledges once it has answered, and so may answer again after a crash."""
 
     world: "World" = field(kw_only=True)
     asked: Consumer = field(kw_only=True)
+    strange: bool = False
+    """It answers what it was not asked, too."""
 
     def start(self, now: float) -> None:
         """Reads what it is asked."""
@@ -62,7 +69,11 @@ class Tool(Party):
         event = delivery.stored.body
         assert isinstance(event, Event)
         fate = self.world.pick(6)
-        self.world.tell(f"tool: {event.deployment} {event.step}: {('yes', 'no', 'twice', 'late', 'never', 'at the last moment')[fate]}")
+        kind = ("yes", "no", "twice", "late", "never", "at the last moment")[fate]
+        self.world.tell(f"tool: {event.deployment} {event.step}: {kind}")
+        self.world.counts[f"a gate answers: {kind}"] += 1
+        if self.strange:
+            self._answer_what_nobody_asked(event)
         if fate in {0, 2}:
             self._answer(event, "pass")
         if fate in {1, 2}:
@@ -77,12 +88,20 @@ class Tool(Party):
     def _answer(self, event: Event, result: Verdict) -> None:
         fact = event.fact()
         assert isinstance(fact, GateRequested)
+        self._say(event, fact.gate, f"id-{fact.gate.removeprefix('gate')}", result)
+
+    def _answer_what_nobody_asked(self, event: Event) -> None:
+        """For a gate that there is not, for one that had this one's name once, and for all others: not asked yet, or over."""
+        fact = event.fact()
+        assert isinstance(fact, GateRequested)
+        strange = [("nobody", "id-0", "unknown"), (fact.gate, "id-of-old", "foreign")]
+        strange += [(gate.name, gate.id, "another") for gate in self.world.gates if gate.name != fact.gate]
+        for gate, gate_id, kind in strange:
+            if self.world.happens(0.5):
+                self.world.counts[f"an answer for a gate that is {kind}"] += 1
+                self._say(event, gate, gate_id, "fail" if self.world.pick(2) else "pass")
+
+    def _say(self, event: Event, gate: str, gate_id: str, result: Verdict) -> None:
         if self.world.api.up:
-            self.world.api.wish(
-                AnswerRequested,
-                target_deployment=event.deployment,
-                gate=fact.gate,
-                gate_id=f"id-{fact.gate.removeprefix('gate')}",
-                result=result,
-                time=self.world.clock(),
-            )
+            said = {"gate": gate, "gate_id": gate_id, "result": result, "time": self.world.clock()}
+            self.world.api.wish(AnswerRequested, target_deployment=event.deployment, **said)

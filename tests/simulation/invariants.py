@@ -102,7 +102,8 @@ class Invariants:
 
     def _gate_answered(self, before: Saga, answer: i.GateAnswered, after: Saga) -> None:
         asked = self._awaited.get((before.id, answer.gate))
-        if asked is None or answer.at > asked.deadline:
+        is_this = (answer.gate, answer.gate_id) in {(gate.name, gate.id) for gate in before.origin.gates}
+        if asked is None or not is_this or answer.at > asked.deadline:
             hold(before.steps == after.steps, f"the answer of {answer.gate}, which nothing awaits, changed {after.id}")
         else:
             hold(not after.steps[f"gate-{answer.gate}"].at_work, f"the answer of {answer.gate} came in time and does not count")

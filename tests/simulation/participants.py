@@ -1,6 +1,7 @@
 """Workers, as `shared.participant` and the deployer's fence make them: decode, fence, look, make it so, answer, acknowledge."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from services.coordinator.inputs import CancelWork
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 PARTICIPANT_OF = {command: kind.participant for command, kind in KIND_OF.items()}
 LEASE_S = 30.0
-BUSY_S, TRIES, PAUSE_S, LOOK_AGAIN_S = 5.0, 3, 0.5, 0.005
+BUSY_S, TRIES, DELIVERIES, PAUSE_S, LOOK_AGAIN_S = 5.0, 3, 10, 0.5, 0.005
 
 
 class LowerEpoch(Exception):
@@ -63,23 +64,31 @@ class Worker:
         self.process.working[key] = self
         self.began_at = self.world.now
         try:
-            said = yield from self._answer()
+            yield from self._say_what_nobody_asked()
+            said = self._given_up() if self.delivery.tries > DELIVERIES else (yield from self._answer())
         finally:
             self.process.working.pop(key, None)
         if said is None:
             self.delivery.give_back(float(self.delivery.tries))
             return
         yield from self._say(said)
+        if self._is_strange("an answer comes twice"):
+            yield from self._say(said.model_copy(update={"id": self.world.fresh_id("again")}))
         yield 0.0
         self.delivery.acknowledge()
         self.world.tell(f"{self.process.name}: acknowledges {command.attempt_id}")
 
+    def _given_up(self) -> Answer:
+        return self._message(Outcome.FAILED, failure=Failure(code="worker_killed", message="its workers died of it, again and again"))
+
     def _answer(self) -> Steps[Answer | None]:
         try:
+            yield from self._die()
             if self.world.happens(self.world.profile.slow):
                 yield from self._say(self._message(Outcome.ACCEPTED))
             yield from self.pause(0.0)
-            return self._message(Outcome.DONE, fact=(yield from self._make_it_so()))
+            done = self._message(Outcome.DONE, fact=(yield from self._make_it_so()))
+            return self._unreadable(done) if self._is_strange("an answer cannot be read", 0.1) else done
         except StepFailure as error:
             return self._message(Outcome.FAILED, failure=error.failure)
         except LowerEpoch:
@@ -100,8 +109,52 @@ class Worker:
         if self.world.now - self.began_at > self.command.timeout_s:
             raise StepFailure("timed_out")
 
+    def _die(self) -> Steps[None]:
+        """Some steps kill the process of their worker, once it has said that it is at it."""
+        deadly, command = self.world.profile.deadly, self.command
+        if not deadly or command.direction is Direction.UNDO or not str(command.step).startswith(deadly) or not self.world.happens(1.0):
+            return
+        self.world.counts["a worker is killed by its step"] += 1
+        yield from self._say(self._message(Outcome.ACCEPTED))
+        yield from self._wait_for_the_end()
+
+    def _wait_for_the_end(self) -> Steps[None]:
+        """Its process dies, now."""
+        world, process, starts = self.world, self.process, self.process.starts
+        world.later(0.0, lambda: world.crash(process) if process.up and process.starts == starts else None)
+        yield LEASE_S
+
+    def _is_strange(self, kind: str, share: float = 1.0) -> bool:
+        if not self.world.happens(self.world.profile.strange * share):
+            return False
+        self.world.counts[kind] += 1
+        self.world.tell(f"{self.process.name}: {kind}: {self.command.attempt_id}")
+        return True
+
+    def _say_what_nobody_asked(self) -> Steps[None]:
+        """It is not done yet: somebody says so in another's name, of another epoch or attempt, or says something else."""
+        asked, epoch = self.process.participant, (1 if self.command.epoch is None else self.command.epoch - 1)
+        forged = (
+            ("another participant answers", {"participant": "builder" if asked == "deployer" else "deployer"}),
+            ("another target answers", {"target": "elsewhere"} if asked != "auth" else {"participant": "deployer", "target": "elsewhere"}),
+            ("another epoch is answered", {"epoch": epoch}),
+            ("a later attempt is answered", {"attempt": self.command.attempt + 1}),
+            ("another fact is told", {"name": "TrafficSwitched" if type(self.command) is not c.SwitchTraffic else "ReleaseRetired"}),
+        )
+        kind, changed = forged[self.world.pick(len(forged))] if self.world.profile.strange else ("", {})
+        if kind and self._is_strange(kind):
+            done = self._message(Outcome.DONE, fact=self.world.true_after(self.command))
+            yield from self._say(done.model_copy(update=changed))
+
+    @staticmethod
+    def _unreadable(done: Answer) -> Answer:
+        """As of a version that the coordinator does not know."""
+        return done.model_copy(update={"name": "SomethingNew"})
+
     def _make_it_so(self) -> Steps[f.Fact]:
         command = self.command
+        if isinstance(command, c.InspectSource | c.BuildImage):
+            self._clone(command.source.valid_until)
         if PARTICIPANT_OF[type(command)] == "deployer":
             yield from self.leased(None)
             for effect in effects.script(command):
@@ -113,9 +166,15 @@ class Worker:
         else:
             yield from self.pause(0.0)
         if self.world.happens(self.world.profile.hangs):
+            self.world.counts["a worker hangs"] += 1
             yield from self.pause(self.command.timeout_s + 1)
         self.world.trouble(command, at_the_end=True)
         return self.world.fact(command)
+
+    def _clone(self, until: datetime | None) -> None:
+        if until is not None and until < self.world.clock():
+            self.world.counts["a credential has ended"] += 1
+            raise StepFailure("clone_denied")
 
     def _look(self, look: effects.Look) -> Steps[None]:
         yield from self.pause(0.0)
@@ -157,8 +216,11 @@ class Worker:
     def _land(self, landing: Landing) -> Steps[None]:
         try:
             yield from self.pause(0.0)
+            if self.world.happens(self.world.profile.abandoned):
+                yield from self._wait_for_the_end()
         except (GeneratorExit, Cancelled, StepFailure):
             if self.world.happens(self.world.profile.late_requests):
+                self.world.counts["a request stays under way"] += 1
                 self.world.target.late.append((self.command.step_key, landing))
             raise
         landing()

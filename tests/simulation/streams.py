@@ -88,7 +88,11 @@ class Delivery:
     def acknowledge(self) -> None:
         """It is not delivered again. Nobody learns whether this arrived."""
         world = self.consumer.stream.world
-        if world.bus.up and self.starts == self.consumer.stream.starts and not world.happens(world.profile.lost_acks):
+        if not world.bus.up or self.starts != self.consumer.stream.starts:
+            return
+        if world.happens(world.profile.lost_acks):
+            world.counts["an acknowledgement is lost"] += 1
+        else:
             self.consumer.stream.acknowledged(self.consumer, self.stored.sequence)
 
     def give_back(self, delay: float) -> None:
@@ -225,7 +229,9 @@ class Bus:
                 self.streams[stream].publish(message_id, subject, body)
             elif fate == 2:
                 self.under_way.append((stream, message_id, subject, body))
-            world.tell(f"bus: no word for {message_id} on {stream}: {('lost', 'stored', 'under way')[fate]}")
+            kind = ("lost", "stored", "under way")[fate]
+            world.counts[f"no word: {kind}"] += 1
+            world.tell(f"bus: no word for {message_id} on {stream}: {kind}")
             raise Unavailable(stream)
         return self.streams[stream].publish(message_id, subject, body)
 

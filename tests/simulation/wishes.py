@@ -7,7 +7,7 @@ from services.coordinator import inputs as i
 from services.coordinator.change_requests import PREVIEWS_GO
 from services.coordinator.saga import DeploymentState, Saga
 from shared.contracts import requests as r
-from shared.contracts.events import DeploymentCreated, DeploymentSucceeded, Event, RequestRefused
+from shared.contracts.events import DeploymentCreated, DeploymentStuck, DeploymentSucceeded, Event, RequestRefused
 from shared.contracts.releases import ReleaseKind
 from shared.outbox import outgoing
 from tests.simulation import applications, previews
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+ALERTED = 0.8
+"""How often somebody hears of a deployment that is stuck, and does something."""
 _TELLING_OF_REMOVALS = (DeploymentCreated.__name__, DeploymentSucceeded.__name__)
 
 
@@ -69,8 +71,10 @@ def _do(work: "Work", request: r.Request, there: bool) -> Steps[None]:
             yield from _move(work, request.target_deployment, _answer(request))
         case r.RetryRequested():
             yield from _move(work, request.target_deployment, i.Retried(by="ada", cause=request.id), only=DeploymentState.STUCK)
+            work.world.counts["a stuck deployment is retried"] += 1
         case r.AcceptRequested():
             yield from _move(work, request.target_deployment, i.Accepted(by="ada", cause=request.id), only=DeploymentState.STUCK)
+            work.world.counts["a stuck deployment is accepted as it stands"] += 1
 
 
 def _answer(request: r.AnswerRequested) -> i.GateAnswered:
@@ -181,6 +185,15 @@ class Api(Party):
         if saga.origin.kind is ReleaseKind.REMOVE:
             self.stored.catalogue.forget(saga.created_at)
 
+    def _alert(self, event: Event) -> None:
+        if event.name == DeploymentStuck.__name__ and self.world.happens(ALERTED):
+            kind = r.AcceptRequested if self.world.pick(2) else r.RetryRequested
+            self.world.later((1.0, 30.0)[self.world.pick(2)], lambda: self._decide(kind, str(event.deployment)))
+
+    def _decide(self, kind: type[r.Request], deployment: str) -> None:
+        if self.up:
+            self.wish(kind, target_deployment=deployment)
+
     def _archive(self) -> Steps[None]:
         while True:
             found = self.events.fetch(self.world.now, 50) if self.world.bus.up else []
@@ -192,6 +205,7 @@ class Api(Party):
                     if event.id not in self.stored.archive:
                         self.stored.archive[event.id] = event
                         self._forget_removed(event)
+                        self._alert(event)
                 yield 0.0
                 for delivery in found:
                     delivery.acknowledge()

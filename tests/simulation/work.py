@@ -15,6 +15,7 @@ from services.coordinator import inputs as i
 from services.coordinator.move import Output
 from services.coordinator.saga import DeploymentState, Limits, Saga
 from services.coordinator.snapshot import Record
+from shared.contracts.commands import Direction, ProvisionDatabase
 from shared.contracts.events import Event
 from shared.outbox import Outgoing, Row, outgoing
 from tests.simulation.outbox import Disconnected
@@ -151,11 +152,23 @@ class Work:
             if after is not before:
                 self._save(before, after)
             world.invariants.moved(before, message, after, outputs, now)
+            self._count(outputs)
         database.inbox.update(self._taken)
         rows = database.outbox.add(self.messages, world.now)
         database.outbox.close(self.closed)
         database.release(self)
         return rows
+
+    def _count(self, outputs: Sequence[Output]) -> None:
+        """What it came to."""
+        counts = self.world.counts
+        for output in outputs:
+            if isinstance(output, ProvisionDatabase) and output.direction is Direction.UNDO:
+                counts["a changed database is undone"] += output.former not in {None, output.database}
+            elif isinstance(output, Event):
+                failure = output.data.get("failure")
+                counts[f"{output.name}: {failure['code']}" if isinstance(failure, dict) else output.name] += 1
+                counts["SourceInspected: stale"] += output.data.get("stale") is True
 
     def _connected(self) -> None:
         if self.cut:

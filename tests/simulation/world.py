@@ -1,5 +1,6 @@
 """One schedule: every process, the bus, the database, the target, the clock, and who decides what happens next."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from math import inf
@@ -12,7 +13,7 @@ from tests.simulation import applications, deliveries, faults, previews, profile
 from tests.simulation.coordinator import Coordinator
 from tests.simulation.database import Database
 from tests.simulation.decisions import Decisions
-from tests.simulation.gates import Tool, gates_of
+from tests.simulation.gates import Tool, are_strange, gates_of
 from tests.simulation.invariants import Invariants
 from tests.simulation.participants import Process, StepFailure, Unexpected, fact_of
 from tests.simulation.streams import Bus
@@ -29,9 +30,11 @@ class World:
     """Made for one schedule, run once."""
 
     def __init__(self, seed: int, given: Sequence[int] | None = None, *, telling: bool = False) -> None:
-        self.decisions = Decisions(seed, given)
+        self.seed, self.decisions = seed, Decisions(seed, given)
         self.told: list[str] | None = [] if telling else None
-        self.profile = profile.draw(self.decisions)
+        self.counts: Counter[str] = Counter()
+        """How often each kind of thing went wrong."""
+        self.profile = profile.draw(self.decisions, seed)
         self.turmoil = True
         self.now = self.offset = 0.0
         self.turns = self._ids = 0
@@ -70,7 +73,7 @@ class World:
             self.processes += mine
         self._clockwork = Party("clockwork", up=True)
         asked = events.consumer(lambda subject: ".gate.requested." in subject)
-        tools = [Tool("tool", world=self, asked=asked)] if self.gates else []
+        tools = [Tool("tool", world=self, asked=asked, strange=are_strange(self.seed))] if self.gates else []
         self.parties: list[Party] = [*self.coordinators, self.webhooks, self.api, *self.processes, *tools]
         self._all = (*self.parties, self._clockwork)
         for party in self.parties:
@@ -124,12 +127,15 @@ class World:
         if self.turmoil and key in self.broken:
             raise StepFailure("broken")
         sick = self.profile.sick if command.direction is Direction.DO else self.profile.sick_undo
-        if at_the_end and sick and str(command.step).startswith(sick) and self.happens(0.7):
+        if at_the_end and sick and str(command.step).startswith(sick) and self.happens(self.profile.sickness):
+            self.counts[f"a sick {command.direction}"] += 1
             self.tell(f"trouble: {command.attempt_id} is sick")
             raise StepFailure("sick", may_pass=self.pick(4) == 3)
         if self.happens(self.profile.failures):
             fate = self.pick(4)
-            self.tell(f"trouble: {command.attempt_id} {('passes', 'for good', 'lasts', 'a defect')[fate]}")
+            kind = ("passes", "for good", "lasts", "a defect")[fate]
+            self.counts[kind] += 1
+            self.tell(f"trouble: {command.attempt_id} {kind}")
             if fate == 2:
                 self.broken.add(key)
             if fate == 3:
@@ -139,9 +145,15 @@ class World:
     def fact(self, command: Command) -> f.Fact:
         """What is true after a command that worked."""
         if isinstance(command, AuthorizeDeployment) and self.happens(self.profile.approvals):
+            self.counts["approval"] += 1
             return f.ApprovalRequested(rule="production asks")
         if self.happens(self.profile.refusals):
+            self.counts["denied" if isinstance(command, AuthorizeDeployment) else f"nonsense of a {command.direction}"] += 1
             return f.DeploymentDenied(rule="no", reason="denied, or nonsense")
+        return self.true_after(command)
+
+    def true_after(self, command: Command) -> f.Fact:
+        """The same, where nobody refuses."""
         source = self.database.sagas[str(command.deployment)].origin.source
         number = int(source.commit, 16) if source else 0
         return fact_of(command, self.variants[number], number)
@@ -204,8 +216,11 @@ class World:
 
     def push(self) -> None:
         """Somebody pushes a commit of some application, or closes its change request."""
-        self.variants[self.webhooks.stored.pushed + 1] = self.decisions.pick(len(applications.MANIFESTS))
-        self.webhooks.push(closes=self.preview and self.webhooks.stored.is_open and self.pick(3) > 0)
+        pushed, variants = self.webhooks.stored.pushed, self.profile.variants
+        self.variants[pushed + 1] = variants[self.decisions.pick(len(variants))]
+        closes = self.preview and self.webhooks.stored.is_open and self.pick(3) > 0
+        older = 1 + self.pick(pushed) if pushed and self.happens(self.profile.going_back) else None
+        self.webhooks.push(closes=closes, older=older)
 
     # The course of a schedule
 

@@ -12,6 +12,7 @@ from shared.contracts.commands import BuildImage, Command, Direction, InspectSou
 from shared.contracts.events import Event, GateFailed, GatePassed, GateRequested
 from shared.contracts.gates import Before
 from shared.contracts.steps import STEP_KINDS
+from tests.simulation import beliefs
 from tests.simulation.participants import PARTICIPANT_OF
 from tests.simulation.target import container_of
 from tests.simulation.violation import hold
@@ -49,6 +50,7 @@ class Invariants:
         """One message moved one saga, then."""
         if isinstance(message, Answer) and not self._is_awaited(before, message):
             hold(not outputs and after == before, f"{message.id}, which nothing awaits, changed {after.id}")
+        beliefs.moved(before, message, after, outputs)
         if isinstance(message, i.GateAnswered):
             self._gate_answered(before, message, after)
         if isinstance(message, i.EnvironmentTaken):

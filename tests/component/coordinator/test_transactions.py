@@ -1,0 +1,228 @@
+"""Replicas at the same rows: none undoes what another has written. Only what a test begins runs here."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from nats.aio.client import Client
+
+from services.coordinator.changes import take_changes
+from services.coordinator.coordinator import Coordinator
+from services.coordinator.requests import take_requests
+from services.coordinator.results import take_results
+from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState
+from services.coordinator.store import environments, refs, sagas
+from services.coordinator.timers import Beats, tick
+from shared.bus import Bus
+from shared.consumer import Received
+from shared.contracts import facts as f
+from shared.contracts import requests as r
+from shared.contracts.answers import Answer, Outcome
+from shared.contracts.commands import Direction
+from shared.messages import utc_now
+from shared.outbox import Outbox
+from shared.postgres import Pool, database
+from shared.settings import ServiceSettings
+from tests.component.coordinator.test_batches import batch, pushed
+from tests.component.coordinator.world import PLACE, CatalogueInMemory
+from tests.polling import eventually
+from tests.stack import migrated, service_settings
+from tests.unit.coordinator.scenario import SOURCE, Scenario, fails, origin
+
+_WAIT = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.fixture
+async def replicas(nats_url: str, postgres_dsn: str) -> AsyncIterator[tuple[Coordinator, Coordinator]]:
+    """Two, of one database."""
+    await migrated(postgres_dsn, "coordinator")
+    bus = await Bus.connect(service_settings(ServiceSettings, "coordinator", nats_url), "coordinator")
+    async with database(postgres_dsn, "coordinator") as one, database(postgres_dsn, "coordinator") as other:
+        yield _coordinator(one, bus), _coordinator(other, bus)
+    await bus.close()
+
+
+def _coordinator(pool: Pool, bus: Bus, **limits: timedelta) -> Coordinator:
+    return Coordinator(pool, bus, Outbox("coordinator"), CatalogueInMemory(), Limits(**limits))  # type: ignore[arg-type]
+
+
+async def _stored(pool: Pool, scenario: Scenario) -> Saga:
+    """Its deployment, as the coordinator would have stored it by now."""
+    saga = scenario.saga
+    async with pool.acquire() as connection, connection.transaction():
+        await sagas.insert(connection, saga)
+        new = Saga(id=saga.id, origin=saga.origin, state=saga.state, created_at=saga.created_at)
+        await sagas.save(connection, [(new, saga)], scenario.limits.silence)
+    return saga
+
+
+async def _now(pool: Pool, deployment: str = "d1") -> Saga:
+    async with pool.acquire() as connection:
+        saga = await sagas.read(connection, deployment)
+    assert saga is not None
+    return saga
+
+
+def _begun(name: str = "d1", arrival: int = 1, commit: str = "a") -> Scenario:
+    """A deployment that waits to be authorised."""
+    source = SOURCE.model_copy(update={"commit": commit * 40})
+    scenario = Scenario(origin=origin(arrival=arrival, source=source, change=f"change-{name}"), now=utc_now())
+    scenario.saga = replace(scenario.saga, id=name)
+    return scenario.run(lambda now: bool(now.commands))
+
+
+def _authorised(scenario: Scenario) -> list[Received[Answer]]:
+    fact = f.DeploymentAuthorized(person="ada", rule="admin on organization main")
+    return _received(scenario.answer(scenario.commands[0], Outcome.DONE, fact=fact))
+
+
+def _received(answer: Answer) -> list[Received[Answer]]:
+    return [Received(answer, {}, "slipway.res.local.any", 1)]
+
+
+@asynccontextmanager
+async def _row_locked(pool: Pool, deployment: str) -> AsyncIterator[None]:
+    """As by somebody who is at that deployment."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM deployments WHERE id = $1 FOR UPDATE", deployment)
+        yield
+
+
+@asynccontextmanager
+async def _firing(coordinator: Coordinator) -> AsyncIterator[None]:
+    """Its timers."""
+    timers = asyncio.create_task(tick(coordinator, Beats(coordinator.bus)))
+    try:
+        yield
+    finally:
+        timers.cancel()
+        with suppress(asyncio.CancelledError):
+            await timers
+
+
+async def _wait(pool: Pool, count: int) -> None:
+    """Until so many wait for a lock."""
+
+    async def waiting() -> bool:
+        return bool(await pool.fetchval(_WAIT) == count)
+
+    await eventually(waiting)
+
+
+async def test_an_answer_takes_back_nothing_that_was_decided_meanwhile(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """Both wait for their turn, and the later one finds what the earlier has written: a cancelled deployment stays so."""
+    one, other = replicas
+    scenario = _begun()
+    await _stored(one.pool, scenario)
+    wish: r.Request = r.CancelRequested(organization="main", subject="ada", target_deployment="d1")
+    async with asyncio.TaskGroup() as tasks, _row_locked(one.pool, "d1"):
+        tasks.create_task(take_requests(one, [Received(wish, {}, "slipway.req.main.cancel", 1)]))
+        await _wait(one.pool, 1)
+        tasks.create_task(take_results(other, _authorised(scenario)))
+        await _wait(one.pool, 2)
+    assert (await _now(one.pool)).state is DeploymentState.CANCELLED
+
+
+async def test_a_timer_waits_for_nobody_who_is_at_its_deployment(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """Those of others fire meanwhile, and its own afterwards, whichever replica comes to it."""
+    one, other = replicas
+    for name in ("d1", "d2"):
+        await _stored(one.pool, _begun(name))
+    await one.pool.execute("UPDATE deployments SET wake_at = now() - interval '1 minute'")
+
+    async def fired(name: str) -> bool:
+        return bool(await one.pool.fetchval("SELECT wake_at > now() FROM deployments WHERE id = $1", name))
+
+    async with _row_locked(one.pool, "d1"), _firing(other):
+        await eventually(lambda: fired("d2"))
+        assert not await fired("d1")
+    async with _firing(one):
+        await eventually(lambda: fired("d1"))
+
+
+async def test_an_answer_that_comes_again_moves_nothing(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """An undo was answered with nonsense, and the answer's acknowledgement was lost: the next attempt is not put off once more."""
+    one, other = replicas
+    scenario = Scenario(script=fails("check-container-web")).run(_undoes)
+    await _stored(one.pool, scenario)
+    undo = next(command for command in scenario.commands if command.direction is Direction.UNDO)
+    nonsense = _received(scenario.answer(undo, Outcome.DONE, fact=f.ReleaseRetired(service="web")))
+    await take_results(one, nonsense)
+    first = (await _now(one.pool)).steps[str(undo.step)].retry_at
+    await take_results(other, nonsense)
+    assert (await _now(one.pool)).steps[str(undo.step)].retry_at == first is not None
+
+
+def _undoes(scenario: Scenario) -> bool:
+    return any(step.state is StepState.UNDOING for step in scenario.saga.steps.values())
+
+
+async def test_an_older_push_waits_for_the_newer_one_that_is_being_taken(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """It finds that one taken, and is ignored: nothing older is deployed after it, also where no push of the ref was taken before."""
+    one, other = replicas
+    older, newer = pushed(1, "refs/heads/main"), pushed(2, "refs/heads/main", "b")
+    ref = refs.ref_of(newer)
+    async with asyncio.TaskGroup() as tasks, one.pool.acquire() as connection, connection.transaction():
+        await refs.lock(connection, [ref])
+        await refs.set_taken(connection, {ref: refs.Taken(newer)})
+        tasks.create_task(take_changes(other, batch(older)))
+        await _wait(one.pool, 1)
+    assert await _deployments(one.pool) == 0
+    async with one.pool.acquire() as connection:
+        assert (await refs.last_taken(connection, [ref]))[ref].change.id == newer.id
+
+
+async def _deployments(pool: Pool) -> int:
+    return int(await pool.fetchval("SELECT count(*) FROM deployments"))
+
+
+async def test_the_epoch_of_an_environment_only_grows(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """Whoever has a lower one in mind, and writes it later: what the target refuses is never given again."""
+    one, other = replicas
+
+    async def set_by(coordinator: Coordinator, epoch: int) -> int:
+        async with coordinator.pool.acquire() as connection:
+            await environments.set_epoch(connection, PLACE, epoch)
+            return (await environments.lock(connection, PLACE)).epoch
+
+    async with one.pool.acquire() as connection:
+        await environments.lock(connection, PLACE)
+    assert [await set_by(one, 7), await set_by(other, 3), await set_by(one, 8)] == [7, 7, 8]
+
+
+async def test_the_newest_authorised_commit_is_of_what_arrived_last(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """Whichever was authorised first: where a newer one was, what an older one says afterwards takes nothing back."""
+    one, other = replicas
+    older, newer = _begun("d1", 1, "a"), _begun("d2", 2, "b")
+    for scenario in (older, newer):
+        await _stored(one.pool, scenario)
+    await take_results(other, _authorised(newer))
+    await take_results(one, _authorised(older))
+    async with one.pool.acquire() as connection:
+        assert await environments.newest_commit(connection, PLACE) == "b" * 40
+
+
+async def test_while_the_bus_is_away_no_worker_is_silent(postgres_dsn: str) -> None:
+    """Its beats cannot be heard: they are missed from the reconnect on, and nothing is begun anew before."""
+    await migrated(postgres_dsn, "coordinator")
+    silence = timedelta(seconds=0.2)
+    scenario = Scenario(script=lambda _command: "hangs", now=utc_now(), limits=Limits(silence=silence))
+    scenario.run(lambda now: now.saga.steps["authorise"].accepted)
+    async with database(postgres_dsn, "coordinator") as pool:
+        await _stored(pool, scenario)
+        away = Bus(Client(), "coordinator")
+        assert not away.connected
+        async with _firing(_coordinator(pool, away, silence=silence)):
+            later = utc_now() + 5 * silence
+            step = await eventually(lambda: _looked_at(pool, later))
+    assert step is not None
+    assert (step.attempt, step.losses) == (1, 0)
+
+
+async def _looked_at(pool: Pool, until: datetime) -> Step | None:
+    """The step, once a timer that fired after that moment has looked at it."""
+    step = (await _now(pool)).steps["authorise"]
+    return step if step.losses or (step.beat_at is not None and step.beat_at > until) else None

@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from nats.aio.client import Client
 
+from services.coordinator.catalogue import Follower
 from services.coordinator.changes import take_changes
 from services.coordinator.coordinator import Coordinator
+from services.coordinator.driver import drive
+from services.coordinator.inputs import Cancelled
 from services.coordinator.requests import take_requests
 from services.coordinator.results import take_results
-from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState
-from services.coordinator.store import environments, refs, sagas
+from services.coordinator.saga import DeploymentState, Limits, Saga, Step, StepState, Want
+from services.coordinator.store import environments, open_requests, refs, sagas
 from services.coordinator.timers import Beats, tick
 from shared.bus import Bus
 from shared.consumer import Received
@@ -22,6 +25,7 @@ from shared.contracts import facts as f
 from shared.contracts import requests as r
 from shared.contracts.answers import Answer, Outcome
 from shared.contracts.commands import Direction
+from shared.contracts.places import ChangeRequest, EnvironmentKind
 from shared.messages import utc_now
 from shared.outbox import Outbox
 from shared.postgres import Pool, database
@@ -33,6 +37,7 @@ from tests.stack import migrated, service_settings
 from tests.unit.coordinator.scenario import SOURCE, Scenario, fails, origin
 
 _WAIT = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+_AT_WORK = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
 
 
 @pytest.fixture
@@ -66,12 +71,22 @@ async def _now(pool: Pool, deployment: str = "d1") -> Saga:
     return saga
 
 
-def _begun(name: str = "d1", arrival: int = 1, commit: str = "a") -> Scenario:
-    """A deployment that waits to be authorised."""
+def _made(name: str = "d1", arrival: int = 1, commit: str = "a", **more: object) -> Scenario:
+    """A deployment of a commit to production."""
     source = SOURCE.model_copy(update={"commit": commit * 40})
-    scenario = Scenario(origin=origin(arrival=arrival, source=source, change=f"change-{name}"), now=utc_now())
+    scenario = Scenario(origin=origin(**{"arrival": arrival, "source": source, "change": f"change-{name}"} | more), now=utc_now())
     scenario.saga = replace(scenario.saga, id=name)
-    return scenario.run(lambda now: bool(now.commands))
+    return scenario
+
+
+def _begun(name: str = "d1", arrival: int = 1, commit: str = "a") -> Scenario:
+    """One that waits to be authorised."""
+    return _made(name, arrival, commit).run(lambda now: bool(now.commands))
+
+
+def _wanting(scenario: Scenario, want: Want) -> Scenario:
+    """Until it is the driver's turn."""
+    return scenario.run(lambda now: now.saga.wants is want)
 
 
 def _authorised(scenario: Scenario) -> list[Received[Answer]]:
@@ -81,6 +96,10 @@ def _authorised(scenario: Scenario) -> list[Received[Answer]]:
 
 def _received(answer: Answer) -> list[Received[Answer]]:
     return [Received(answer, {}, "slipway.res.local.any", 1)]
+
+
+def _wished(wish: r.Request) -> list[Received[r.Request]]:
+    return [Received(wish, {}, f"slipway.req.main.{wish.verb}", 1)]
 
 
 @asynccontextmanager
@@ -94,13 +113,10 @@ async def _row_locked(pool: Pool, deployment: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _firing(coordinator: Coordinator) -> AsyncIterator[None]:
     """Its timers."""
-    timers = asyncio.create_task(tick(coordinator, Beats(coordinator.bus)))
-    try:
+    async with asyncio.TaskGroup() as tasks:
+        timers = tasks.create_task(tick(coordinator, Beats(coordinator.bus)))
         yield
-    finally:
         timers.cancel()
-        with suppress(asyncio.CancelledError):
-            await timers
 
 
 async def _wait(pool: Pool, count: int) -> None:
@@ -112,6 +128,15 @@ async def _wait(pool: Pool, count: int) -> None:
     await eventually(waiting)
 
 
+async def _committed(pool: Pool) -> None:
+    """Once nobody is in a transaction."""
+
+    async def at_work() -> bool:
+        return bool(await pool.fetchval(_AT_WORK) == 0)
+
+    await eventually(at_work)
+
+
 async def test_an_answer_takes_back_nothing_that_was_decided_meanwhile(replicas: tuple[Coordinator, Coordinator]) -> None:
     """Both wait for their turn, and the later one finds what the earlier has written: a cancelled deployment stays so."""
     one, other = replicas
@@ -119,7 +144,7 @@ async def test_an_answer_takes_back_nothing_that_was_decided_meanwhile(replicas:
     await _stored(one.pool, scenario)
     wish: r.Request = r.CancelRequested(organization="main", subject="ada", target_deployment="d1")
     async with asyncio.TaskGroup() as tasks, _row_locked(one.pool, "d1"):
-        tasks.create_task(take_requests(one, [Received(wish, {}, "slipway.req.main.cancel", 1)]))
+        tasks.create_task(take_requests(one, _wished(wish)))
         await _wait(one.pool, 1)
         tasks.create_task(take_results(other, _authorised(scenario)))
         await _wait(one.pool, 2)
@@ -226,3 +251,102 @@ async def _looked_at(pool: Pool, until: datetime) -> Step | None:
     """The step, once a timer that fired after that moment has looked at it."""
     step = (await _now(pool)).steps["authorise"]
     return step if step.losses or (step.beat_at is not None and step.beat_at > until) else None
+
+
+async def test_a_wish_that_comes_again_is_done_once(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """Its acknowledgement was lost, and the other replica gets it."""
+    one, other = replicas
+    wish: r.Request = r.DeployRequested(organization="main", subject="ada", place=PLACE, commit="a" * 40)
+    for replica in (one, other):
+        await take_requests(replica, _wished(wish))
+    assert await _deployments(one.pool) == 1
+
+
+async def test_a_preview_is_not_removed_while_its_change_request_is_updated(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """Whoever is to remove it waits for that, and asks the catalogue again then."""
+    one, other = replicas
+    place, of = PLACE.model_copy(update={"environment": "pr-7"}), ChangeRequest(repository="github.com/acme/todo", number="7")
+    preview = Follower(place, EnvironmentKind.PREVIEW, "local", "refs/heads/x", "todo", preview=True, change_request=of, removing=True)
+    previews = other.catalogue.previews  # type: ignore[attr-defined]
+    previews["7"] = preview
+    wish: r.Request = r.ExpireRequested(organization="main", subject="slipway", place=place, reason="nobody has updated it")
+    async with asyncio.TaskGroup() as tasks, one.pool.acquire() as connection, connection.transaction():
+        await open_requests.lock(connection, ("main", "todo", "todo", of.repository, of.number))
+        tasks.create_task(take_requests(other, _wished(wish)))
+        await _wait(one.pool, 1)
+        previews["7"] = replace(preview, removing=False)
+    assert await _deployments(one.pool) == 0
+
+
+async def test_whose_turn_it_is_takes_the_environment_as_it_was_left(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """Under an epoch above the one that is being written: the target refuses the same once more."""
+    one, other = replicas
+    await _stored(one.pool, _wanting(_made(), Want.ENVIRONMENT))
+    async with one.pool.acquire() as connection, asyncio.TaskGroup() as tasks:
+        async with connection.transaction():
+            await environments.lock(connection, PLACE)
+            await environments.set_epoch(connection, PLACE, 40)
+            driving = tasks.create_task(drive(other))
+            await _wait(one.pool, 1)
+        assert (await eventually(lambda: _holding(one.pool))).epoch == 41
+        driving.cancel()
+
+
+async def _holding(pool: Pool, deployment: str = "d1") -> Saga:
+    """The deployment, once it holds its environment."""
+    saga = await _now(pool, deployment)
+    assert saga.holds
+    return saga
+
+
+async def test_behind_one_that_holds_the_environment_the_older_gives_way(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """It has nothing to wait for, and the newer one waits on."""
+    one, other = replicas
+    await _stored(one.pool, _made("d1", 1).run(lambda now: now.saga.plan is not None))
+    for name, arrival in (("d2", 2), ("d3", 3)):
+        await _stored(one.pool, _wanting(_made(name, arrival, by_hand=True), Want.ENVIRONMENT))
+
+    async def states() -> list[DeploymentState]:
+        found = [(await _now(one.pool, name)).state for name in ("d1", "d2", "d3")]
+        assert found[1] is not DeploymentState.QUEUED
+        return found
+
+    async with asyncio.TaskGroup() as tasks:
+        driving = tasks.create_task(drive(other))
+        assert await eventually(states) == [DeploymentState.RUNNING, DeploymentState.SUPERSEDED, DeploymentState.QUEUED]
+        driving.cancel()
+
+
+async def test_none_gives_way_to_one_that_is_being_cancelled(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """Whoever looks at the queue waits for that, and lets the older one go on."""
+    one, other = replicas
+    for name, arrival in (("d1", 1), ("d2", 2)):
+        await _stored(one.pool, _wanting(_made(name, arrival, by_hand=True), Want.ENVIRONMENT))
+    async with asyncio.TaskGroup() as tasks:
+        async with one.work() as work:
+            await work.lock(["d2"])
+            await work.apply("d2", Cancelled(by="ada"))
+            driving = tasks.create_task(drive(other))
+            await _wait(one.pool, 2)
+        await eventually(lambda: _holding(one.pool))
+        driving.cancel()
+    assert (await _now(one.pool, "d2")).state is DeploymentState.CANCELLED
+
+
+@pytest.mark.parametrize("want", [Want.SOURCE, Want.BUILDS, Want.PLAN])
+async def test_what_the_driver_got_for_one_that_was_cancelled_meanwhile_changes_nothing(
+    replicas: tuple[Coordinator, Coordinator], want: Want
+) -> None:
+    """It is fed to the deployment as that is by then."""
+    one, other = replicas
+    source = SOURCE.model_copy(update={"valid_until": utc_now()}) if want is Want.SOURCE else SOURCE
+    await _stored(one.pool, _wanting(_made(source=source), want))
+    async with asyncio.TaskGroup() as tasks:
+        async with one.work() as work:
+            await work.lock(["d1"])
+            await work.apply("d1", Cancelled(by="ada"))
+            driving = tasks.create_task(drive(other))
+            await _wait(one.pool, 1)
+        await _committed(one.pool)
+        driving.cancel()
+    assert (await _now(one.pool)).state is DeploymentState.CANCELLED

@@ -5,7 +5,16 @@ import os
 import sys
 import time
 
-from tests.simulation import belief_mutants, engine_mutants, preview_mutants, relay_mutants, replica_mutants, surrounding_mutants
+from tests.simulation import (
+    belief_mutants,
+    engine_mutants,
+    plan_mutants,
+    preview_mutants,
+    promise_mutants,
+    relay_mutants,
+    replica_mutants,
+    surrounding_mutants,
+)
 from tests.simulation.exploration import Found, explore, explore_many, told
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.shrinking import shrink
@@ -13,7 +22,9 @@ from tests.simulation.shrinking import shrink
 __all__ = [
     "belief_mutants",
     "engine_mutants",
+    "plan_mutants",
     "preview_mutants",
+    "promise_mutants",
     "relay_mutants",
     "replica_mutants",
     "surrounding_mutants",

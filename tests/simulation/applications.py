@@ -17,6 +17,7 @@ PLACE = Place(organization="main", project="todo", environment="production")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REPOSITORY, CONNECTION, REF = "slipway/main/todo", "todo", "refs/heads/main"
 _WEB, _WORKER, _DATABASE = ServiceManifest(port=3000), ServiceManifest(), DatabaseManifest()
+_LARGER = DatabaseManifest(memory_bytes=2 * _DATABASE.memory_bytes)
 _STORED = ServiceManifest(port=3000, databases=("db",))
 _GROWN, _OTHER = DatabaseManifest(storage_bytes=2 * _DATABASE.storage_bytes), DatabaseManifest(version="17")
 MANIFESTS = (
@@ -30,7 +31,7 @@ MANIFESTS = (
     ),
     Manifest(
         services={"web": _STORED, "worker": _WORKER},
-        databases={"db": _DATABASE},
+        databases={"db": _LARGER},
         jobs={name: JobManifest(service="worker", command=(name,), undo=(name, "down")) for name in ("migrate", "seed")},
     ),
     Manifest(services={"web": _STORED}, databases={"db": _GROWN}),
@@ -56,9 +57,11 @@ def source(number: int, *, ending: bool = False) -> Source:
 def inspected(number: int, variant: int, *, stale: bool) -> f.SourceInspected:
     """What the builder finds at a commit. Two commits after each other may leave a service as it was."""
     manifest = MANIFESTS[variant]
-    return f.SourceInspected(
-        manifest=manifest, trees={name: str(number if name == "web" else (number + 1) // 2) for name in manifest.services}, stale=stale
-    )
+    return f.SourceInspected(manifest=manifest, trees={name: _tree(name, number) for name in manifest.services}, stale=stale)
+
+
+def _tree(service: str, number: int) -> str:
+    return str(number if service == "web" else (number + 1) // 2)
 
 
 def origin(arrival: int, **more: object) -> Origin:
@@ -83,3 +86,9 @@ def record(variant: int) -> Record:
 def image(service: str, number: int) -> str:
     """What is built of a service at a commit."""
     return f"registry/{service}@sha256:{number:064x}"
+
+
+def images(service: str, number: int) -> set[str]:
+    """What a service may run at a commit: built of it, or of one beside it that has the same tree."""
+    near = (number - 1, number, number + 1)
+    return {image(service, other) for other in near if other >= 0 and _tree(service, other) == _tree(service, number)}

@@ -34,7 +34,9 @@ class Container:
     stopped: bool = False
     connected: bool = False
     late: bool = False
-    """What made or stopped it came after its sender had died or been told to stop: the next look at the target puts it right."""
+    """What made it came after its sender had died or been told to stop: the next sweep of its deployment takes it away."""
+    stopped_late: bool = False
+    """What stopped it came so: the next look at the target puts it right."""
 
 
 @dataclass
@@ -67,6 +69,8 @@ class Target:
     """Jobs whose own undo has run."""
     late: list[tuple[str, Landing]] = field(default_factory=list)
     """Requests whose sender is gone."""
+    gone_late: set[str] = field(default_factory=set)
+    """Containers that such a request has taken away."""
 
     def service(self, name: str) -> ServiceRecord:
         """The record of a service."""
@@ -119,6 +123,33 @@ class Target:
             return None
         return made
 
+    def land(self, landing: Landing) -> None:
+        """A request whose sender is gone: what it makes, stops or takes away is marked until the next sweep or look."""
+        before = {name: one.stopped for name, one in self.containers.items()}
+        landing()
+        for name, one in self.containers.items():
+            one.late = one.late or name not in before
+            one.stopped_late = one.stopped_late or (one.stopped and not before.get(name, False))
+        self.gone_late |= before.keys() - self.containers.keys()
+
+    def swept(self) -> None:
+        """Of what was undone nothing may stand from here on, however late it came."""
+        for one in self.containers.values():
+            one.late = one.late and one.step_key not in self.undone
+
+    def reconciled(self) -> None:
+        """All that came late was seen."""
+        self.gone_late.clear()
+        for one in self.containers.values():
+            one.late = one.stopped_late = False
+
+    def has_running(self, name: str) -> bool:
+        """There is a container that runs, but for what a late request did to it."""
+        found = self.containers.get(name)
+        if found is None:
+            return name in self.gone_late
+        return found.started and (found.stopped_late or not found.stopped)
+
     def reconcile(self) -> None:
         """Record against target: what is live runs, leftovers go."""
         for name in list(self.databases):
@@ -133,7 +164,7 @@ class Target:
         found = self.containers.setdefault(
             placed.container, Container("application", placed.release.service, placed.deployment, "reconcile", self.fence)
         )
-        found.started, found.stopped, found.connected, found.late = True, False, True, False
+        found.started, found.stopped, found.connected, found.stopped_late = True, False, True, False
 
     def given(self, record: Record, deployment: str) -> None:
         """As an earlier deployment left it."""
@@ -150,19 +181,23 @@ class Target:
                 "database", name, deployment, f"{deployment}-provision-database-{name}", 0, started=True
             )
 
-    def of(self, deployment: str) -> list[str]:
-        """What the deployment has put here, in words; but for what came late, which the next look at the target takes away."""
+    def of(self, deployment: str) -> list[tuple[str, str]]:
+        """What the deployment has put here: service, database or job, and what of it in words; but for what came late, and for what
+        another deployment's record speaks of."""
+        others = {one.container for record in self.services.values() for one in (record.live, record.candidate, record.former)
+                  if one is not None and one.deployment != deployment}  # fmt: skip
         found = [
-            f"container {name}" for name, one in self.containers.items()
-            if one.deployment == deployment and one.step_key != "reconcile" and not one.late
+            (one.service, f"container {name}") for name, one in self.containers.items()
+            if one.deployment == deployment and one.step_key != "reconcile" and not one.late and name not in others
         ]  # fmt: skip
         for record in self.services.values():
-            found += [f"{kind} {one.container}" for kind, one in (("live", record.live), ("candidate", record.candidate), ("former", record.former))
+            found += [(record.service, f"{kind} {one.container}")
+                      for kind, one in (("live", record.live), ("candidate", record.candidate), ("former", record.former))
                       if one is not None and one.deployment == deployment]  # fmt: skip
             if record.candidate_certificate and f" {deployment}-" in record.candidate_certificate:
-                found.append(f"certificate {record.candidate_certificate}")
-        found += [f"database {name}" for name, made in self.databases.items() if made.deployment == deployment]
-        found += [f"name {host}" for host, (_, key) in self.domains.items() if key.startswith(f"{deployment}-")]
+                found.append((record.service, f"certificate {record.candidate_certificate}"))
+        found += [(name, f"database {name}") for name, made in self.databases.items() if made.deployment == deployment]
+        found += [(service, f"name {host}") for host, (service, key) in self.domains.items() if key.startswith(f"{deployment}-")]
         return found
 
 

@@ -84,6 +84,7 @@ class World:
         environment.record, environment.deployment, environment.epoch = record, "d0", 1
         self.database.records["d0"] = record
         self.target.given(record, "d0")
+        self.invariants.goals.given(record, variant)
         self.target.fence = 1
 
     def _preview(self, ttl_s: float) -> None:
@@ -204,15 +205,15 @@ class World:
         """The container engine comes to a request whose sender is gone."""
         key, landing = self.target.late.pop(index)
         self.tell(f"target: a late request of {key} lands")
-        stopped = {name: one.stopped for name, one in self.target.containers.items()}
-        landing()
-        for name, one in self.target.containers.items():
-            one.late = one.late or stopped.get(name) != one.stopped
+        self.target.land(landing)
+        self.invariants.standing.nothing_came_back()
 
     def reconcile(self) -> None:
         """The deployer compares record and target."""
         self.tell("target: reconciled")
         self.target.reconcile()
+        self.target.reconciled()
+        self.invariants.standing.nothing_came_back()
 
     def push(self) -> None:
         """Somebody pushes a commit of some application, or closes its change request."""
@@ -228,7 +229,9 @@ class World:
         """Trouble, then calm, then the end. Raises `Violation`."""
         self.push()
         self.turmoil = self.profile.from_the_start
+        end = self.turns + CALM_TURNS
         while not self.turmoil:
+            hold(self.turns < end, f"nothing goes wrong, and the environment is not taken: {self._unfinished()}")
             self._go_on()
             self.turmoil = self.database.holder() is not None
         end = self.turns + self.profile.turns
@@ -243,7 +246,7 @@ class World:
             self._go_on()
         self.reconcile()
         self.invariants.at_the_end()
-        if self.preview and not self.invariants.accepted_as_it_is:
+        if self.preview:
             previews.at_the_end(self)
 
     def _trouble(self) -> bool:

@@ -61,8 +61,13 @@ def sweep(target: Target, _command: Command) -> None:
     target.sweep()
 
 
+def _sweep(target: Target, command: Command) -> None:
+    sweep(target, command)
+    target.swept()
+
+
 def script(command: Command) -> Script:
     """What a command does, in order."""
     if command.direction is Direction.DO:
         return DO.get(type(command), ())
-    return (begin_undo, *UNDO[type(command)], sweep)
+    return (begin_undo, *UNDO[type(command)], _sweep)

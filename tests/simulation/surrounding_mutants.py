@@ -109,6 +109,26 @@ def never_sweeps(patches: Patches) -> None:
 
 
 @mutant
+def sweeps_only_when_it_reconciles(patches: Patches) -> None:
+    """The last undo leaves what came late."""
+    patches.replace(effects, "sweep", lambda _target, _command: None)
+
+
+@mutant
+def reconciles_without_a_sweep(patches: Patches) -> None:
+    """What comes after the last undo stays for ever."""
+
+    def reconcile(target: Target) -> None:
+        for name in list(target.databases):
+            target.standing(name)
+        for record in target.services.values():
+            if record.live is not None and not record.giving_way:
+                target.bring_back(record.live)
+
+    patches.replace(Target, "reconcile", reconcile)
+
+
+@mutant
 def sweeps_jobs_away(patches: Patches) -> None:
     """The sweep of one undo removes the container of a job before that job's own undo has seen it."""
     real = Target.sweep

@@ -37,6 +37,8 @@ SHOWN_BY = {
     "has_no_fence": 118,
     "keeps_a_fence_in_each_process": 152,
     "never_sweeps": 264,
+    "sweeps_only_when_it_reconciles": 1859,
+    "reconciles_without_a_sweep": 264,
     "returns_to_what_runs": 277,
     "sweeps_jobs_away": 1030,
     "leaves_the_former_stopped": 2016,

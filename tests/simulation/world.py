@@ -244,6 +244,7 @@ class World:
             if self.turns >= end:
                 raise Violation(f"no end in sight: {self._unfinished()}")
             self._go_on()
+        self.invariants.at_the_end()
         self.reconcile()
         self.invariants.at_the_end()
         if self.preview:

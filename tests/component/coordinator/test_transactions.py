@@ -32,12 +32,12 @@ from shared.postgres import Pool, database
 from shared.settings import ServiceSettings
 from tests.component.coordinator.test_batches import batch, pushed
 from tests.component.coordinator.world import PLACE, CatalogueInMemory
+from tests.component.locks import waited_for
 from tests.polling import eventually
 from tests.stack import migrated, service_settings
 from tests.unit.coordinator.scenario import SOURCE, Scenario, fails, origin
 
-_WAIT = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-_AT_WORK = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+_AT_WORK = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL"
 
 
 @pytest.fixture
@@ -119,15 +119,6 @@ async def _firing(coordinator: Coordinator) -> AsyncIterator[None]:
         timers.cancel()
 
 
-async def _wait(pool: Pool, count: int) -> None:
-    """Until so many wait for a lock."""
-
-    async def waiting() -> bool:
-        return bool(await pool.fetchval(_WAIT) == count)
-
-    await eventually(waiting)
-
-
 async def _committed(pool: Pool) -> None:
     """Once nobody is in a transaction."""
 
@@ -145,9 +136,9 @@ async def test_an_answer_takes_back_nothing_that_was_decided_meanwhile(replicas:
     wish: r.Request = r.CancelRequested(organization="main", subject="ada", target_deployment="d1")
     async with asyncio.TaskGroup() as tasks, _row_locked(one.pool, "d1"):
         tasks.create_task(take_requests(one, _wished(wish)))
-        await _wait(one.pool, 1)
+        await waited_for(one.pool)
         tasks.create_task(take_results(other, _authorised(scenario)))
-        await _wait(one.pool, 2)
+        await waited_for(one.pool, 2)
     assert (await _now(one.pool)).state is DeploymentState.CANCELLED
 
 
@@ -194,7 +185,7 @@ async def test_an_older_push_waits_for_the_newer_one_that_is_being_taken(replica
         await refs.lock(connection, [ref])
         await refs.set_taken(connection, {ref: refs.Taken(newer)})
         tasks.create_task(take_changes(other, batch(older)))
-        await _wait(one.pool, 1)
+        await waited_for(one.pool)
     assert await _deployments(one.pool) == 0
     async with one.pool.acquire() as connection:
         assert (await refs.last_taken(connection, [ref]))[ref].change.id == newer.id
@@ -273,7 +264,7 @@ async def test_a_preview_is_not_removed_while_its_change_request_is_updated(repl
     async with asyncio.TaskGroup() as tasks, one.pool.acquire() as connection, connection.transaction():
         await open_requests.lock(connection, ("main", "todo", "todo", of.repository, of.number))
         tasks.create_task(take_requests(other, _wished(wish)))
-        await _wait(one.pool, 1)
+        await waited_for(one.pool)
         previews["7"] = replace(preview, removing=False)
     assert await _deployments(one.pool) == 0
 
@@ -287,7 +278,7 @@ async def test_whose_turn_it_is_takes_the_environment_as_it_was_left(replicas: t
             await environments.lock(connection, PLACE)
             await environments.set_epoch(connection, PLACE, 40)
             driving = tasks.create_task(drive(other))
-            await _wait(one.pool, 1)
+            await waited_for(one.pool)
         assert (await eventually(lambda: _holding(one.pool))).epoch == 41
         driving.cancel()
 
@@ -327,7 +318,7 @@ async def test_none_gives_way_to_one_that_is_being_cancelled(replicas: tuple[Coo
             await work.lock(["d2"])
             await work.apply("d2", Cancelled(by="ada"))
             driving = tasks.create_task(drive(other))
-            await _wait(one.pool, 2)
+            await waited_for(one.pool, 2)
         await eventually(lambda: _holding(one.pool))
         driving.cancel()
     assert (await _now(one.pool, "d2")).state is DeploymentState.CANCELLED
@@ -346,7 +337,7 @@ async def test_what_the_driver_got_for_one_that_was_cancelled_meanwhile_changes_
             await work.lock(["d1"])
             await work.apply("d1", Cancelled(by="ada"))
             driving = tasks.create_task(drive(other))
-            await _wait(one.pool, 1)
+            await waited_for(one.pool)
         await _committed(one.pool)
         driving.cancel()
     assert (await _now(one.pool)).state is DeploymentState.CANCELLED

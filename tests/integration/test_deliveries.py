@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared import topology
 from shared.bus import Bus, Gone
@@ -137,6 +138,41 @@ async def test_the_same_delivery_again_is_left_to_who_works_at_it(nats_url: str)
         await eventually(over)
         assert begun == [1]
         assert [answer.outcome for answer in collected.answers if answer.outcome is Outcome.DONE] == [Outcome.DONE]
+    for bus in (admin, coordinator, builder):
+        await bus.close()
+
+
+async def test_a_command_is_there_until_its_answer_is(nats_url: str) -> None:
+    """While no stream takes the answer: a worker that dies with it leaves the command to the next."""
+
+    async def handle(_command: Command, _work: Work) -> Fact:
+        return SourceInspected(manifest=Manifest(), trees={})
+
+    admin, coordinator, builder = [await bus_of(name, nats_url) for name in ("admin", "coordinator", "builder")]
+    settings, collected = service_settings(ServiceSettings, "builder", nats_url), Collected()
+    await admin.js.delete_stream("RESULTS")
+    with capture_logs() as logs:
+        async with running(Participant("builder", settings, builder, {InspectSource: handle}).run()):
+            await send(coordinator, inspect("d1"))
+
+            async def tried_thrice() -> bool:
+                return [entry["event"] for entry in logs].count("answer waits for the bus") == 3
+
+            await eventually(tried_thrice)
+            left = (await admin.js.stream_info("COMMANDS")).state.messages
+            await topology.declare(admin.js)
+            async with running(collect(coordinator, collected)):
+
+                async def over() -> bool:
+                    return bool((await admin.js.stream_info("COMMANDS")).state.messages == 0)
+
+                await eventually(over)
+
+                async def answered() -> bool:
+                    return collected.outcomes() == [Outcome.DONE]
+
+                await eventually(answered)
+    assert left == 1
     for bus in (admin, coordinator, builder):
         await bus.close()
 

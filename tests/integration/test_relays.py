@@ -1,0 +1,56 @@
+"""Relays: those of several replicas take turns, and they forget nothing that may be needed."""
+
+from datetime import datetime
+
+import asyncpg
+
+from shared.bus import Bus
+from shared.outbox import Outbox
+from shared.postgres import Pool
+from shared.relay import KEEP, Relay
+from tests.integration.test_messaging import inspect, running
+from tests.polling import eventually
+
+_LOCK = "SELECT pg_advisory_lock(hashtextextended('slipway:relay:coordinator', 0))"
+_ASKED = "SELECT max(query_start) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock%'"
+
+
+async def test_a_relay_waits_until_the_one_before_it_has_ended(coordinator: Bus, pool: Pool, postgres_dsn: str) -> None:
+    """It sends nothing before, and takes over then."""
+    outbox = Outbox("coordinator")
+    async with pool.acquire() as connection:
+        await outbox.add(connection, [inspect("d1")])
+
+    async def asked() -> datetime | None:
+        return await pool.fetchval(_ASKED)  # type: ignore[no-any-return]
+
+    async def asked_again() -> bool:
+        now = await asked()
+        return now is not None and first is not None and now > first
+
+    async def sent() -> bool:
+        return bool(await pool.fetchval("SELECT bool_and(sent_at IS NOT NULL) FROM outbox"))
+
+    other = await asyncpg.connect(postgres_dsn)
+    await other.execute(_LOCK)
+    async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
+        first = await eventually(asked)
+        await eventually(asked_again)
+        assert not await sent()
+        await other.close()
+        await eventually(sent)
+
+
+async def test_what_was_not_answered_is_not_forgotten(coordinator: Bus, pool: Pool, postgres_dsn: str) -> None:
+    """However old it is: it may have to be sent again. What was, is."""
+    outbox = Outbox("coordinator")
+    async with pool.acquire() as connection:
+        await outbox.add(connection, [inspect("answered"), inspect("open")])
+        await connection.execute("UPDATE outbox SET created_at = now() - $1::interval - interval '1 day'", KEEP)
+        await connection.execute("UPDATE outbox SET open = false, sent_at = created_at WHERE id LIKE 'answered%'")
+
+    async def left() -> bool:
+        return [row["id"] for row in await pool.fetch("SELECT id FROM outbox")] == [inspect("open").attempt_id]
+
+    async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
+        await eventually(left)

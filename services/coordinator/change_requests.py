@@ -33,6 +33,8 @@ async def take_request(coordinator: Coordinator, change: RequestChange) -> None:
         if not new:
             settling.settle_again(work, change, await refs.made_of(work.connection, [change.id]))
         elif reason := why_no_news(last, change):
+            if last is not None and last.arrival < change.arrival and not last.closed:
+                await open_requests.set_taken(work.connection, change, last.deployments)  # what comes late from before it is no news either
             settling.ignore(work, change, reason)
         else:
             await _take(coordinator, work, change)

@@ -1,6 +1,7 @@
 """Changes of webhooks: of a push, a deployment for each environment that follows the ref. Every change is settled, with the reason."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TypeGuard
@@ -84,6 +85,8 @@ async def _take(
                 if change.id not in new:
                     settling.settle_again(work, change, made_before)
                 elif reason := _why_no_news(last.get(ref), change):
+                    if (former := last[ref]).change.arrival < change.arrival:  # what came between, and comes late, is no news either
+                        last[ref] = taken[ref] = replace(former, change=change)
                     settling.ignore(work, change, reason)
                 elif isinstance(sources, Unknown):
                     settling.ignore(work, change, str(sources))

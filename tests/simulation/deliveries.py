@@ -12,6 +12,7 @@ from tests.simulation.outbox import Outbox, Relay
 from tests.simulation.settling import settle
 from tests.simulation.streams import Consumer
 from tests.simulation.tasks import IDLE, Nap, Party, Steps
+from tests.simulation.violation import hold
 
 if TYPE_CHECKING:
     from tests.simulation.work import Work
@@ -31,9 +32,18 @@ def take(work: "Work", message: ChangePushed) -> Steps[None]:
         made = database.made_of.get(message.id, ())
         settle(work, message, _taken(message, made) if made else _ignored(message))
     elif last is not None and (last.commit == message.commit or last.arrival >= message.arrival):
+        if last.arrival < message.arrival:
+            work.then(lambda: setattr(database, "taken", message))
         settle(work, message, _ignored(message))
     else:
         _deploy(work, message)
+
+
+def at_the_end(world: "World") -> None:
+    """What was taken last is what the branch is at, in whatever order pushes came."""
+    taken, commit = world.database.taken, world.webhooks.stored.commit
+    is_it = taken is not None and taken.commit == applications.commit(commit)
+    hold(world.preview or is_it, f"the branch is at commit {commit}, and another was taken last: {taken and taken.id}")
 
 
 def _deploy(work: "Work", message: ChangePushed) -> None:

@@ -13,7 +13,7 @@ from shared.contracts.commands import Command, Direction
 from shared.contracts.events import Event, GateFailed, GatePassed, GateRequested
 from shared.contracts.gates import Before, step_of
 from shared.contracts.steps import STEP_KINDS
-from tests.simulation import applications, beliefs, promises
+from tests.simulation import applications, beliefs, deliveries, promises
 from tests.simulation.book import Book, participant_of
 from tests.simulation.goals import Goals
 from tests.simulation.order import depending, order
@@ -261,6 +261,7 @@ class Invariants:
     def at_the_end(self) -> None:
         """Nothing goes on any more."""
         world, database = self._world, self._world.database
+        deliveries.at_the_end(world)
         still_open = [name for name, row in database.outbox.rows.items() if row.open]
         hold(not still_open, f"commands of steps that were answered are still open: {still_open}")
         archive = world.api.stored.archive

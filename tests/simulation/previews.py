@@ -2,7 +2,7 @@
 nobody has updated it for its time to live, or when somebody removes it. Api's catalogue, and how the coordinator takes such a change."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -168,6 +168,8 @@ def take(work: "Work", message: RequestChange) -> Steps[None]:
             requests.last, requests.made_of[message.id] = last, made
 
         work.then(taken)
+    elif (former := requests.last) is not None and former.arrival < message.arrival and not former.closed:
+        work.then(lambda: setattr(requests, "last", replace(former, arrival=message.arrival)))
     said = {"change": message.id, "ref": message.ref, "commit": message.commit}
     settle(work, message, ChangeTaken(deployments=made, **said) if made else ChangeIgnored(reason="settled", **said))
 

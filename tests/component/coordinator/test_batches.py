@@ -120,3 +120,14 @@ async def test_a_change_that_comes_again_has_its_own_deployments(nats_url: str, 
             before = await connection.fetchval(read)
             assert await refs.made_of(connection, ["another"]) == {}
             assert await connection.fetchval(read) == before
+
+
+async def test_a_push_that_comes_late_does_not_undo_a_newer_one_of_the_former_commit(nats_url: str, postgres_dsn: str) -> None:
+    """A branch is moved on and set back; the push between arrives last: the branch is not there any more."""
+    first, between, back = (pushed(arrival, "refs/heads/x", commit) for arrival, commit in ((1, "a"), (2, "b"), (3, "a")))
+    async with world(nats_url, postgres_dsn) as made:
+        for change in (first, back, between):
+            await take_changes(made.coordinator, batch(change))
+        said = await settled(made, back, between)
+        assert said[back.id] == ["this commit is the last one taken of the ref already"]
+        assert said[between.id] == ["a newer change of the ref was taken before it"]

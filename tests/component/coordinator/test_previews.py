@@ -203,3 +203,14 @@ async def test_nothing_is_deployed_to_what_follows_change_requests(made: World) 
     made.catalogue.previews["7"] = Follower(PREVIEW, EnvironmentKind.PREVIEW, "local", "refs/heads/*", "todo", template=True)
     await made.request(DeployRequested(organization="main", subject="ada", place=PREVIEW))
     assert "each of them gets one like it" in str((await made.event("RequestRefused")).data["reason"])
+
+
+async def test_an_end_that_comes_late_does_not_take_away_what_was_opened_again(made: World) -> None:
+    """It is closed and opened again at the same commit, and the end is told last: the preview stays."""
+    opened = await made.change_request()
+    await made.event("DeploymentSucceeded")
+    await made.change_request(arrival=opened.arrival + 2)
+    await made.event("ChangeIgnored")
+    await made.change_request(ChangeRequestClosed, arrival=opened.arrival + 1)
+    assert "newer" in str((await made.event("ChangeIgnored", count=2)).data["reason"])
+    assert made.catalogue.previews != {}

@@ -1,6 +1,7 @@
 """Outbox, relay, consumer and participant against the real NATS and PostgreSQL."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -197,34 +198,40 @@ async def test_the_answer_does_not_wait_for_more_lines(coordinator: Bus, nats_ur
     await builder.close()
 
 
-async def test_a_cancel_ends_the_work(coordinator: Bus, nats_url: str) -> None:
-    """A cancel on core NATS ends the handler, and the answer says so."""
-    started = asyncio.Event()
+async def test_a_cancel_ends_the_work_that_it_names(coordinator: Bus, nats_url: str) -> None:
+    """A cancel on core NATS ends the handler of that step and direction, and the answer says so."""
+    started: list[str] = []
 
-    async def handle(_command: Command, _work: Work) -> Fact:
-        started.set()
+    async def handle(command: Command, _work: Work) -> Fact:
+        started.append(str(command.deployment))
         await asyncio.Event().wait()
         return ImageBuilt(service="web", image="x")
 
     settings = service_settings(ServiceSettings, "builder", nats_url)
     builder = await Bus.connect(settings, "builder")
     collected = Collected()
-    command = BuildImage(
-        deployment="d3", step="build-web", place=PLACE, target="local", timeout_s=60,
-        source=SOURCE, service="web", build=BuildSpec(), key="k",
-    )  # fmt: skip
     async with running(Participant("builder", settings, builder, {BuildImage: handle}).run(), collect(coordinator, collected)):
-        await coordinator.publish("slipway.cmd.local.builder.builds.d3-build-web.do.1", command)
-        await started.wait()
-        await coordinator.nc.publish("slipway.cancel.local.d3-build-web", b'{"direction": "do"}')
+        for deployment in ("d3", "d4"):
+            command = BuildImage(
+                deployment=deployment, step="build-web", place=PLACE, target="local", timeout_s=60,
+                source=SOURCE, service="web", build=BuildSpec(), key="k",
+            )  # fmt: skip
+            await coordinator.publish(f"slipway.cmd.local.builder.builds.{deployment}-build-web.do.1", command)
 
-        async def answered() -> bool:
-            return collected.outcomes()[-1:] == [Outcome.FAILED]
+        async def at_work() -> bool:
+            return sorted(started) == ["d3", "d4"]
 
-        await eventually(answered)
-    failure = collected.answers[-1].failure
-    assert failure is not None
-    assert failure.code == "cancelled"
+        await eventually(at_work)
+        for deployment, direction in (("d3", "undo"), ("d4", "do")):  # the one comes before the other
+            await coordinator.nc.publish(f"slipway.cancel.local.{deployment}-build-web", json.dumps({"direction": direction}).encode())
+
+        async def answered() -> list[Answer]:
+            return [answer for answer in collected.answers if answer.outcome is Outcome.FAILED]
+
+        (failed,) = await eventually(answered)
+    assert failed.deployment == "d4"
+    assert failed.failure is not None
+    assert failed.failure.code == "cancelled"
     await builder.close()
 
 

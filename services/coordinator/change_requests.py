@@ -12,7 +12,7 @@ from services.coordinator.store import open_requests, refs, sagas
 from services.coordinator.store.open_requests import Taken
 from services.coordinator.work import UnitOfWork
 from shared import inbox
-from shared.contracts.changes import ChangeRequestClosed, ChangeRequestUpdated, FoundBy, RequestChange
+from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened, ChangeRequestUpdated, FoundBy, RequestChange
 from shared.contracts.commands import Source
 from shared.contracts.releases import ReleaseKind
 
@@ -33,11 +33,22 @@ async def take_request(coordinator: Coordinator, change: RequestChange) -> None:
         if not new:
             settling.settle_again(work, change, await refs.made_of(work.connection, [change.id]))
         elif reason := why_no_news(last, change):
-            if last is not None and last.arrival < change.arrival and not last.closed:
-                await open_requests.set_taken(work.connection, change, last.deployments)  # what comes late from before it is no news either
+            if last is not None and last.arrival < change.arrival:
+                if last.closed:
+                    await open_requests.hold(work.connection, change)
+                else:
+                    await open_requests.set_taken(work.connection, change, last.deployments)  # what comes late from before it is no news
             settling.ignore(work, change, reason)
         else:
             await _take(coordinator, work, change)
+            if isinstance(change, ChangeRequestOpened) and (held := updated_since(last, change)) is not None:
+                await _take(coordinator, work, held)
+
+
+def updated_since(last: Taken | None, change: ChangeRequestOpened) -> ChangeRequestUpdated | None:
+    """What was done to a change request after it was opened again, and was told before that."""
+    held = last.held if last is not None else None
+    return held if held is not None and held.arrival > change.arrival else None
 
 
 async def _take(coordinator: Coordinator, work: UnitOfWork, change: RequestChange) -> None:

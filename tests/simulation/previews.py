@@ -4,9 +4,10 @@ nobody has updated it for its time to live, or when somebody removes it. Api's c
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from services.coordinator.change_requests import PREVIEWS_GO, why_no_news
+from services.coordinator.change_requests import PREVIEWS_GO, updated_since, why_no_news
 from services.coordinator.saga import DeploymentState, Saga
 from services.coordinator.store.open_requests import Taken
 from shared.contracts.changes import ChangeRequestClosed, ChangeRequestOpened, ChangeRequestUpdated, FoundBy, Pusher, RequestChange
@@ -151,25 +152,44 @@ def is_going(world: "World") -> Steps[bool]:
 
 def take(work: "Work", message: RequestChange) -> Steps[None]:
     """Handles one change in a transaction, as `services.coordinator.change_requests`."""
-    world, requests = work.world, work.world.database.requests
+    requests = work.world.database.requests
     new = yield from work.take([message.id])
     yield from lock(work)
-    made: tuple[str, ...] = ()
+    last = requests.last
     if not new:
-        made = requests.made_of.get(message.id, ())
-    elif not why_no_news(requests.last, message):
-        catalogue, closes = world.api.stored.catalogue, isinstance(message, ChangeRequestClosed)
-        tell = catalogue.close if closes else catalogue.open
-        if (yield from ask(world, lambda: tell(world))):
-            made = (_create(work, message),)
-        last = Taken(message.commit, message.arrival, closes, made)
+        _settle(work, message, requests.made_of.get(message.id, ()))
+    elif not why_no_news(last, message):
+        yield from _take(work, message)
+        if isinstance(message, ChangeRequestOpened) and (held := updated_since(last, message)) is not None:
+            yield from _take(work, held)
+    else:
+        if last is not None and last.arrival < message.arrival:
+            work.then(partial(_remember, requests, last, message))
+        _settle(work, message, ())
 
-        def taken() -> None:
-            requests.last, requests.made_of[message.id] = last, made
 
-        work.then(taken)
-    elif (former := requests.last) is not None and former.arrival < message.arrival and not former.closed:
-        work.then(lambda: setattr(requests, "last", replace(former, arrival=message.arrival)))
+def _take(work: "Work", message: RequestChange) -> Steps[None]:
+    world, requests = work.world, work.world.database.requests
+    catalogue, closes = world.api.stored.catalogue, isinstance(message, ChangeRequestClosed)
+    tell = catalogue.close if closes else catalogue.open
+    made = (_create(work, message),) if (yield from ask(world, lambda: tell(world))) else ()
+    last = Taken(message.commit, message.arrival, closes, made)
+
+    def taken() -> None:
+        requests.last, requests.made_of[message.id] = last, made
+
+    work.then(taken)
+    _settle(work, message, made)
+
+
+def _remember(requests: Requests, last: Taken, ignored: RequestChange) -> None:
+    if not last.closed:
+        requests.last = replace(last, arrival=ignored.arrival)
+    elif isinstance(ignored, ChangeRequestUpdated) and (last.held is None or last.held.arrival < ignored.arrival):
+        requests.last = replace(last, held=ignored)
+
+
+def _settle(work: "Work", message: RequestChange, made: tuple[str, ...]) -> None:
     said = {"change": message.id, "ref": message.ref, "commit": message.commit}
     settle(work, message, ChangeTaken(deployments=made, **said) if made else ChangeIgnored(reason="settled", **said))
 

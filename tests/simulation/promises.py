@@ -56,6 +56,8 @@ class _Said:
     successes: int
     taken: dict[str, int] = field(default_factory=dict)
     """Change → its arrival."""
+    no_news: set[int] = field(default_factory=set)
+    """Arrivals of changes that were ignored because their commit was the one that was taken last."""
     ended: set[str] = field(default_factory=set)
     only_forward: set[str] = field(default_factory=set)
     """Deployments that turn back, or take the former release away: no cancel is done any more."""
@@ -110,8 +112,11 @@ class _Said:
     def _ignored(self, change: str) -> None:
         hold(change not in self.taken, f"{change} was taken, and then ignored")
         arrival = self.changes[change].arrival
-        newer = any(other > arrival for other in self.taken.values())
-        good = newer or self._is_the_last(change) or self.world.preview
+        newer = any(other > arrival for other in (*self.taken.values(), *self.no_news))
+        same = self._is_the_last(change)
+        if same and not newer:
+            self.no_news.add(arrival)
+        good = newer or same or self.world.preview
         hold(good, f"{change} was ignored, and neither a newer one nor its commit was taken before it")
 
     def _is_the_last(self, change: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -214,3 +215,18 @@ async def test_an_end_that_comes_late_does_not_take_away_what_was_opened_again(m
     await made.change_request(ChangeRequestClosed, arrival=opened.arrival + 1)
     assert "newer" in str((await made.event("ChangeIgnored", count=2)).data["reason"])
     assert made.catalogue.previews != {}
+
+
+async def test_an_update_that_comes_before_the_news_that_it_was_opened_again_is_deployed(made: World) -> None:
+    """It is ignored at first, since the change request is closed; the older news makes it count."""
+    opened = await made.change_request()
+    await made.event("DeploymentSucceeded")
+    await made.change_request(ChangeRequestClosed, arrival=opened.arrival + 1)
+    await made.event("DeploymentSucceeded", count=2)
+    updated = await made.change_request(ChangeRequestUpdated, "b", arrival=opened.arrival + 3)
+    assert "is closed" in str((await made.event("ChangeIgnored")).data["reason"])
+    again = await made.change_request(arrival=opened.arrival + 2)
+    taken = [(await made.event("ChangeTaken", count=count)).data for count in (3, 4)]
+    assert [(one["change"], one["commit"]) for one in taken] == [(again.id, "a" * 40), (updated.id, "b" * 40)]
+    (newest,) = cast("list[str]", taken[1]["deployments"])
+    await made.event("DeploymentSucceeded", newest)

@@ -8,7 +8,7 @@ from tests.simulation.target import Failed, Landing, Made, Target, made_by
 def provision(target: Target, command: c.ProvisionDatabase) -> Landing:
     """Recorded, then run."""
     name = command.database.name
-    made = target.standing(name) or Made(command.database, f"database-{command.step_key}", str(command.deployment))
+    made = target.standing(name) or Made(command.database, f"database-{command.step_key}", str(command.deployment), command.step_key)
     made.spec = command.database
     target.databases[name] = made
     return lambda: _run_database(target, made, command)
@@ -35,13 +35,14 @@ def detach(target: Target, command: c.RemoveDatabase) -> Landing | None:
     made = target.databases.get(command.former.name)
     if made is None:
         return None
-    made.detached = True
+    target.detach(made)
     return lambda: target.remove(made.container)
 
 
 def forget(target: Target, command: c.RemoveDatabase) -> None:
     """Its record goes last: whoever comes again still knows which container it was."""
     target.databases.pop(command.former.name, None)
+    target.sweep()
 
 
 def forget_made(target: Target, command: c.ProvisionDatabase) -> None:

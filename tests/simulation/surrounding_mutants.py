@@ -129,6 +129,12 @@ def reconciles_without_a_sweep(patches: Patches) -> None:
 
 
 @mutant
+def leaves_what_a_removed_database_left(patches: Patches) -> None:
+    """A request for a database that lands after its removal stays for ever."""
+    patches.replace(Target, "detach", lambda _target, made: setattr(made, "detached", True))
+
+
+@mutant
 def sweeps_jobs_away(patches: Patches) -> None:
     """The sweep of one undo removes the container of a job before that job's own undo has seen it."""
     real = Target.sweep

@@ -46,6 +46,7 @@ class Made:
     spec: DatabaseSpec
     container: str
     deployment: str
+    step_key: str
     detached: bool = False
     """It is to go: whoever comes next finishes that."""
 
@@ -118,10 +119,16 @@ class Target:
         """The database of that name; one that was to go is gone."""
         made = self.databases.get(name)
         if made is not None and made.detached:
+            self.detach(made)
             self.remove(made.container)
             del self.databases[name]
             return None
         return made
+
+    def detach(self, made: Made) -> None:
+        """It is to go, and whatever a request of the step that made it still brings with it."""
+        made.detached = True
+        self.undone.add(made.step_key)
 
     def land(self, landing: Landing) -> None:
         """A request whose sender is gone: what it makes, stops or takes away is marked until the next sweep or look."""
@@ -176,10 +183,9 @@ class Target:
             for host in release.hosts:
                 self.domains[host] = (name, f"{deployment}-assign-domain-{name}")
         for name, spec in record.databases.items():
-            self.databases[name] = Made(spec, f"database-{name}", deployment)
-            self.containers[f"database-{name}"] = Container(
-                "database", name, deployment, f"{deployment}-provision-database-{name}", 0, started=True
-            )
+            key = f"{deployment}-provision-database-{name}"
+            self.databases[name] = Made(spec, f"database-{name}", deployment, key)
+            self.containers[f"database-{name}"] = Container("database", name, deployment, key, 0, started=True)
 
     def of(self, deployment: str) -> list[tuple[str, str]]:
         """What the deployment has put here: service, database or job, and what of it in words; but for what came late, and for what

@@ -39,6 +39,7 @@ SHOWN_BY = {
     "never_sweeps": 264,
     "sweeps_only_when_it_reconciles": 1859,
     "reconciles_without_a_sweep": 264,
+    "leaves_what_a_removed_database_left": 3080,
     "returns_to_what_runs": 277,
     "sweeps_jobs_away": 1030,
     "leaves_the_former_stopped": 2016,

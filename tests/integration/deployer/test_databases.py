@@ -197,6 +197,19 @@ async def test_detached_when_the_environment_no_longer_has_it(here: Site) -> Non
     await second.do(c.RemoveDatabase, "remove-database-main", f.DatabaseDetached, former=spec)
 
 
+async def test_a_request_that_lands_after_the_removal_is_swept(here: Site) -> None:
+    """A container that the engine makes after its worker died and another deployment has removed the database goes with the next look."""
+    spec = here.database()
+    await provision(here.deployment(), spec)
+    record = here.target.records.database(here.place, "main")
+    assert record is not None
+    labels = here.target.databases._labels(record)
+    await here.deployment().do(c.RemoveDatabase, "remove-database-main", f.DatabaseDetached, former=spec)
+    await here.target.engine.create(record.container, {"Image": here.machine.image, "Labels": labels})
+    await here.target.reconcile.once()
+    assert await here.target.engine.inspect(record.container) is None
+
+
 @pytest.mark.parametrize(("part", "effect", "who"), [(Engine, "remove", "provision"), (Records, "forget_database", "reconcile")])
 async def test_a_removal_that_was_given_up_half_way_is_finished_by_who_comes_next(
     here: Site, monkeypatch: pytest.MonkeyPatch, part: type, effect: str, who: str

@@ -122,6 +122,8 @@ class Databases:
         return True
 
     async def _remove(self, record: DatabaseRecord) -> None:
+        """Whatever a request of the step that made it still brings goes with the next sweep."""
+        self.records.mark_undone(record.place, record.step_key)
         await self.engine.remove(record.container)
         self.records.forget_database(record.place, record.spec.name)
 

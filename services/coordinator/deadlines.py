@@ -15,13 +15,21 @@ def tick(move: Move, tick: Tick) -> None:
         saga.failure = Failure(code="approval timed out", message="nobody decided in time")
         move.end(DeploymentState.DENIED, reason="nobody approved it in time")
         return
-    for step in list(saga.steps.values()):
+    # What is over comes first: where it ends the deployment or turns it back, no other step is sent again.
+    for step in sorted(saga.steps.values(), key=lambda step: _has_another_attempt(move, step)):
         if saga.state.final:
             return
         _hear(step, tick)
         due = step.due(move.limits.silence)
         if due is not None and due <= move.now:
             _time_is_over(move, step, tick)
+
+
+def _has_another_attempt(move: Move, step: Step) -> bool:
+    if step.retry_at is not None:
+        return True
+    in_time = step.give_up_at is None or step.give_up_at > move.now
+    return step.accepted and in_time and step.losses < move.limits.losses
 
 
 def _hear(step: Step, tick: Tick) -> None:

@@ -59,6 +59,12 @@ def loses_workers_for_ever(patches: Patches) -> None:
 
 
 @mutant
+def sends_what_it_takes_back(patches: Patches) -> None:
+    """A timer sends one step again, and finds then that another has ended the deployment."""
+    patches.replace(deadlines, "_has_another_attempt", lambda _move, _step: False)
+
+
+@mutant
 def takes_an_answer_for_another_gate(patches: Patches) -> None:
     """An answer counts for any gate of the name."""
     patches.replace(gates, "_is_of", lambda step, _answer: step.gate is not None)

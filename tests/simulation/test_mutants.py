@@ -28,6 +28,7 @@ SHOWN_BY = {
     "cancels_what_was_decided": 71,
     "ends_while_steps_are_at_work": 106,
     "loses_workers_for_ever": 237,
+    "sends_what_it_takes_back": 2238,
     "takes_an_answer_for_another_gate": 75,
     "sends_what_is_over": 903,
     "takes_a_late_answer": 120,

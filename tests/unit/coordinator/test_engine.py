@@ -7,6 +7,7 @@ import pytest
 from services.coordinator import inputs as i
 from services.coordinator.saga import DeploymentState, Limits, StepState, is_after_pivot
 from services.coordinator.snapshot import Record, Snapshot
+from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.answers import Failure, Outcome
 from shared.contracts.commands import Command, Direction
@@ -148,6 +149,23 @@ def test_a_command_that_kills_its_workers_does_not_stay_in_the_queue() -> None:
     assert scenario.saga.failure is not None
     assert scenario.saga.failure.code == "worker_lost"
     assert "slipway.cmd.local.builder.builds.d1-build-web.do.*" in [cancel.subject for cancel in scenario.cancels]
+
+
+def test_a_deployment_that_ends_sends_nothing_in_the_same_move() -> None:
+    """A timer finds that one build's workers are lost for good and that another's next attempt is due: that is not sent any more."""
+    two = Manifest(services={"web": ServiceManifest(), "worker": ServiceManifest()})
+    scenario = Scenario(manifest=two, script=lambda command: "silence" if isinstance(command, c.BuildImage) else None)
+    scenario.run(lambda now: "build-worker" in now.names())
+    for losses in range(Limits().losses + 1):
+        for step in ("build-web", "build-worker") if losses else ("build-worker",):
+            sent = next(command for command in reversed(scenario.commands) if command.step == step)
+            scenario.feed(scenario.answer(sent, Outcome.ACCEPTED))
+        sent_before = len(scenario.commands)
+        scenario.now += Limits().silence
+        scenario.feed(i.Tick(connected_since=START - timedelta(days=1)))
+    assert scenario.saga.failure is not None
+    assert scenario.saga.failure.code == "worker_lost"
+    assert scenario.names()[sent_before:] == []
 
 
 def test_nobody_takes_a_command() -> None:

@@ -95,7 +95,9 @@ class UnitOfWork:
         # After the deployments, and in one order: two transactions that lock both never wait for each other.
         for before, saga in sorted(moved, key=lambda pair: str(pair[1].origin.place)):
             await self._consequences(before, saga)
-        self.rows = await self.outbox.add(self.connection, self._messages)
+        closed = {name for one in self._closed for name in one.ids}
+        # What this transaction has itself taken back is not even written: the relay might publish it after the queue was cleared.
+        self.rows = await self.outbox.add(self.connection, [one for one in self._messages if one.message_id not in closed])
         await sagas.close_commands(self.connection, self._closed)
 
     def observe(self) -> None:

@@ -154,7 +154,8 @@ class Work:
             world.invariants.moved(before, message, after, outputs, now)
             self._count(outputs)
         database.inbox.update(self._taken)
-        rows = database.outbox.add(self.messages, world.now)
+        closed = set(self.closed)
+        rows = database.outbox.add([one for one in self.messages if one.message_id not in closed], world.now)
         database.outbox.close(self.closed)
         database.release(self)
         return rows

@@ -21,10 +21,12 @@ from services.coordinator.store import environments, open_requests, refs, sagas
 from services.coordinator.timers import Beats, tick
 from shared.bus import Bus
 from shared.consumer import Received
+from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts import requests as r
-from shared.contracts.answers import Answer, Outcome
+from shared.contracts.answers import Answer, Failure, Outcome
 from shared.contracts.commands import Direction
+from shared.contracts.manifest import Manifest, ServiceManifest
 from shared.contracts.places import ChangeRequest, EnvironmentKind
 from shared.messages import utc_now
 from shared.outbox import Outbox
@@ -140,6 +142,21 @@ async def test_an_answer_takes_back_nothing_that_was_decided_meanwhile(replicas:
         tasks.create_task(take_results(other, _authorised(scenario)))
         await waited_for(one.pool, 2)
     assert (await _now(one.pool)).state is DeploymentState.CANCELLED
+
+
+async def test_a_command_that_is_taken_back_at_once_is_never_sent(replicas: tuple[Coordinator, Coordinator]) -> None:
+    """Two answers come together: of what the first lets start nothing is left in the queue, since the second ends the deployment."""
+    one, _ = replicas
+    two = Manifest(services={"web": ServiceManifest(), "worker": ServiceManifest()})
+    scenario = Scenario(manifest=two, script=lambda command: "silence" if isinstance(command, c.BuildImage) else None, now=utc_now())
+    await _stored(one.pool, scenario.run(lambda now: "build-worker" in now.names()))
+    web, worker = scenario.commands[-2:]
+    built = scenario.answer(web, Outcome.DONE, fact=f.ImageBuilt(service="web", image=f"registry/web@sha256:{'1' * 64}"))
+    failed = scenario.answer(worker, Outcome.FAILED, failure=Failure(code="broken", message="it does not compile"))
+    await take_results(one, [*_received(built), *_received(failed)])
+    assert (await _now(one.pool)).state is DeploymentState.FAILED
+    handed, _ = one.outbox.handed()
+    assert [row.subject for row in handed if row.stream == "COMMANDS"] == []
 
 
 async def test_a_timer_waits_for_nobody_who_is_at_its_deployment(replicas: tuple[Coordinator, Coordinator]) -> None:

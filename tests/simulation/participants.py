@@ -138,7 +138,7 @@ class Worker:
             ("another participant answers", {"participant": "builder" if asked == "deployer" else "deployer"}),
             ("another target answers", {"target": "elsewhere"} if asked != "auth" else {"participant": "deployer", "target": "elsewhere"}),
             ("another epoch is answered", {"epoch": epoch}),
-            ("a later attempt is answered", {"attempt": self.command.attempt + 1}),
+            ("a later attempt is answered", {"attempt": self.command.attempt + 100}),  # the next one may have been sent
             ("another fact is told", {"name": "TrafficSwitched" if type(self.command) is not c.SwitchTraffic else "ReleaseRetired"}),
         )
         kind, changed = forged[self.world.pick(len(forged))] if self.world.profile.strange else ("", {})

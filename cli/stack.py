@@ -118,10 +118,8 @@ def down(
         except supervisor.EndFailed as error:
             raise Failed(str(error), "Look at it: slipway status", code="end") from error
         except engine.EngineError as error:
-            problem, _, remedy = str(error).partition(". ")
-            raise Failed(
-                f"Slipway is stopped, but not all that it has on the engine is removed. {problem}.", remedy, code="engine"
-            ) from error
+            what = f"Slipway is stopped, but not all that it has on the engine is removed. {error.problem}."
+            raise Failed(what, error.remedy, code="engine") from error
     first = "Slipway is stopped." if ended.was_running else "Slipway was not running."
     second = f" Removed {len(ended.containers)} containers, {len(ended.networks)} networks, {len(ended.volumes)} volumes."
     session().show(asdict(ended), first + (second if everything else " Applications go on." if ended.was_running else ""))

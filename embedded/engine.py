@@ -34,7 +34,12 @@ _LOOK = "Its log says more (journalctl -u docker, or dockerd.log in its folder);
 
 
 class EngineError(Exception):
-    """The engine cannot be used or started; the message says why, and in its further sentences what to do."""
+    """The engine cannot be used or started: the problem without its full stop, and what to do."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}. {remedy}")
+        self.problem = problem
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def ask(host: str, path: str) -> Any:
     try:
         return json.loads(answer)
     except ValueError as error:
-        raise EngineError(f"What answers at {host} is no container engine. {_LOOK}") from error
+        raise EngineError(f"What answers at {host} is no container engine", _LOOK) from error
 
 
 def order(host: str, method: str, path: str, limit: float) -> None:
@@ -96,13 +101,13 @@ def _request(host: str, method: str, path: str, limit: float, fine: tuple[int, .
         answer = connection.getresponse()
         words = answer.read().decode(errors="replace")
     except TimeoutError as late:
-        raise EngineError(f"The container engine at {host} answers too slowly: nothing within {limit:g} s. {_LOOK}") from late
+        raise EngineError(f"The container engine at {host} answers too slowly: nothing within {limit:g} s", _LOOK) from late
     except (OSError, http.client.HTTPException) as error:
-        raise EngineError(f"The container engine at {host} does not answer: {error}. {_LOOK}") from error
+        raise EngineError(f"The container engine at {host} does not answer: {error}", _LOOK) from error
     finally:
         connection.close()
     if answer.status >= http.client.BAD_REQUEST and answer.status not in fine:
-        raise EngineError(f"The container engine refuses {method} {path.partition('?')[0]}: {words.strip()}. {_LOOK}")
+        raise EngineError(f"The container engine refuses {method} {path.partition('?')[0]}: {words.strip()}", _LOOK)
     return words
 
 
@@ -146,18 +151,18 @@ def ensure(settings: EngineSettings) -> Engine:
     if engine is not None:
         return engine
     if settings.is_somebody_elses:
-        raise EngineError(f"No container engine answers at {settings.host}. Start it, or unset SLIPWAY_DOCKER_HOST and DOCKER_HOST.")
+        raise EngineError(f"No container engine answers at {settings.host}", "Start it, or unset SLIPWAY_DOCKER_HOST and DOCKER_HOST.")
     return _start(settings)
 
 
-def why_not_startable(settings: EngineSettings) -> str | None:
-    """What stands in the way of starting an engine of our own, as a sentence; None where nothing does."""
+def why_not_startable(settings: EngineSettings) -> EngineError | None:
+    """What stands in the way of starting an engine of our own; None where nothing does."""
     if shutil.which("dockerd") is None:
-        return "No container engine is installed. Install one: apt-get install docker.io"
+        return EngineError("No container engine is installed", "Install one: apt-get install docker.io")
     if os.geteuid() != 0:
-        return (
-            f"A container engine is installed, but none answers at {settings.socket}, and only root can start one. "
-            "Start it (sudo systemctl start docker), and join its group (sudo usermod -aG docker $USER)."
+        return EngineError(
+            f"A container engine is installed, but none answers at {settings.socket}, and only root can start one",
+            "Start it (sudo systemctl start docker), and join its group (sudo usermod -aG docker $USER).",
         )
     return None
 
@@ -174,7 +179,7 @@ def stop(settings: EngineSettings) -> bool:
     try:
         process.wait(STOP_LIMIT)
     except psutil.TimeoutExpired as late:
-        raise EngineError(f"dockerd (process {process.pid}) did not end within {STOP_LIMIT:.0f} s.") from late
+        raise EngineError(f"dockerd (process {process.pid}) did not end within {STOP_LIMIT:.0f} s", _LOOK) from late
     return True
 
 
@@ -188,7 +193,7 @@ def running_names(host: str, instance: str | None = None) -> frozenset[str]:
 def _start(settings: EngineSettings) -> Engine:
     obstacle = why_not_startable(settings)
     if obstacle is not None:
-        raise EngineError(obstacle)
+        raise obstacle
     settings.data_root.mkdir(parents=True, exist_ok=True)
     settings.exec_root.mkdir(parents=True, exist_ok=True)
     with (settings.exec_root / "start.lock").open("a") as one_at_a_time:
@@ -231,7 +236,7 @@ def _wait_until_it_answers(settings: EngineSettings, process: "subprocess.Popen[
         file.seek(beginning)
         lines = file.read().decode(errors="replace").splitlines()
     last = "\n".join([line for line in lines if "level=info" not in line and "level=warning" not in line][-5:])
-    raise EngineError(f"dockerd was started but does not answer at {settings.socket}. Its last words ({log}):\n{last}")
+    raise EngineError(f"dockerd was started but does not answer at {settings.socket}", f"Its last words ({log}):\n{last}")
 
 
 def _configuration(settings: EngineSettings) -> dict[str, object]:

@@ -186,8 +186,7 @@ def _engine(settings: Settings) -> list[Finding]:
         if found is not None:
             engine.running_names(found.host)  # One in trouble may still tell its version.
     except engine.EngineError as error:
-        problem, _, remedy = str(error).partition(". ")
-        return [Finding(problem, address, remedy)]
+        return [Finding(error.problem, address, error.remedy)]
     if found is None and settings.engine.is_somebody_elses:
         return [
             Finding(
@@ -199,8 +198,7 @@ def _engine(settings: Settings) -> list[Finding]:
     if found is None:
         obstacle = engine.why_not_startable(settings.engine)
         if obstacle is not None:
-            problem, _, remedy = obstacle.partition(". ")
-            return [Finding(problem, address, remedy)]
+            return [Finding(obstacle.problem, address, obstacle.remedy)]
         return _space(_nearest(settings.engine.data_root), "another disk by SLIPWAY_ENGINE_DATA_ROOT")
     if found.too_old:
         least = ".".join(str(part) for part in engine.MINIMUM_API)

@@ -99,8 +99,7 @@ def _on_engine(
             return None, (), Attention(where, _how_it_starts(settings, home)) if needed else None
         return found, _containers(found.host, instance) if instance else (), None
     except engine.EngineError as error:
-        problem, _, remedy = str(error).partition(". ")
-        return None, (), Attention(problem, remedy)
+        return None, (), Attention(error.problem, error.remedy)
 
 
 def _how_it_starts(settings: EngineSettings, home: Home) -> str:

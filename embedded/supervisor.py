@@ -121,7 +121,7 @@ def down(settings: Settings, *, everything: bool = False, volumes: bool = False)
         return Ended(running is not None)
     found = engine.find(settings.engine)
     if found is None:
-        raise engine.EngineError(f"No container engine answers at {settings.engine.address}. Start it, and do this again.")
+        raise engine.EngineError(f"No container engine answers at {settings.engine.address}", "Start it, and do this again.")
     removed = removal.remove_instance(found.host, home.instance, volumes=volumes)
     stopped = _started_for(home, found) and not engine.running_names(found.host) and engine.stop(settings.engine)
     return Ended(running is not None, removed.containers, removed.networks, removed.volumes, stopped)

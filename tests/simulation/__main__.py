@@ -5,30 +5,9 @@ import os
 import sys
 import time
 
-from tests.simulation import (
-    belief_mutants,
-    engine_mutants,
-    plan_mutants,
-    preview_mutants,
-    promise_mutants,
-    relay_mutants,
-    replica_mutants,
-    surrounding_mutants,
-)
+from tests.simulation.all_mutants import MUTANTS
 from tests.simulation.exploration import Found, explore, explore_many, told
-from tests.simulation.mutants import MUTANTS
 from tests.simulation.shrinking import shrink
-
-__all__ = [
-    "belief_mutants",
-    "engine_mutants",
-    "plan_mutants",
-    "preview_mutants",
-    "promise_mutants",
-    "relay_mutants",
-    "replica_mutants",
-    "surrounding_mutants",
-]  # whose defects `--mutant` knows
 
 AT_ONCE = 2000
 

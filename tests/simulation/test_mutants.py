@@ -2,18 +2,8 @@
 
 import pytest
 
-from tests.simulation import (
-    belief_mutants,
-    engine_mutants,
-    plan_mutants,
-    preview_mutants,
-    promise_mutants,
-    relay_mutants,
-    replica_mutants,
-    surrounding_mutants,
-)
+from tests.simulation.all_mutants import MUTANTS, Mutant
 from tests.simulation.exploration import explore
-from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.shrinking import shrink
 
 SCHEDULES = 3000
@@ -53,16 +43,6 @@ SHOWN_BY = {
     "looks_before_it_locks": 917,
 }
 """Schedules that are known to show a defect are tried first; where they do not any more, all are."""
-__all__ = [
-    "belief_mutants",
-    "engine_mutants",
-    "plan_mutants",
-    "preview_mutants",
-    "promise_mutants",
-    "relay_mutants",
-    "replica_mutants",
-    "surrounding_mutants",
-]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=list(MUTANTS))

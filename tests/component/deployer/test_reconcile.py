@@ -39,6 +39,7 @@ class Target:
     failing: dict[Place, Exception] = field(default_factory=dict)
     """Raised where the records of an environment are read."""
     detached_volumes: list[DetachedVolume] = field(default_factory=list)
+    scratch: list[str] = field(default_factory=list)
     swept: list[Place] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
@@ -47,6 +48,12 @@ class Target:
         if self.listing:
             raise self.listing.pop()
         return []
+
+    async def volumes(self, _labels: object, *, unused: bool) -> list[Json]:
+        """Those that images asked for, and that no container has."""
+        assert unused
+        labels = {f"slipway.{name}": value for name, value in FIRST.model_dump().items()}
+        return [{"Name": name, "Labels": labels} for name in self.scratch]
 
     async def until_gone(self) -> None:
         """It stays."""
@@ -139,7 +146,12 @@ async def test_a_volume_that_cannot_be_removed_keeps_no_other(tmp_path: Path) ->
     """It is told of, and the next one goes."""
     long_ago = utc_now() - timedelta(days=30)
     volumes = [DetachedVolume(place=FIRST, database="main", volume=name, version="18", at=long_ago) for name in ("used", "unused")]
-    target = Target(tmp_path, detached_volumes=volumes)
+    target = Target(tmp_path, detached_volumes=volumes, scratch=["used", "left"])
     done = await target.reconcile().once()
-    assert target.removed == ["unused"]
-    assert [line.split(": ")[1] for line in done] == ["used cannot be set right", f"volume unused, detached {long_ago:%Y-%m-%d}, removed"]
+    assert target.removed == ["unused", "left"]
+    assert [line.split(": ")[1] for line in done] == [
+        "used cannot be set right",
+        f"volume unused, detached {long_ago:%Y-%m-%d}, removed",
+        "used cannot be set right",
+        "volume left, whose container is gone, removed",
+    ]

@@ -61,6 +61,24 @@ async def test_one_that_cannot_be_brought_back_does_not_stop_the_rest(here: Site
     await eventually(lambda: _is(here, "one"))
 
 
+async def test_an_image_s_own_volumes_go_with_their_containers(here: Site) -> None:
+    """What an engine that died left of them is removed, since they carry our labels; those of a container that is there stay."""
+    one = here.release("one", image=here.machine.settings.postgres_images["18"])
+    await deploy(here.deployment(), one)
+    name, engine = here.target.workloads.container(here.place, one), here.target.engine
+    (first,) = (await engine.inspect(name)).volumes  # type: ignore[union-attr]
+    await here.target.reconcile.once()
+    assert await engine.volume(first) is not None
+    subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)  # without -v: its volume stays
+    assert await engine.volume(first) is not None
+    await here.target.reconcile.once()
+    (second,) = (await engine.inspect(name)).volumes  # type: ignore[union-attr]
+    assert await engine.volume(first) is None
+    assert await engine.volume(second) is not None
+    assert await engine.remove(name)
+    assert await engine.volume(second) is None
+
+
 async def test_routes_are_written_again(here: Site) -> None:
     """A route file that is gone or wrong is as the record says; one that no record speaks of is removed."""
     await deploy(here.deployment(), here.release("one"))

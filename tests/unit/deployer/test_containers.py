@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of
+from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of, volumes_of
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,28 @@ def test_command_replaces_the_entrypoint() -> None:
     plain = configuration(image="i", labels={}, environment={}, user="1", limits=Limits(1), endpoint=Endpoint("n", "10.0.0.2"))
     assert "Entrypoint" not in plain
     assert plain["HostConfig"]["Memory"] == 6 * 1024 * 1024
+
+
+def test_volumes_of_the_image_carry_labels() -> None:
+    """Each path that the image wants a volume at, but those that are memory or a named volume already, gets one that says whose it is."""
+    made = configuration(
+        image="i",
+        image_volumes=("/data", "/cache/", "/var/lib/db", "relative"),
+        labels={"slipway.role": "application", "slipway.service": "web"},
+        environment={},
+        user="1",
+        limits=Limits(1),
+        endpoint=Endpoint("n", "10.0.0.2"),
+        writable=("/cache",),
+        volumes={"rows": "/var/lib/db"},
+    )
+    assert made["HostConfig"]["Mounts"] == [
+        {"Type": "volume", "Source": "rows", "Target": "/var/lib/db"},
+        {
+            "Type": "volume",
+            "Target": "/data",
+            "VolumeOptions": {"Labels": {"slipway.role": "scratch", "slipway.service": "web"}},
+        },
+    ]
+    assert volumes_of({"Config": {"Volumes": {"/data": {}}}}) == ("/data",)
+    assert volumes_of({"Config": {"Volumes": None}}) == ()

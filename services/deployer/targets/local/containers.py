@@ -1,10 +1,12 @@
 """What a container is made with. Pure."""
 
-from collections.abc import Mapping, Sequence
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Json
+from services.deployer.targets.local.naming import Role
 from shared.contracts.manifest import is_root
 
 NOBODY = "65532:65532"
@@ -48,6 +50,7 @@ class Limits:
 def configuration(
     *,
     image: str,
+    image_volumes: Iterable[str] = (),
     labels: Mapping[str, str],
     environment: Mapping[str, str],
     user: str,
@@ -63,8 +66,9 @@ def configuration(
 
     Its host name is the engine's choice: one of ours would be an alias on the network as well.
     `command` is the whole command: the image's entrypoint does not stand before it. `volumes` maps name to path, `hosts`
-    name to address.
+    name to address; what of `image_volumes` has nothing else at its path is a labelled volume that goes with the container.
     """
+    given = {*writable, *(volumes or {}).values()}
     made: Json = {
         "Image": image,
         "Labels": dict(labels),
@@ -82,7 +86,10 @@ def configuration(
             "PidsLimit": _PROCESSES,
             "LogConfig": _LOG,
             "Init": True,
-            "Mounts": [{"Type": "volume", "Source": name, "Target": path} for name, path in (volumes or {}).items()],
+            "Mounts": [
+                *({"Type": "volume", "Source": name, "Target": path} for name, path in (volumes or {}).items()),
+                *_scratch(image_volumes, given, labels),
+            ],
         },
         "NetworkingConfig": {
             "EndpointsConfig": {
@@ -93,6 +100,20 @@ def configuration(
     if command is not None:
         made["Entrypoint"], made["Cmd"] = list(command), []
     return made
+
+
+def _scratch(wanted: Iterable[str], given: Iterable[str], labels: Mapping[str, str]) -> Iterator[Json]:
+    """Volumes that the engine would make without labels: where it dies meanwhile, nobody knew later whose they are."""
+    taken = set(map(posixpath.normpath, given))
+    carried = {**labels, "slipway.role": Role.SCRATCH}
+    for path in wanted:
+        if path.startswith("/") and posixpath.normpath(path) not in taken:
+            yield {"Type": "volume", "Target": path, "VolumeOptions": {"Labels": carried}}
+
+
+def volumes_of(image: Json) -> tuple[str, ...]:
+    """The paths of its `VOLUME`s."""
+    return tuple((image.get("Config") or {}).get("Volumes") or ())
 
 
 def user_of(wanted: str | None, image: Json) -> str:

@@ -10,7 +10,7 @@ from services.deployer.fence import Claim
 from services.deployer.ports import Journal, Provisioned
 from services.deployer.targets.local import links
 from services.deployer.targets.local.container_state import Container
-from services.deployer.targets.local.containers import Endpoint, Limits, configuration
+from services.deployer.targets.local.containers import Endpoint, Limits, configuration, volumes_of
 from services.deployer.targets.local.database_images import DatabaseImages
 from services.deployer.targets.local.database_rules import major_of, refuse_no_way_back
 from services.deployer.targets.local.engine import Engine
@@ -197,6 +197,7 @@ class Databases:
         }
         made = configuration(
             image=image,
+            image_volumes=volumes_of(await self.engine.image(image) or {}),
             labels=carried,
             environment=environment,
             user=_USER,

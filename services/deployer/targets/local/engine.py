@@ -144,6 +144,18 @@ class Engine:
                     raise
         return True
 
+    async def remove_idle(self, name: str) -> bool:
+        """As `remove`, but of one that runs by now, which stays; whether there is none any more."""
+        async with _engine_errors():
+            try:
+                await self._docker.containers.container(name).delete(v=True)
+            except DockerError as error:
+                if error.status == 409:
+                    return False
+                if error.status != 404:
+                    raise
+        return True
+
     async def tail(self, name: str, lines: int = 20) -> tuple[str, ...]:
         """The last lines that a container wrote, without NULs; none where it is gone."""
         async with _engine_errors():
@@ -295,9 +307,10 @@ class Engine:
                 if error.status != 404:
                     raise
 
-    async def volumes(self, labels: Mapping[str, str]) -> list[Json]:
-        """All volumes that carry these labels."""
-        filters = json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})
+    async def volumes(self, labels: Mapping[str, str], *, unused: bool = False) -> list[Json]:
+        """All volumes that carry these labels; only those that no container has where they are to be `unused`."""
+        wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        filters = json.dumps(wanted | {"dangling": ["true"]} if unused else wanted)
         async with _engine_errors():
             listed = await self._docker._query_json("volumes", params={"filters": filters})  # noqa: SLF001 -- untyped there
         return [dict(volume) for volume in listed["Volumes"] or ()]

@@ -10,7 +10,7 @@ from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.containers import Limits
 from services.deployer.targets.local.engine import Engine, Json
 from services.deployer.targets.local.load_balancer import LoadBalancer
-from services.deployer.targets.local.naming import Role, epoch_of, network_name, place_labels, place_of, route_name
+from services.deployer.targets.local.naming import Role, epoch_of, is_scratch, network_name, place_labels, place_of, route_name
 from services.deployer.targets.local.records import DatabaseRecord, Placed, Records, ServiceRecord
 from services.deployer.targets.local.route_files import PREFIX, url_of
 from services.deployer.targets.local.route_folder import RouteFolder
@@ -79,10 +79,11 @@ class Examination:
 
     async def _found(self, place: Place) -> _Found:
         labels = place_labels(self.instance, place)
+        volumes = [volume for volume in await self.engine.volumes(labels) if not is_scratch(volume["Labels"])]
         return _Found(
             containers={container.name: container for container in await self.engine.find(labels)},
             network=await self.engine.network(network_name(self.instance, place)),
-            volumes=frozenset(str(volume["Name"]) for volume in await self.engine.volumes(labels)),
+            volumes=frozenset(str(volume["Name"]) for volume in volumes),
         )
 
     def _service(self, record: ServiceRecord, found: _Found) -> Iterator[Difference]:

@@ -18,11 +18,13 @@ LONGEST = 63
 
 
 class Role(StrEnum):
-    """What a container is, in the label `slipway.role`."""
+    """What a container or volume is, in the label `slipway.role`."""
 
     APPLICATION = "application"
     DATABASE = "database"
     JOB = "job"
+    SCRATCH = "scratch"
+    """A volume that an image asks for, and that goes with its container."""
 
 
 def container_name(instance: str, place: Place, name: str, distinct: str) -> str:
@@ -64,6 +66,11 @@ def epoch_of(carried: Mapping[str, str]) -> int | None:
         return int(carried.get("slipway.epoch") or 0)
     except ValueError:
         return None
+
+
+def is_scratch(carried: Mapping[str, str]) -> bool:
+    """Whether a volume is one that an image asked for, and goes with its container."""
+    return carried.get("slipway.role") == Role.SCRATCH
 
 
 def labels(instance: str, claim: Claim, role: Role, name: str, **more: str) -> dict[str, str]:

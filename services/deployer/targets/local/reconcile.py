@@ -15,7 +15,7 @@ from services.deployer.files import remove_durably
 from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.databases import Databases
 from services.deployer.targets.local.engine import Engine
-from services.deployer.targets.local.naming import place_of, route_name
+from services.deployer.targets.local.naming import Role, place_of, route_name
 from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Records, ServiceRecord
 from services.deployer.targets.local.route_files import PREFIX
 from services.deployer.targets.local.route_folder import RouteFolder
@@ -172,12 +172,21 @@ class Reconcile:
         for volume in list(self.records.detached()):
             if utc_now() - volume.at > DETACHED_KEPT:
                 done += await self._tried(volume.place, volume.volume, self._drop(volume))
+        wanted = {"slipway.instance": self.workloads.instance, "slipway.role": Role.SCRATCH}
+        for scratch in await self.engine.volumes(wanted, unused=True):
+            if (place := place_of(scratch["Labels"])) is not None:
+                done += await self._tried(place, scratch["Name"], self._drop_scratch(place, scratch["Name"]))
         return done
 
     async def _drop(self, volume: DetachedVolume) -> list[str]:
         await self.engine.remove_volume(volume.volume)
         self.records.forget_detached(volume)
         return [f"{volume.place}: volume {volume.volume}, detached {volume.at:%Y-%m-%d}, removed"]
+
+    async def _drop_scratch(self, place: Place, name: str) -> list[str]:
+        """An engine that died when it made or removed a container leaves its volumes. A new one is used from its first moment on."""
+        await self.engine.remove_volume(name)
+        return [f"{place}: volume {name}, whose container is gone, removed"]
 
     async def _until_needed(self) -> None:
         """Returns when the engine went away, or after ten minutes."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Engine
-from services.deployer.targets.local.naming import network_name, place_labels, route_name
+from services.deployer.targets.local.naming import is_scratch, network_name, place_labels, route_name
 from services.deployer.targets.local.records import Placed, Records, ServiceRecord
 from services.deployer.targets.local.route_files import PREFIX
 from shared.contracts.places import Place
@@ -49,7 +49,7 @@ class StateReader:
         """What stands on the target for an environment. Changes nothing."""
         services = list(self.records.services(place))
         detached = tuple(sorted(volume.volume for volume in self.records.detached(place)))
-        volumes = sorted(str(volume["Name"]) for volume in await self.engine.volumes(place_labels(self.instance, place)))
+        volumes = [volume for volume in await self.engine.volumes(place_labels(self.instance, place)) if not is_scratch(volume["Labels"])]
         containers = await self.engine.find(place_labels(self.instance, place))
         network = await self.engine.network(network_name(self.instance, place))
         return TargetState(
@@ -60,7 +60,7 @@ class StateReader:
             if network is None
             else {str(network["Name"]): {"subnet": network["IPAM"]["Config"][0]["Subnet"], "id": network["Id"]}},
             databases={record.spec.name: record.model_dump(mode="json", exclude={"place"}) for record in self.records.databases(place)},
-            volumes=tuple(name for name in volumes if name not in detached),
+            volumes=tuple(sorted({volume["Name"] for volume in volumes} - set(detached))),
             domains={claim.host: claim.service for claim in self.records.claims(place)},
             certificates=self._certificates(place),
             detached=detached,

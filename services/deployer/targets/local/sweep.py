@@ -50,10 +50,12 @@ class Sweep:
             if epoch is None:
                 log.warning("container left alone: its epoch is no number", container=name, place=str(place))
                 continue
-            if role == Role.JOB and summary["State"] != "created" and epoch + 1 >= below:
+            has_undo = role == Role.JOB and epoch + 1 >= below
+            if has_undo and summary["State"] != "created":
                 continue
             stale = role == Role.APPLICATION and epoch < below
-            if name not in kept and (stale or carried.get("slipway.step") in undone) and await self.engine.remove(name):
+            remove = self.engine.remove_idle if has_undo else self.engine.remove  # a start may have landed since the look
+            if name not in kept and (stale or carried.get("slipway.step") in undone) and await remove(name):
                 removed.append(name)
         await self._detach_volumes(place, undone)
         await self.networks.remove_unused(place)

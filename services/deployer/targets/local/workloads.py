@@ -10,7 +10,7 @@ from services.deployer.fence import Claim
 from services.deployer.ports import Deployed
 from services.deployer.targets.local import links
 from services.deployer.targets.local.container_state import Container
-from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of
+from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of, volumes_of
 from services.deployer.targets.local.engine import Engine, Json
 from services.deployer.targets.local.exits import ended_by_itself
 from services.deployer.targets.local.images import ensure_image
@@ -234,6 +234,7 @@ class Workloads:
         environment = port | links.variables(self.key, claim.place, spec.databases) | spec.variables | self.key.open(secrets)
         made = configuration(
             image=spec.image,
+            image_volumes=volumes_of(image),
             labels=made_by,
             environment=environment,
             user=user_of(spec.user, image),

@@ -94,6 +94,8 @@ def undo_job(target: Target, command: c.RunJob) -> Landing | None:
     """Ended; its own undo runs where it had started."""
     name = f"job-{command.step_key}"
     found = target.containers.get(name)
-    if found is not None and found.started and command.job.undo is not None:
+    if found is None or not found.started:
+        return lambda: target.remove_idle(name)
+    if command.job.undo is not None:
         target.reverted.add(command.step_key)
     return lambda: target.remove(name)

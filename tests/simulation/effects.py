@@ -41,7 +41,7 @@ DO: dict[type[Command], Script] = {
 UNDO: dict[type[Command], Script] = {
     c.ProvisionDatabase: (data.restore, data.forget_made),
     c.ConnectDatabase: (services.nothing,),
-    c.RunJob: (data.undo_job,),
+    c.RunJob: (data.undo_job, data.undo_job),  # again where it was found to run by then
     c.DeployContainer: (services.remove,),
     c.ConnectContainer: (services.nothing,),
     c.ExposeCandidate: (services.hide,),

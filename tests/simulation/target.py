@@ -108,6 +108,12 @@ class Target:
         for name in names:
             self.containers.pop(name, None)
 
+    def remove_idle(self, name: str) -> None:
+        """One that runs by now stays."""
+        found = self.containers.get(name)
+        if found is not None and not found.started:
+            del self.containers[name]
+
     def clear_jobs(self, deployment: str) -> None:
         """The jobs of a deployment that has ended: none of them starts again."""
         for name, container in list(self.containers.items()):

@@ -1,17 +1,24 @@
 """Jobs run once a deployment, whatever comes again."""
 
 import asyncio
+from itertools import count
 
 import pytest
 
 from services.deployer.fence import Claim
+from services.deployer.targets.local.engine import Engine
 from shared.contracts import commands as c
 from shared.contracts import facts as f
-from shared.work import LowerEpoch, StepFailure
+from shared.work import LowerEpoch, StepFailure, Unavailable
 from tests.integration.deployer.rig import Site, deploy
 from tests.polling import eventually
 
 STEP = "run-job-migrate"
+
+
+async def never(*_: object) -> str | None:
+    """A request that the engine never gets."""
+    raise Unavailable("the engine went away")
 
 
 async def test_runs_once(here: Site) -> None:
@@ -119,6 +126,35 @@ async def test_the_sweep_of_another_undo_leaves_a_job_to_its_own(here: Site) -> 
     await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
     await here.target.sweep.begin(Claim(here.target.fence, here.place, first.epoch + 1, first.id, STEP))
     await first.undo(c.AssignDomain, "assign-domain-web", f.DomainRestored, release=here.release("one"))
+    undone = await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    assert undone.ran_undo
+    assert await here.described() == before
+
+
+@pytest.mark.parametrize("looks", ["its own undo", "the sweep of another"])
+async def test_a_start_that_lands_after_the_look_is_undone(here: Site, looks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request of a worker that died: whoever found the job's container not started, and goes to remove it, sees that it runs by now."""
+    before = await here.described()
+    first, job = here.deployment(), here.job("sleep 60", undo="echo undone")
+    engine, start = here.target.engine, here.target.engine.try_start
+    with monkeypatch.context() as dying:
+        dying.setattr(Engine, "try_start", never)
+        with pytest.raises(Unavailable):
+            await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    (name,) = (await here.target.state.describe(here.place)).containers
+    look, last = {"its own undo": ("inspect", 2), "the sweep of another": ("summaries", 1)}[looks]
+    real, calls = getattr(engine, look), count(1)
+
+    async def late(wanted: object) -> object:
+        found = await real(wanted)
+        if next(calls) == last:
+            assert await start(name) is None
+        return found
+
+    monkeypatch.setattr(engine, look, late)
+    if looks == "the sweep of another":
+        await here.target.sweep.begin(Claim(here.target.fence, here.place, first.epoch + 1, first.id, STEP))
+        await first.undo(c.AssignDomain, "assign-domain-web", f.DomainRestored, release=here.release("one"))
     undone = await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
     assert undone.ran_undo
     assert await here.described() == before

@@ -9,7 +9,7 @@ from services.deployer.fence import Claim
 from services.deployer.ports import Journal, Ran
 from services.deployer.targets.local import links
 from services.deployer.targets.local.container_state import Container
-from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of
+from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of, volumes_of
 from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.exits import ended_by_itself, size
 from services.deployer.targets.local.images import ensure_image
@@ -56,9 +56,10 @@ class Jobs:
         """Ends the job, then runs its own `undo` if the job had started. Its container is removed only after that, so that an undo
         that comes again knows."""
         name = self._name(claim.place, job, claim.step_key)
-        if not await self._has_run(claim, job, name):
-            await self._remove(claim, name)
-            return False
+        while not await self._has_run(claim, job, name):
+            async with claim.lease():
+                if await self.engine.remove_idle(name):  # a start of a worker that died may have landed since
+                    return False
         await self._kill(claim, name)
         if job.undo is not None:
             await self._take_back(claim, job, secrets, journal, job.undo)
@@ -125,6 +126,7 @@ class Jobs:
                 environment = deployment | links.variables(self.key, claim.place, spec.databases) | spec.variables | self.key.open(secrets)
                 made = configuration(
                     image=spec.image,
+                    image_volumes=volumes_of(image),
                     labels=labels(self.instance, claim, Role.JOB, job.name),
                     environment=environment,
                     user=user_of(spec.user, image),

@@ -119,12 +119,19 @@ def down(settings: Settings, *, everything: bool = False, volumes: bool = False)
     _end_left_over(home)
     if not everything or not home.instance_file.exists():
         return Ended(running is not None)
-    found = engine.find(settings.engine)
-    if found is None:
-        raise engine.EngineError(f"No container engine answers at {settings.engine.address}", "Start it, and do this again.")
+    found = engine.find(settings.engine) or _start_again(settings, home)
     removed = removal.remove_instance(found.host, home.instance, volumes=volumes)
     stopped = _started_for(home, found) and not engine.running_names(found.host) and engine.stop(settings.engine)
     return Ended(running is not None, removed.containers, removed.networks, removed.volumes, stopped)
+
+
+def _start_again(settings: Settings, home: Home) -> engine.Engine:
+    """Ours that has ended: only it can remove what it has of the instance."""
+    if not home.engine.exists():
+        raise engine.EngineError(f"No container engine answers at {settings.engine.address}", "Start it, and do this again.")
+    found = engine.ensure(settings.engine)
+    home.engine.write_text(str(found.pid))
+    return found
 
 
 def _started_for(home: Home, found: engine.Engine) -> bool:

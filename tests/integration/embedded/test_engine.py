@@ -143,7 +143,7 @@ async def test_a_supervisor_starts_the_engine_again_that_was_killed(own: EngineS
 
 
 def test_down_ends_the_engine_that_was_started_for_its_home(own: EngineSettings, settings: Settings) -> None:
-    """With `--all`. One that ran before it came stays."""
+    """With `--all`, also a second time and after a crash, when it has to start it for that. One that ran before it came stays."""
     chosen = settings.model_copy(update={"engine": own})
     command = (sys.executable, "-m", "tests.integration.embedded.bare_stack")
     before = engine.ensure(own)
@@ -153,5 +153,8 @@ def test_down_ends_the_engine_that_was_started_for_its_home(own: EngineSettings,
     engine.stop(own)
     up(chosen, detach=True, command=command)
     assert engine.find(own) is not None
-    assert down(chosen, everything=True).engine_stopped
-    assert engine.find(own) is None
+    down(chosen)
+    os.kill(pid(own), signal.SIGKILL)
+    for _ in ("after a crash", "a second time"):
+        assert down(chosen, everything=True).engine_stopped
+        assert engine.find(own) is None

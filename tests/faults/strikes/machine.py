@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -53,6 +55,8 @@ class Machine:
     rig: Mapping[str, str] = field(default_factory=dict)
     """What the environment of the platform's processes has besides."""
     replicas: Replicas = field(init=False)
+    elsewhere: threading.Lock = field(default_factory=threading.Lock)
+    """Held by what programs of ours do on another machine, so to speak: no reboot comes meanwhile."""
 
     def __post_init__(self) -> None:
         self.settings = Settings(home=self.folder / "home")
@@ -246,6 +250,25 @@ class Machine:
 
     def kill_everything(self) -> None:
         """Every process of the machine at once, but the first one, ourselves, and those outside."""
+        with self.elsewhere:
+            self._kill_everything()
+
+    def forget_everything(self) -> None:
+        """What only a kernel knows goes with it: links, what holds network namespaces, what is mounted for containers, and /run."""
+        mounted = [mount.mountpoint for mount in psutil.disk_partitions(all=True)]
+        folders = (os.path.realpath(self.settings.engine.data_root), os.path.realpath("/run"))
+        for point in sorted(mounted, reverse=True):
+            if point not in folders and point.startswith(tuple(f"{folder}/" for folder in folders)):
+                # With one, others may go that were mounted within.
+                subprocess.run(("umount", "--lazy", point), check=False, capture_output=True)
+        links = json.loads(subprocess.run(("ip", "-json", "link"), check=True, capture_output=True).stdout)
+        for link in links:
+            # Some are there in every network namespace.
+            subprocess.run(("ip", "link", "delete", link["ifname"]), check=False, capture_output=True)
+        for path in Path("/run").iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def _kill_everything(self) -> None:
         below = {child.pid for pid in self.outside for child in psutil.Process(pid).children(recursive=True)}
         spared = {1, os.getpid(), *self.outside, *below}
         for _ in range(3):

@@ -2,8 +2,10 @@
 
 import random
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -209,10 +211,14 @@ class Sitting:
         return round(max(ends), 1) if ends else None
 
     def keep_evidence(self, folder: Path) -> None:
-        """Logs, records and routes of a platform that was found wrong."""
+        """Logs, records and routes of a platform that was found wrong, and what its engine has seen."""
         shutil.rmtree(folder, ignore_errors=True)
         for part in ("logs", "target", "traefik/dynamic"):
             shutil.copytree(self.machine.home.path / part, folder / part)
+        shutil.copy(self.machine.settings.engine.data_root / "dockerd.log", folder / "logs")
+        with suppress(subprocess.CalledProcessError):  # where it does not answer, its log says why
+            events = self.machine.docker("events", "--since", "0", "--until", str(int(time.time())), "--format", "{{json .}}")
+            (folder / "logs" / "events.json").write_text(events, encoding="utf-8")
 
 
 def _hit(strike: Strike, scene: Scene) -> str:

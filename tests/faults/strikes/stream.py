@@ -49,9 +49,10 @@ class Lane:
     def commit(self, flaw: Flaw) -> str:
         """The next version."""
         self.version += 1
-        commit = self.repository.commit(
-            application(self.bases, str(self.version), rows=self.rows, flaw=flaw), f"{self.place}: version {self.version}"
-        )
+        with self.machine.elsewhere:
+            commit = self.repository.commit(
+                application(self.bases, str(self.version), rows=self.rows, flaw=flaw), f"{self.place}: version {self.version}"
+            )
         self.versions[commit] = str(self.version)
         return commit
 

@@ -89,8 +89,9 @@ def kill_engine(scene: Scene) -> None:
 
 
 def reboot(scene: Scene) -> None:
-    """Every process at once, then `slipway up`."""
+    """Every process at once, and what only the kernel knew; then `slipway up`."""
     scene.machine.kill_everything()
+    scene.machine.forget_everything()
     scene.machine.up()
 
 

@@ -115,6 +115,12 @@ def sweeps_only_when_it_reconciles(patches: Patches) -> None:
 
 
 @mutant
+def removes_jobs_that_run_by_now(patches: Patches) -> None:
+    """A start that lands between the look and the removal goes unseen."""
+    patches.replace(Target, "remove_idle", lambda target, name: target.remove(name))
+
+
+@mutant
 def reconciles_without_a_sweep(patches: Patches) -> None:
     """What comes after the last undo stays for ever."""
 

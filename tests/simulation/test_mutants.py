@@ -29,6 +29,7 @@ SHOWN_BY = {
     "keeps_a_fence_in_each_process": 152,
     "never_sweeps": 264,
     "sweeps_only_when_it_reconciles": 1859,
+    "removes_jobs_that_run_by_now": 71275,
     "reconciles_without_a_sweep": 264,
     "leaves_what_a_removed_database_left": 3080,
     "returns_to_what_runs": 277,

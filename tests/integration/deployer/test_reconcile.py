@@ -3,16 +3,18 @@
 import asyncio
 import datetime as dt
 import subprocess
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from services.deployer.targets.local import certificates
+from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.naming import place_labels
 from services.deployer.targets.local.route_files import PREFIX
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.manifest import Strategy
-from tests.integration.deployer.rig import Site, deploy, prepare
+from tests.integration.deployer.rig import Site, deploy, prepare, retire, switch
 from tests.polling import eventually
 
 
@@ -131,6 +133,58 @@ async def test_release_that_gives_way_is_left_alone(here: Site) -> None:
     found = await here.target.engine.inspect(here.target.workloads.container(here.place, one))
     assert found is not None
     assert not found.running
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, here: Site, container: str, work: Callable[[], Awaitable[object]]) -> None:
+    """Who looks at a container next acts on what he saw only when something else was done."""
+    engine = here.target.engine
+    inspect = engine.inspect
+
+    async def look(name: str) -> Container | None:
+        found = await inspect(name)
+        if name == container:
+            monkeypatch.undo()
+            await work()
+        return found
+
+    monkeypatch.setattr(engine, "inspect", look)
+
+
+async def test_release_that_gives_way_after_the_look_is_left_alone(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that a switch has stopped since reconcile looked at it is not started beside the one that took its place."""
+    one, two = here.release("one", strategy=Strategy.RECREATE), here.release("two", strategy=Strategy.RECREATE)
+    await deploy(here.deployment(), one)
+    second = here.deployment()
+    await prepare(second, two, one)
+    former = here.target.workloads.container(here.place, one)
+    meanwhile(monkeypatch, here, former, lambda: switch(second, two, one))
+    await here.target.reconcile.once()
+    found = await here.target.engine.inspect(former)
+    assert found is not None
+    assert not found.running
+    assert await here.get() == (200, "two")
+
+
+@pytest.mark.parametrize("end", ["replaced", "removed"])
+async def test_release_that_is_no_more_is_not_made_again(here: Site, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """A container that was gone when reconcile looked stays gone where its release has been retired, or its service removed, since."""
+    one = here.release("one")
+    await deploy(here.deployment(), one)
+    former = here.target.workloads.container(here.place, one)
+    second, two = here.deployment(), here.release("two")
+    await prepare(second, two, one)
+    subprocess.run(["docker", "rm", "-f", former], check=True, capture_output=True)
+
+    async def work() -> None:
+        if end == "replaced":
+            await switch(second, two, one)
+            await retire(second, two, one)
+        else:
+            await second.do(c.RemoveService, "remove-service-web", f.ServiceRemoved, former=one)
+
+    meanwhile(monkeypatch, here, former, work)
+    await here.target.reconcile.once()
+    assert await here.target.engine.inspect(former) is None
 
 
 async def test_certificate_is_renewed(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Record against target: sets right what a reboot, an engine's restart or a person's hand has changed."""
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.databases import Databases
 from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.naming import Role, place_of, route_name
-from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Records, ServiceRecord
+from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Placed, Records, ServiceRecord
 from services.deployer.targets.local.route_files import PREFIX
 from services.deployer.targets.local.route_folder import RouteFolder
 from services.deployer.targets.local.sweep import Sweep
@@ -31,6 +31,27 @@ DETACHED_KEPT = timedelta(days=7)
 _EVERY_S = 600.0
 _AWAY_S = 1.0
 _FAILED_S = 60.0
+
+
+class _Changed(Exception):
+    """A deployment has changed what was looked at: it sees for itself."""
+
+
+@dataclass(frozen=True)
+class _AsRecorded(Claim):
+    """Holds as long as a release is live, and stays so: under every lease that is read again."""
+
+    records: Records
+    live: Placed
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[None]:
+        """Raises `_Changed` where it is not, or gives way."""
+        async with super().lease():
+            record = self.records.service(self.place, self.live.release.service)
+            if record.live != self.live or record.giving_way:
+                raise _Changed
+            yield
 
 
 @dataclass(frozen=True)
@@ -111,7 +132,7 @@ class Reconcile:
         except (StepFailure, DockerError) as error:
             log.error("cannot be set right", place=str(place), name=name, reason=str(error))
             return [f"{place}: {name} cannot be set right: {error}"]
-        except LowerEpoch:
+        except (LowerEpoch, _Changed):
             return []  # a deployment took the environment in the meantime: it sees for itself
 
     async def _database(self, database: DatabaseRecord) -> list[str]:
@@ -127,7 +148,8 @@ class Reconcile:
         record = self.records.service(place, service)
         live = record.live
         if live is not None and not record.giving_way:
-            claim = Claim(self.fence, place, self.fence.highest(place), live.deployment, f"reconcile-{service}")
+            epoch = self.fence.highest(place)
+            claim = _AsRecorded(self.fence, place, epoch, live.deployment, f"reconcile-{service}", self.records, live)
             if await self.workloads.bring_back(claim, live.release, live.secrets):
                 done.append(f"{place}: {service} is as recorded again")
         async with self.fence.lease(place):

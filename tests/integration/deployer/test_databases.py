@@ -1,11 +1,13 @@
 """PostgreSQL: made, changed, refused, detached, found by its name."""
 
+import asyncio
 import subprocess
 
 import asyncpg
 import pytest
 
 from services.deployer.targets.local import links
+from services.deployer.targets.local.database_images import DatabaseImages
 from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.records import Records
 from shared.contracts import commands as c
@@ -172,6 +174,26 @@ async def test_removed_by_hand(here: Site) -> None:
         else:
             await provision(here.deployment(), spec, spec)
         assert await sql(here, "SELECT to_regclass('kept') IS NOT NULL")
+
+
+@pytest.mark.parametrize("by_hand", [("rm", "-f"), ("kill",)])
+async def test_an_image_is_pulled_without_the_lease(here: Site, monkeypatch: pytest.MonkeyPatch, by_hand: tuple[str, ...]) -> None:
+    """However long that takes, the environment's steps go on; for a container that is there none is asked for."""
+    await provision(here.deployment(), here.database())
+    record = here.target.records.database(here.place, "main")
+    assert record is not None
+    subprocess.run(["docker", *by_hand, record.container], check=True, capture_output=True)
+    ensure, asked = DatabaseImages.ensure, 0
+
+    async def pulled(images: DatabaseImages, spec: DatabaseSpec) -> str:
+        nonlocal asked
+        asked += 1
+        async with asyncio.timeout(2), here.target.fence.lease(here.place):
+            return await ensure(images, spec)
+
+    monkeypatch.setattr(DatabaseImages, "ensure", pulled)
+    assert any("main is as recorded again" in line for line in await here.target.reconcile.place(here.place))
+    assert asked == (1 if by_hand[0] == "rm" else 0)
 
 
 async def test_password_is_nowhere_but_in_environments(here: Site) -> None:

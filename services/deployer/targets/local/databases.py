@@ -1,6 +1,7 @@
 """PostgreSQL in a container with a named volume; its password is derived, so it is never stored and always the same."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from services.deployer.targets.local.starting import try_start
 from services.deployer.targets.local.workloads import LIVE
 from shared.contracts.places import Place
 from shared.contracts.releases import DatabaseSpec
-from shared.work import StepFailure
+from shared.work import StepFailure, Unavailable
 
 _VOLUME = "/var/lib/postgresql"
 _USER = "999:999"
@@ -127,11 +128,20 @@ class Databases:
         await self.engine.remove(record.container)
         self.records.forget_database(record.place, record.spec.name)
 
-    async def bring_back(self, record: DatabaseRecord) -> bool:
+    async def bring_back(self, record: DatabaseRecord, lease: AbstractAsyncContextManager[None]) -> bool:
         """The container runs again as it was made, made anew where it is gone; True where something had to be done.
 
-        The caller holds the lease.
+        Nothing where the database is recorded otherwise by the time that the lease is had. An image is asked for before, and only where
+        a container is made: it may have to be pulled.
         """
+        gone = await self.engine.inspect(record.container) is None
+        image = await self.images.ensure(record.spec) if gone and not self.records.is_detached(record.volume) else None
+        async with lease:
+            as_looked_at = self.records.database(record.place, record.spec.name) == record
+            return as_looked_at and not self.records.is_detached(record.volume) and await self._as_made(record, image)
+
+    async def _as_made(self, record: DatabaseRecord, image: str | None) -> bool:
+        """The caller holds the lease."""
         found, network = await self.engine.inspect(record.container), self.networks.name(record.place)
         gone = found is None or network not in found.networks or await self.engine.network(network) is None
         as_made = found is not None and Limits(record.spec.memory_bytes).hold_of(found) and found.restart_policy == "unless-stopped"
@@ -141,7 +151,7 @@ class Databases:
             subnet = await self.networks.ensure(record.place)
             address = await self.networks.free_address(record.place, subnet, record.container)
             await self.networks.put(record.place, record.container, address, (record.spec.name,))
-        await self._run(record, await self.images.ensure(record.spec))
+        await self._run(record, image)
         return True
 
     def _new(self, claim: Claim, spec: DatabaseSpec) -> DatabaseRecord:
@@ -167,11 +177,13 @@ class Databases:
             "slipway.epoch": str(record.epoch),
         }
 
-    async def _run(self, record: DatabaseRecord, image: str) -> None:
-        """The record's container runs, with its limits. The caller holds the lease."""
+    async def _run(self, record: DatabaseRecord, image: str | None) -> None:
+        """The record's container runs, with its limits; without an image none is made. The caller holds the lease."""
         limits = Limits(record.spec.memory_bytes)
         found = await self.engine.inspect(record.container)
         if found is None:
+            if image is None:
+                raise Unavailable(f"the container of the database {record.spec.name} was removed a moment ago")
             await self._create(record, image, limits)
         elif found.memory_bytes != limits.engine()["Memory"]:
             await self.engine.update(record.container, limits.engine())
@@ -234,10 +246,9 @@ class Databases:
 
     async def _start_again(self, claim: Claim, name: str) -> None:
         """Runs as its record says."""
-        async with claim.lease():
-            record = self.records.database(claim.place, name)
-            if record is not None:
-                await self.bring_back(record)
+        record = self.records.database(claim.place, name)
+        if record is not None:
+            await self.bring_back(record, claim.lease())
 
     async def _version(self, place: Place, spec: DatabaseSpec, found: Container) -> str:
         attached = found.networks.get(self.networks.name(place))

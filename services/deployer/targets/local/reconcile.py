@@ -140,7 +140,7 @@ class Reconcile:
             now = self.records.database(database.place, database.spec.name)
             if now is not None and await self.databases.finish_detaching(now):
                 return [f"{database.place}: the database {database.spec.name}, which was to be removed, is gone"]
-            started = now is not None and await self.databases.bring_back(now)
+        started = await self.databases.bring_back(database, self.fence.lease(database.place))
         return [f"{database.place}: the database {database.spec.name} is as recorded again"] if started else []
 
     async def _service(self, place: Place, service: str) -> list[str]:

@@ -121,6 +121,21 @@ async def test_memory_changes_in_place_and_back(here: Site) -> None:
         assert await here.described() == before
 
 
+async def test_an_undo_that_died_half_way_is_done_again(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its former memory was recorded and no more: the next undo gives it to the container."""
+    spec, larger = here.database(), here.database(memory=256 * MIB)
+    await provision(here.deployment(), spec)
+    before = await here.described()
+    second = here.deployment()
+    await provision(second, larger, spec)
+    with monkeypatch.context() as broken:
+        broken.setattr(Engine, "update", _fails)
+        with pytest.raises(OSError, match="no more"):
+            await undo(second, larger, spec)
+    await undo(second, larger, spec)
+    assert await here.described() == before
+
+
 async def test_made_by_a_deployment_that_failed(here: Site) -> None:
     """A database that the deployment made is detached by its undo: the container goes, the volume stays; the next try gets a new one."""
     before = await here.described()

@@ -68,12 +68,14 @@ class Databases:
             return None
         if record.deployment == claim.deployment:
             return await self.detach(claim, spec)
-        if former is not None and record.spec != former:
-            image = await self.images.ensure(former)
+        if former is not None:  # also where it is recorded already: whoever recorded it may have got no further
             async with claim.lease():
+                record = self.records.database(claim.place, spec.name)
+                if record is None:
+                    return None
                 record = record.model_copy(update={"spec": former})
                 self.records.keep_database(record)
-                await self._run(record, image)
+            await self.bring_back(record, claim.lease())
         return None
 
     async def connect(self, claim: Claim, spec: DatabaseSpec) -> str:

@@ -33,10 +33,8 @@ async def connect_database(target: Target, claim: Claim, command: c.ConnectDatab
     return f.DatabaseConnected(database=command.database.name, network=await target.databases.connect(claim, command.database))
 
 
-async def disconnect_database(target: Target, claim: Claim, command: c.ConnectDatabase, _journal: Journal) -> f.Fact:
-    """A database that stays is on its network; one that this deployment made goes with its own undo."""
-    if command.former is not None:
-        await target.databases.connect(claim, command.former)
+async def disconnect_database(_target: Target, _claim: Claim, command: c.ConnectDatabase, _journal: Journal) -> f.Fact:
+    """Its own undo puts a database that stays on its network, and takes away one that this deployment made."""
     return f.DatabaseDisconnected(database=command.database.name)
 
 

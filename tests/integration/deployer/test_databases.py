@@ -136,6 +136,25 @@ async def test_an_undo_that_died_half_way_is_done_again(here: Site, monkeypatch:
     assert await here.described() == before
 
 
+@pytest.mark.parametrize("lost", ["container", "network"])
+async def test_undone_where_it_was_taken_away_by_hand(here: Site, lost: str) -> None:
+    """A database that somebody removed, or took off its network, in the middle of a deployment is as it was, rows included."""
+    spec, larger = here.database(), here.database(memory=256 * MIB)
+    await provision(here.deployment(), spec)
+    await sql(here, "CREATE TABLE kept()")
+    second = here.deployment()
+    await provision(second, larger, spec)
+    record = here.target.records.database(here.place, "main")
+    assert record is not None
+    by_hand = {"container": ("rm", "-f"), "network": ("network", "disconnect", here.target.databases.networks.name(here.place))}[lost]
+    subprocess.run(["docker", *by_hand, record.container], check=True, capture_output=True)
+    await undo(second, larger, spec)
+    await here.deployment().do(c.CheckDatabase, "check-database-main", f.DatabaseHealthy, database=spec)
+    (container,) = (await here.target.state.describe(here.place)).containers.values()
+    assert container["memory_bytes"] == spec.memory_bytes
+    assert await sql(here, "SELECT to_regclass('kept') IS NOT NULL")
+
+
 async def test_made_by_a_deployment_that_failed(here: Site) -> None:
     """A database that the deployment made is detached by its undo: the container goes, the volume stays; the next try gets a new one."""
     before = await here.described()

@@ -16,6 +16,7 @@ from services.deployer.targets.local import reconcile
 from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.databases import Databases
 from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.examination import Examination
 from services.deployer.targets.local.reconcile import Reconcile
 from services.deployer.targets.local.records import DetachedVolume, Records
 from services.deployer.targets.local.route_folder import RouteFolder
@@ -43,12 +44,6 @@ class Target:
     swept: list[Place] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
-    async def summaries(self, _labels: object) -> list[Json]:
-        """No container."""
-        if self.listing:
-            raise self.listing.pop()
-        return []
-
     async def volumes(self, _labels: object, *, unused: bool) -> list[Json]:
         """Those that images asked for, and that no container has."""
         assert unused
@@ -65,9 +60,11 @@ class Target:
             raise DockerError(409, "volume is in use")
         self.removed.append(name)
 
-    def places(self) -> set[Place]:
+    async def places(self) -> list[Place]:
         """Both."""
-        return {FIRST, SECOND}
+        if self.listing:
+            raise self.listing.pop()
+        return [FIRST, SECOND]
 
     def databases(self, place: Place) -> Iterator[object]:
         """None."""
@@ -107,6 +104,7 @@ class Target:
             cast("RouteFolder", self),
             cast("Certificates", self),
             cast("Sweep", self),
+            cast("Examination", self),
         )
 
 

@@ -217,6 +217,14 @@ async def test_detached_volumes_go_after_days(here: Site, monkeypatch: pytest.Mo
     assert (await here.target.state.describe(here.place)).detached == ()
 
 
+async def test_a_network_that_nothing_uses_goes(here: Site) -> None:
+    """Also where nothing else of its environment is left: no record and no container."""
+    networks, engine = here.target.workloads.networks, here.target.engine
+    await networks.ensure(here.place)
+    await here.target.reconcile.once()
+    assert await engine.network(networks.name(here.place)) is None
+
+
 ODD_LABELS = {
     "no environment": {"slipway.organization": "Bad Name"},
     "an epoch that is no number": {"slipway.epoch": "soon", "slipway.role": "application"},

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from services.deployer.fence import Fence
 from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.container_state import Container
@@ -18,6 +20,8 @@ from shared.contracts.examination import Difference, Kind
 from shared.contracts.places import Place
 from shared.traefik import file_path
 from shared.work import StepFailure
+
+log = structlog.get_logger()
 
 _LOOKS, _BETWEEN_S = 20, 0.1
 
@@ -46,11 +50,18 @@ class Examination:
     async def places(self) -> list[Place]:
         """Every environment that is recorded, or that anything on the engine says it belongs to."""
         labels = {"slipway.instance": self.instance}
-        carried = [summary["Labels"] for summary in await self.engine.summaries(labels)]
-        carried += [volume["Labels"] or {} for volume in await self.engine.volumes(labels)]
-        carried += [labelled for network in await self.engine.networks() if (labelled := network.get("Labels") or {})]
-        ours = [each for each in carried if each.get("slipway.instance") == self.instance]
-        return sorted(self.records.places() | {place for each in ours if (place := place_of(each))}, key=str)
+        found = [(summary["Id"][:12], summary["Labels"]) for summary in await self.engine.summaries(labels)]
+        found += [(volume["Name"], volume["Labels"] or {}) for volume in await self.engine.volumes(labels)]
+        found += [(network["Name"], network.get("Labels") or {}) for network in await self.engine.networks()]
+        places = self.records.places()
+        for name, carried in found:
+            if carried.get("slipway.instance") != self.instance:
+                continue
+            if (place := place_of(carried)) is not None:
+                places.add(place)
+            elif "slipway.organization" in carried:
+                log.warning("left alone: its labels name no environment", name=name)
+        return sorted(places, key=str)
 
     async def of(self, place: Place) -> list[Difference]:
         """What differs in an environment. It is looked at under its lease: no effect is half done meanwhile."""

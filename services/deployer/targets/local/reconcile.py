@@ -15,6 +15,7 @@ from services.deployer.files import remove_durably
 from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.databases import Databases
 from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.examination import Examination
 from services.deployer.targets.local.naming import Role, place_of, route_name
 from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Placed, Records, ServiceRecord
 from services.deployer.targets.local.route_files import PREFIX
@@ -66,6 +67,7 @@ class Reconcile:
     routes: RouteFolder
     certificates: Certificates
     sweep: Sweep
+    examination: Examination
     looked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the target was looked at once since the start."""
 
@@ -92,7 +94,7 @@ class Reconcile:
         """Everything once; what was done, in words. Raises `Unavailable` in the end, where the engine was away, or an environment took too long."""
         done: list[str] = []
         away: Unavailable | None = None
-        for place in sorted(self.records.places() | await self._labelled(), key=str):
+        for place in await self.examination.places():
             try:
                 done += await self._apart(str(place), self.place(place))
             except Unavailable as error:
@@ -169,16 +171,6 @@ class Reconcile:
         if attached is None or attached.address == record.live.address:
             return record
         return record.model_copy(update={"live": record.live.model_copy(update={"address": attached.address})})
-
-    async def _labelled(self) -> set[Place]:
-        """Environments that have containers, whether or not a record speaks of them."""
-        places = set()
-        for summary in await self.engine.summaries({"slipway.instance": self.workloads.instance}):
-            if (place := place_of(summary["Labels"])) is not None:
-                places.add(place)
-            elif "slipway.organization" in summary["Labels"]:
-                log.warning("container left alone: its labels name no environment", container=summary["Id"][:12])
-        return places
 
     def clear_strays(self) -> list[str]:
         """Removes route files and certificates that no record speaks of."""

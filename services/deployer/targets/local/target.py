@@ -72,8 +72,8 @@ def assemble(settings: Settings, docker: Docker, balancer: LoadBalancer) -> Loca
     certificates = Certificates(settings.certificate_folder, authority, records, route_folder)
     checks = Checks(engine, records, workloads, balancer, Front(settings.https_port, authority.certificate), key)
     sweep = Sweep(engine, networks, records, instance)
-    reconcile = Reconcile(fence, engine, records, workloads, databases, route_folder, certificates, sweep)
     examination = Examination(fence, engine, records, route_folder, certificates, balancer, instance)
+    reconcile = Reconcile(fence, engine, records, workloads, databases, route_folder, certificates, sweep, examination)
     return LocalTarget(
         fence=fence,
         engine=engine,

@@ -87,6 +87,10 @@ class Target:
         """None."""
         return []
 
+    def stray_routes(self) -> list[Path]:
+        """None."""
+        return []
+
     async def clear(self, place: Place, below: int) -> list[str]:
         """Remembers where."""
         assert below == 0

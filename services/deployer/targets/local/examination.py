@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -81,12 +82,16 @@ class Examination:
 
     def strays(self) -> list[Difference]:
         """Files of services that no record speaks of."""
-        names = {route_name(record.place, record.service) for record in self.records.services()}
-        routes = [path for path in sorted(self.routes.folder.glob(f"{PREFIX}*.yml")) if path.stem.removeprefix(PREFIX) not in names]
         return [
-            *(_stray(Kind.ROUTE, path.name, "is in no record", "removed") for path in routes),
+            *(_stray(Kind.ROUTE, path.name, "is in no record", "removed") for path in self.stray_routes()),
             *(_stray(Kind.CERTIFICATE, path.name, "is in no record", "removed, with its key") for path in self.certificates.strays()),
         ]
+
+    def stray_routes(self) -> list[Path]:
+        """Route files that no record speaks of. A record is written before its file, so the files are looked at first."""
+        written = sorted(self.routes.folder.glob(f"{PREFIX}*.yml"))
+        known = {f"{PREFIX}{route_name(record.place, record.service)}" for record in self.records.services()}
+        return [path for path in written if path.stem not in known]
 
     async def _found(self, place: Place) -> _Found:
         labels = place_labels(self.instance, place)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
 from aiodocker.exceptions import DockerError
@@ -16,9 +15,8 @@ from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.databases import Databases
 from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.examination import Examination
-from services.deployer.targets.local.naming import Role, place_of, route_name
+from services.deployer.targets.local.naming import Role, place_of
 from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Placed, Records, ServiceRecord
-from services.deployer.targets.local.route_files import PREFIX
 from services.deployer.targets.local.route_folder import RouteFolder
 from services.deployer.targets.local.sweep import Sweep
 from services.deployer.targets.local.workloads import Workloads
@@ -177,9 +175,7 @@ class Reconcile:
         return [*self._clear_routes(), *(f"stray certificate {name} removed" for name in self.certificates.clear_strays())]
 
     def _clear_routes(self) -> list[str]:
-        known = {f"{PREFIX}{route_name(record.place, record.service)}.yml" for record in self.records.services()}
-        stray = [path for path in sorted(Path(self.routes.folder).glob(f"{PREFIX}*.yml")) if path.name not in known]
-        return [f"stray route {path.name} removed" for path in stray if remove_durably(path)]
+        return [f"stray route {path.name} removed" for path in self.examination.stray_routes() if remove_durably(path)]
 
     async def _strays(self) -> list[str]:
         done = self.clear_strays()

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import subprocess
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -259,5 +260,36 @@ async def test_long_labels_are_no_reason_to_look_again(here: Site) -> None:
     waiting.cancel()
 
 
-async def _is(here: Site, text: str) -> bool:
-    return await here.get_or_none() == (200, text)
+async def _is(here: Site, text: str, service: str = "web") -> bool:
+    return await here.get_or_none(service) == (200, text)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same subnet", "another"])
+async def test_a_network_that_was_removed_is_made_again_for_all(here: Site, elsewhere: bool) -> None:
+    """Every service is on it and answers, also where its former range has been taken by a network of somebody else's. A database keeps
+    the address that applications know it by, where it can."""
+    await here.deployment().do(c.ProvisionDatabase, "provision-database-main", f.DatabaseProvisioned, database=here.database())
+    database = here.target.records.database(here.place, "main")
+    assert database is not None
+    services = ("web", "shop")
+    for service in services:
+        await deploy(here.deployment(), here.release(service, service=service))
+    engine, network = here.target.engine, here.target.workloads.networks.name(here.place)
+    found = await engine.network(network)
+    assert found is not None
+    address = await here.target.databases.networks.address(here.place, database.container)
+    for container in (database.container, *(name for each in here.target.records.services(here.place) for name in each.containers())):
+        _docker("kill", container)
+    _docker("network", "rm", network)
+    if elsewhere:
+        labels = [f"--label={name}={value}" for name, value in place_labels(here.machine.settings.instance, here.place).items()]
+        _docker("network", "create", *labels, "--subnet", found["IPAM"]["Config"][0]["Subnet"], f"{network}-other")
+    await here.target.reconcile.once()
+    for service in services:
+        await eventually(partial(_is, here, service, service))
+    assert (await here.target.databases.networks.address(here.place, database.container) == address) != elsewhere
+    await here.deployment().do(c.CheckDatabase, "check-database-main", f.DatabaseHealthy, database=here.database())
+
+
+def _docker(*words: str) -> None:
+    subprocess.run(["docker", *words], check=True, capture_output=True)

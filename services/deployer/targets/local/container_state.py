@@ -46,6 +46,11 @@ class Container:
         """The value of `slipway.<name>`; empty where it has none."""
         return self.labels.get(f"slipway.{name}", "")
 
+    def is_on(self, network: Mapping[str, Any] | None) -> bool:
+        """Whether it is on this very network, and not on one of that name which is gone. One that never ran may not say."""
+        attached = None if network is None else self.networks.get(network["Name"])
+        return network is not None and attached is not None and attached.network_id in {"", network["Id"]}
+
 
 @dataclass(frozen=True)
 class Attachment:
@@ -53,6 +58,7 @@ class Attachment:
 
     address: str
     aliases: tuple[str, ...]
+    network_id: str = ""
 
 
 def container_of(shown: Mapping[str, Any]) -> Container:
@@ -85,4 +91,4 @@ def container_of(shown: Mapping[str, Any]) -> Container:
 def _attachment(container_id: str, part: Mapping[str, Any]) -> Attachment:
     fixed = (part.get("IPAMConfig") or {}).get("IPv4Address") or part.get("IPAddress") or ""
     aliases = tuple(sorted(alias for alias in part.get("Aliases") or () if not container_id.startswith(alias)))
-    return Attachment(fixed, aliases)
+    return Attachment(fixed, aliases, part.get("NetworkID") or "")

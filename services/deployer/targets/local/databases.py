@@ -21,7 +21,7 @@ from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Records
 from services.deployer.targets.local.secrets import TargetKey
 from services.deployer.targets.local.starting import try_start
-from services.deployer.targets.local.workloads import LIVE
+from services.deployer.targets.local.workloads import LIVE, put_back
 from shared.contracts.places import Place
 from shared.contracts.releases import DatabaseSpec
 from shared.work import StepFailure, Unavailable
@@ -144,15 +144,13 @@ class Databases:
 
     async def _as_made(self, record: DatabaseRecord, image: str | None) -> bool:
         """The caller holds the lease."""
-        found, network = await self.engine.inspect(record.container), self.networks.name(record.place)
-        gone = found is None or network not in found.networks or await self.engine.network(network) is None
+        found = await self.engine.inspect(record.container)
+        gone = found is None or not found.is_on(await self.engine.network(self.networks.name(record.place)))
         as_made = found is not None and Limits(record.spec.memory_bytes).hold_of(found) and found.restart_policy == "unless-stopped"
         if not gone and as_made and found is not None and found.running:
             return False
         if gone and found is not None:
-            subnet = await self.networks.ensure(record.place)
-            address = await self.networks.free_address(record.place, subnet, record.container)
-            await self.networks.put(record.place, record.container, address, (record.spec.name,))
+            await put_back(self.networks, record.place, found, record.spec.name)
         await self._run(record, image)
         return True
 

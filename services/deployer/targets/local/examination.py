@@ -135,7 +135,7 @@ class Examination:
             yield _container(place, name, f"{about} does not run ({there.status}, exit code {there.exit_code})", "started")
         elif there.status == "paused":
             yield _container(place, name, f"{about} is paused", f"by hand: docker unpause {name}", mendable=False)
-        if network not in there.networks:
+        if not there.is_on(found.network):
             yield _container(place, name, f"{about} is not on the environment's network", f"put on {network}")
         if there.restart_policy != "unless-stopped":
             yield _container(place, name, f"{about} would not start with the engine", "its restart policy set")

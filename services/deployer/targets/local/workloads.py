@@ -5,6 +5,7 @@ A container is found by its name, which is made from the release's key: same inp
 
 import asyncio
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from services.deployer.fence import Claim
 from services.deployer.ports import Deployed
@@ -36,6 +37,18 @@ def starts_in_switch(release: Release, record: ServiceRecord) -> bool:
 def _may_start(found: Container, claim: Claim) -> bool:
     """What this step started and has ended has crashed: that must show. What another left stopped is started."""
     return not found.running and (found.status == "created" or found.label("step") != claim.step_key)
+
+
+async def put_back(networks: Networks, place: Place, found: Container, alias: str) -> None:
+    """Puts a container on the environment's network again, under the address that others know it by, where the network has that.
+
+    The caller holds the lease.
+    """
+    subnet, attached = await networks.ensure(place), found.networks.get(networks.name(place))
+    address = "" if attached is None else attached.address
+    if not address or IPv4Address(address) not in subnet:
+        address = await networks.free_address(place, subnet, found.name)
+    await networks.put(place, found.name, address, (alias,))
 
 
 @dataclass(frozen=True)
@@ -172,16 +185,14 @@ class Workloads:
 
     async def _as_made(self, claim: Claim, release: Release, found: Container) -> bool:
         """A container that is there has its network, limits and restart policy again; True where something had to be done."""
-        resources, network = release.container.resources, self.networks.name(claim.place)
+        resources = release.container.resources
         limits = Limits(resources.memory_bytes, resources.cpu)
         async with claim.lease():
             changed = not limits.hold_of(found)
             if changed:
                 await self.engine.update(found.name, limits.engine())
-            if network not in found.networks or await self.engine.network(network) is None:
-                subnet = await self.networks.ensure(claim.place)
-                address = self._address(claim.place, found) or await self.networks.free_address(claim.place, subnet, found.name)
-                await self.networks.put(claim.place, found.name, address, (release.service,))
+            if not found.is_on(await self.engine.network(self.networks.name(claim.place))):
+                await put_back(self.networks, claim.place, found, release.service)
                 changed = True
         return changed or found.restart_policy != "unless-stopped"
 

@@ -112,16 +112,21 @@ class Workloads:
             return address
 
     async def placed(self, claim: Claim, release: Release, secrets: Sealed) -> Placed:
-        """Where a release's container is. Raises `StepFailure` where it is gone."""
+        """Where a release's container is. Raises `StepFailure` where it is gone, or on no network."""
         found = await self._there(self.container(claim.place, release), release)
+        address = self._address(claim.place, found)
+        if not address:
+            raise StepFailure(
+                "stopped_from_outside", f"the container of {release.service} was taken off its network by somebody: deploy again"
+            )
         record = self.records.service(claim.place, release.service)
         if record.live is not None and record.live.container == found.name:
-            return record.live.model_copy(update={"address": self._address(claim.place, found), "secrets": secrets})
+            return record.live.model_copy(update={"address": address, "secrets": secrets})
         return Placed(
             release=release,
             secrets=secrets,
             container=found.name,
-            address=self._address(claim.place, found),
+            address=address,
             deployment=claim.deployment,
         )
 

@@ -3,11 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from services.deployer.files import create_durably, remove_durably, write_durably
 from services.deployer.targets.local.records import DomainClaim, Records, ServiceRecord
 from shared.contracts.places import Place
 
 PLACE = Place(organization="main", project="shop", environment="production")
+OTHER = Place(organization="main", project="shop", environment="staging")
 
 
 def claim(service: str) -> DomainClaim:
@@ -30,6 +33,22 @@ def test_empty_record_has_no_file(tmp_path: Path) -> None:
     assert records.places() == {PLACE}
     records.keep_service(record.model_copy(update={"candidate_certificate": None}))
     assert list((tmp_path / "services").iterdir()) == []
+
+
+def test_one_that_cannot_be_read_is_its_own_environment_s(tmp_path: Path) -> None:
+    """The others know their own; whoever would need all of them is told which it is."""
+    records = Records(tmp_path)
+    kept = ServiceRecord(place=OTHER, service="web", candidate_certificate="f1")
+    records.keep_service(kept)
+    for folder, name in (("services", f"{PLACE.subject}.web"), ("databases", f"{PLACE.subject}.main"), ("domains", "shop.localhost")):
+        (tmp_path / folder / f"{name}.json").write_text('{"place": "nowhere"}')
+    (tmp_path / "detached" / "volume.json").write_text("")
+    assert records.places() == {OTHER}
+    assert list(records.services(OTHER)) == [kept]
+    assert [*records.databases(OTHER), *records.claims(OTHER), *records.detached(OTHER)] == []
+    for read in (lambda: records.services(PLACE), records.services, lambda: records.databases(PLACE), records.detached):
+        with pytest.raises(ValueError, match="cannot be read"):
+            list(read())
 
 
 def test_undone_steps_are_remembered(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pydantic import Field
+import structlog
+from pydantic import Field, ValidationError
 
 from services.deployer.files import create_durably, remove_durably, write_durably
 from shared.contracts.places import Place
 from shared.contracts.releases import DatabaseSpec, Release, Sealed
 from shared.messages import Frozen, utc_now
+
+log = structlog.get_logger()
 
 R = TypeVar("R", bound=Frozen)
 
@@ -217,11 +220,11 @@ class Records:
             write_durably(self._undone(place), Undone(step_keys=kept).model_dump_json())
 
     def places(self) -> set[Place]:
-        """Every environment that something is known of."""
+        """Every environment that something is known of. What cannot be read is told of, and left alone."""
         return (
-            {record.place for record in self.services()}
-            | {record.place for record in self.databases()}
-            | {claim.place for claim in self.claims()}
+            {record.place for record in _readable(self._folder / "services", ServiceRecord)}
+            | {record.place for record in _readable(self._folder / "databases", DatabaseRecord)}
+            | {claim.place for claim in _readable(self._folder / "domains", DomainClaim)}
         )
 
     def _service(self, place: Place, service: str) -> Path:
@@ -235,14 +238,37 @@ class Records:
 
 
 def _read(path: Path, cls: type[R]) -> R | None:
+    """Raises `ValueError` where that is no such record."""
     try:
         return cls.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
+    except ValidationError as error:
+        raise ValueError(f"{path} cannot be read: restore it from a backup") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[!.]*.json"))
 
 
 def _all(folder: Path, cls: type[R], place: Place | None) -> Iterator[R]:
-    for path in sorted(folder.glob("[!.]*.json")):
-        record = _read(path, cls)
+    for path in _files(folder):
+        try:
+            record = _read(path, cls)
+        except ValueError:
+            if place is None or path.name.startswith(f"{place.subject}."):
+                raise
+            continue  # another environment's, or nobody's any more
         if record is not None and place in (None, getattr(record, "place", None)):
+            yield record
+
+
+def _readable(folder: Path, cls: type[R]) -> Iterator[R]:
+    for path in _files(folder):
+        try:
+            record = _read(path, cls)
+        except ValueError as error:
+            log.error("record left alone", reason=str(error))
+            continue
+        if record is not None:
             yield record

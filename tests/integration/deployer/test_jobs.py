@@ -1,16 +1,19 @@
 """Jobs run once a deployment, whatever comes again."""
 
 import asyncio
+import dataclasses
 from itertools import count
 
 import pytest
 
 from services.deployer.fence import Claim
+from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Engine
 from shared.contracts import commands as c
 from shared.contracts import facts as f
+from shared.contracts.releases import JobSpec
 from shared.work import LowerEpoch, StepFailure, Unavailable
-from tests.integration.deployer.rig import Site, deploy
+from tests.integration.deployer.rig import Deployment, Site, deploy
 from tests.polling import eventually
 
 STEP = "run-job-migrate"
@@ -106,6 +109,39 @@ async def test_undo_of_a_job_that_never_ran(here: Site) -> None:
     assert not undone.ran_undo
 
 
+async def made_only(deployment: Deployment, job: JobSpec) -> str:
+    """The job's container, whose start the engine never got; its name."""
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(Engine, "try_start", never)
+        with pytest.raises(Unavailable):
+            await deployment.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    (name,) = (await deployment.target.state.describe(deployment.place)).containers
+    return str(name)
+
+
+async def test_undo_of_a_job_that_never_ran_and_is_being_removed(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The removal that a worker asked for before it died is under way when the next one looks: that is no sign of a run."""
+    before = await here.described()
+    first, job = here.deployment(), here.job("true", undo="echo undone")
+    await made_only(first, job)
+    engine, looks, removals = here.target.engine, count(1), count(1)
+    inspect, remove_idle = engine.inspect, engine.remove_idle
+
+    async def being_removed(name: str) -> Container | None:
+        found = await inspect(name)
+        return found and dataclasses.replace(found, status="removing") if next(looks) < 4 else found
+
+    async def under_way(name: str) -> bool:
+        return next(removals) > 1 and await remove_idle(name)
+
+    monkeypatch.setattr(engine, "inspect", being_removed)
+    monkeypatch.setattr(engine, "remove_idle", under_way)
+    undone = await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    assert not undone.ran_undo
+    assert "undone" not in first.journal.lines
+    assert await here.described() == before
+
+
 async def test_removed_when_the_deployment_ends(here: Site) -> None:
     """The retirement takes the job's container away, and a command that comes again afterwards does not run it once more."""
     first, job = here.deployment(), here.job("true")
@@ -137,11 +173,7 @@ async def test_a_start_that_lands_after_the_look_is_undone(here: Site, looks: st
     before = await here.described()
     first, job = here.deployment(), here.job("sleep 60", undo="echo undone")
     engine, start = here.target.engine, here.target.engine.try_start
-    with monkeypatch.context() as dying:
-        dying.setattr(Engine, "try_start", never)
-        with pytest.raises(Unavailable):
-            await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
-    (name,) = (await here.target.state.describe(here.place)).containers
+    name = await made_only(first, job)
     look, last = {"its own undo": ("inspect", 2), "the sweep of another": ("summaries", 1)}[looks]
     real, calls = getattr(engine, look), count(1)
 

@@ -14,7 +14,7 @@ class Container:
     name: str
     labels: Mapping[str, str]
     status: str
-    """created, running, paused, restarting, exited or dead."""
+    """created, running, paused, restarting, exited, removing or dead."""
     exit_code: int
     out_of_memory: bool
     error: str
@@ -41,6 +41,11 @@ class Container:
     def started_second(self) -> int:
         """When it started, since the epoch; the engine's times have nanoseconds, which Python does not read."""
         return int(datetime.fromisoformat(self.started_at[:19] + "+00:00").timestamp())
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the engine knows of a start, also of what it is removing."""
+        return not self.started_at.startswith("0001-")
 
     def label(self, name: str) -> str:
         """The value of `slipway.<name>`; empty where it has none."""

@@ -15,7 +15,7 @@ async def ended_by_itself(engine: Engine, container: Container) -> bool:
     An engine that died has seen no end, and the next one remembers no start. What it finds dead then has an exit code of its own
     invention (255 or, in some versions, 0); only where it saw the end, and the code is of no kill, it is the program's.
     """
-    if container.status == "created":
+    if not container.has_started:
         return False
     seen = await engine.seen(container)
     return seen.end and (seen.start or container.exit_code not in {_KILLED, _ASKED, _LOST})

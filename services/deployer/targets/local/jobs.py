@@ -22,6 +22,9 @@ from shared.contracts.places import Place
 from shared.contracts.releases import JobSpec, Sealed
 from shared.work import StepFailure
 
+_AGAIN_S = 0.1
+"""A removal that is under way has its time before the next look."""
+
 
 class _Interrupted(Exception):
     """The job went down with its engine or with the machine: how far it came is not known."""
@@ -60,6 +63,7 @@ class Jobs:
             async with claim.lease():
                 if await self.engine.remove_idle(name):  # a start of a worker that died may have landed since
                     return False
+            await asyncio.sleep(_AGAIN_S)
         await self._kill(claim, name)
         if job.undo is not None:
             await self._take_back(claim, job, secrets, journal, job.undo)
@@ -70,7 +74,7 @@ class Jobs:
     async def _has_run(self, claim: Claim, job: JobSpec, name: str) -> bool:
         """Whether it was ever started; also without the engine's knowing, of which its undo may be the only sign."""
         found = await self.engine.inspect(name)
-        if found is None or found.status != "created":
+        if found is None or found.has_started:
             return found is not None
         return end_unknown_run(found.id) or await self.engine.inspect(self._undoing(claim, job)) is not None
 

@@ -2,13 +2,17 @@
 
 import asyncio
 import dataclasses
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
+from typing import Any
 
 import pytest
 
 from services.deployer.fence import Claim
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.exits import ended_by_itself
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.releases import JobSpec
@@ -19,7 +23,7 @@ from tests.polling import eventually
 STEP = "run-job-migrate"
 
 
-async def never(*_: object) -> str | None:
+async def never(*_: object) -> Any:
     """A request that the engine never gets."""
     raise Unavailable("the engine went away")
 
@@ -109,6 +113,26 @@ async def test_undo_of_a_job_that_never_ran(here: Site) -> None:
     assert not undone.ran_undo
 
 
+def once(remove: Callable[[Engine, str], Awaitable[bool]]) -> Callable[[Engine, str], Awaitable[bool]]:
+    """The worker dies of the second removal."""
+    calls = count(1)
+
+    async def removed(engine: Engine, name: str) -> bool:
+        return await (remove(engine, name) if next(calls) == 1 else never())
+
+    return removed
+
+
+def first_says_no(real: Callable[[Engine, Container], Awaitable[bool]]) -> Callable[[Engine, Container], Awaitable[bool]]:
+    """The first container that it is asked of went down with its engine."""
+    calls = count(1)
+
+    async def ended(engine: Engine, found: Container) -> bool:
+        return next(calls) > 1 and await real(engine, found)
+
+    return ended
+
+
 async def made_only(deployment: Deployment, job: JobSpec) -> str:
     """The job's container, whose start the engine never got; its name."""
     with pytest.MonkeyPatch.context() as dying:
@@ -139,6 +163,39 @@ async def test_undo_of_a_job_that_never_ran_and_is_being_removed(here: Site, mon
     undone = await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
     assert not undone.ran_undo
     assert "undone" not in first.journal.lines
+    assert await here.described() == before
+
+
+async def test_undo_that_died_between_two_removals(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job's container is gone, and that of its own undo is not: the next undo takes it away, and says that it ran."""
+    before = await here.described()
+    first, job = here.deployment(), here.job("true", undo="echo undone")
+    await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    with monkeypatch.context() as dying:
+        dying.setattr(Engine, "remove", once(Engine.remove))
+        with pytest.raises(Unavailable):
+            await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    assert len((await here.target.state.describe(here.place)).containers) == 1
+    undone = await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    assert undone.ran_undo
+    assert first.journal.lines.count("undone") == 1
+    assert await here.described() == before
+
+
+async def test_a_job_that_ran_again_is_undone_again(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker that made way for the second run died before it removed the container of the first one's undo."""
+    before = await here.described()
+    first, job = here.deployment(), here.job("echo working", undo="echo undone in $(cat /proc/sys/kernel/random/uuid)")
+    await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    with monkeypatch.context() as dying:
+        dying.setattr("services.deployer.targets.local.jobs.ended_by_itself", first_says_no(ended_by_itself))
+        dying.setattr(Engine, "remove", once(Engine.remove))
+        with suppress(Unavailable):  # where it has both to remove before it goes on
+            await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    await first.do(c.RunJob, STEP, f.JobSucceeded, job=job)
+    undone = await first.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    assert undone.ran_undo
+    assert len({line for line in first.journal.lines if line.startswith("undone")}) == 2
     assert await here.described() == before
 
 

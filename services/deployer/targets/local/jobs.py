@@ -62,7 +62,7 @@ class Jobs:
         while not await self._has_run(claim, job, name):
             async with claim.lease():
                 if await self.engine.remove_idle(name):  # a start of a worker that died may have landed since
-                    return False
+                    return await self.engine.remove(self._undoing(claim, job))  # of an undo that got so far and no further
             await asyncio.sleep(_AGAIN_S)
         await self._kill(claim, name)
         if job.undo is not None:
@@ -79,7 +79,7 @@ class Jobs:
         return end_unknown_run(found.id) or await self.engine.inspect(self._undoing(claim, job)) is not None
 
     async def _make_way(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal, name: str) -> None:
-        """Nothing is left of an interrupted run. Raises `StepFailure` where the job must not run again."""
+        """Nothing of an interrupted run keeps the job from running again. Raises `StepFailure` where the job must not run again."""
         if not job.repeatable and job.undo is None:
             raise StepFailure(
                 "job_interrupted",
@@ -91,7 +91,6 @@ class Jobs:
         if job.undo is not None and not job.repeatable:
             await self._take_back(claim, job, secrets, journal, job.undo)
         await self._remove(claim, name)
-        await self._remove(claim, self._undoing(claim, job))
 
     async def _take_back(self, claim: Claim, job: JobSpec, secrets: Sealed, journal: Journal, command: tuple[str, ...]) -> None:
         """Runs the job's `undo` to a good end; one that failed or was interrupted runs again."""
@@ -123,6 +122,8 @@ class Jobs:
             if once and found is None and claim.step_key in self.records.undone(claim.place):
                 raise StepFailure("deployment_ended", f"the job {job.name} ran, and its deployment has ended: it is not run again")
             if found is None:
+                if once:
+                    await self.engine.remove(self._undoing(claim, job))  # it undid the run before: this one is not undone yet
                 subnet = await self.networks.ensure(claim.place)
                 address = await self.networks.free_address(claim.place, subnet, name)
                 # By this an undo command tells what its own deployment did from what an earlier one did.

@@ -90,12 +90,13 @@ class Target:
         return names | {made.container for made in self.databases.values()}
 
     def sweep(self, below: int = 0) -> None:
-        """Removes what undone steps left, and candidates of lower epochs."""
+        """Removes what undone steps left, and candidates and jobs of lower epochs."""
         kept = self.kept()
         for name, container in list(self.containers.items()):
-            if container.role == "job" and container.started and container.epoch + 1 >= below:
+            has_undo = container.role == "job" and container.epoch + 1 >= below
+            if has_undo and container.started:
                 continue  # its own undo has to see it
-            stale = container.role == "application" and container.epoch < below
+            stale = not has_undo if container.role == "job" else container.role == "application" and container.epoch < below
             if name not in kept and (stale or container.step_key in self.undone):
                 del self.containers[name]
 

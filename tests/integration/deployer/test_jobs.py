@@ -261,3 +261,14 @@ async def test_a_job_whose_undo_was_given_up_goes_with_the_next_deployment(here:
     await here.deployment().undo(c.AssignDomain, "assign-domain-web", f.DomainRestored, release=here.release("one"))
     await here.target.reconcile.once()
     assert await here.described() == before
+
+
+async def test_a_job_whose_deployment_was_not_retired_goes_with_the_next_deployment(here: Site) -> None:
+    """Its retirement failed; reconcile takes the container away once another deployment has had its turn."""
+    before = await here.described()
+    await here.deployment().do(c.RunJob, STEP, f.JobSucceeded, job=here.job("true", undo="echo undone"))
+    await here.target.reconcile.once()
+    assert await here.described() != before
+    await here.deployment().undo(c.AssignDomain, "assign-domain-web", f.DomainRestored, release=here.release("one"))
+    await here.target.reconcile.once()
+    assert await here.described() == before

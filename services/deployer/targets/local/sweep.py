@@ -34,10 +34,11 @@ class Sweep:
             await self.clear(claim.place)
 
     async def clear(self, place: Place, below: int = 0) -> list[str]:
-        """Removes what undone steps left, and candidates of epochs below the given one; their names. The caller holds the lease.
+        """Removes what undone steps left, and candidates and jobs of epochs below the given one; their names. The caller holds the lease.
 
         What the records speak of stays, whoever made it. A job that has started stays until its own undo has seen it: by its container
-        the undo knows that there is something to undo. Of a deployment that has ended, with the undo given up, it goes as well.
+        the undo knows that there is something to undo. Of a deployment that has ended, with the undo given up or the retirement failed,
+        it goes as well.
         A container whose epoch cannot be read is nobody's of ours and stays. A volume is never removed, only marked as detached.
         """
         undone = self.records.undone(place)
@@ -53,7 +54,7 @@ class Sweep:
             has_undo = role == Role.JOB and epoch + 1 >= below
             if has_undo and summary["State"] != "created":
                 continue
-            stale = role == Role.APPLICATION and epoch < below
+            stale = not has_undo if role == Role.JOB else role == Role.APPLICATION and epoch < below
             remove = self.engine.remove_idle if has_undo else self.engine.remove  # a start may have landed since the look
             if name not in kept and (stale or carried.get("slipway.step") in undone) and await remove(name):
                 removed.append(name)

@@ -152,3 +152,20 @@ async def test_do_again_after_half_a_step(here: Site) -> None:
     assert await here.get() == (200, "one")
     await switch(second, two, one)
     assert await here.get() == (200, "two")
+
+
+async def test_network_that_a_container_of_somebody_elses_is_on(here: Site) -> None:
+    """It is left as one in use; a sweep after that container has gone takes it away."""
+    before, engine = await here.described(), here.target.engine
+    first, one = here.deployment(), here.release("one")
+    await prepare(first, one)
+    foreign, network = "foreign-" + here.place.project, here.target.workloads.networks.name(here.place)
+    await engine.create(foreign, {"Image": here.machine.image, "Cmd": ["sleep", "60"], "HostConfig": {"NetworkMode": network}})
+    await engine.start(foreign)
+    try:
+        await roll_back(first, one)
+        assert await engine.network(network) is not None
+    finally:
+        await engine.remove(foreign)
+    await here.target.sweep.run(Claim(here.target.fence, here.place, first.epoch + 1, first.id, "switch-web"))
+    assert await here.described() == before

@@ -259,14 +259,17 @@ class Engine:
                 raise
         return True
 
-    async def remove_network(self, name: str) -> None:
-        """Removes a network that nothing is on."""
+    async def remove_network(self, name: str) -> bool:
+        """Removes a network; False where something is on it, and it stays."""
         async with _engine_errors():
             try:
                 await (await self._docker.networks.get(name)).delete()
             except DockerError as error:
+                if error.status == 403:
+                    return False
                 if error.status != 404:
                     raise
+        return True
 
     async def connect(self, network: str, container: str, address: str, aliases: Sequence[str]) -> None:
         """Puts a container on a network."""

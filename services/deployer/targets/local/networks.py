@@ -68,11 +68,10 @@ class Networks:
         return "" if attached is None else attached.address
 
     async def remove_unused(self, place: Place) -> bool:
-        """Removes the environment's network where no container of the environment is left."""
+        """Removes the environment's network where no container of the environment is left, nor somebody else's; whether it did."""
         if await self._engine.network(self.name(place)) is None or await self._engine.summaries(place_labels(self._instance, place)):
             return False
-        await self._engine.remove_network(self.name(place))
-        return True
+        return await self._engine.remove_network(self.name(place))
 
     async def _subnet(self, place: Place) -> IPv4Network | None:
         found = await self._engine.network(self.name(place))

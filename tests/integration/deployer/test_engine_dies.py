@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from services.deployer.fence import Claim
+from services.deployer.targets.local.unknown_run import unknown_run
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.releases import JobSpec
 from shared.work import StepFailure, Unavailable
 from tests.integration.deployer.mortal import MortalEngine, mortal_engine, why_not
 from tests.integration.deployer.rig import Deployment, Machine, Site, deploy, machine, prepare, retire, site, switch
-from tests.polling import eventually
+from tests.polling import eventually, until
 
 pytestmark = [
     pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
@@ -182,6 +184,47 @@ async def test_a_job_whose_start_the_engine_forgot(there: Site, engine: MortalEn
         await running
     await deployment.do(c.RunJob, STEP, f.JobSucceeded, job=job)
     assert [line for line in deployment.journal.lines if not line.startswith("the job")][-3:] == ["taken back", "working", "done"]
+
+
+@pytest.mark.parametrize("end", ["undone", "retired", "swept"])
+async def test_what_runs_without_the_engines_knowing_ends_with_its_container(there: Site, engine: MortalEngine, end: str) -> None:
+    """Whoever removes it: its undo, the retirement of a later deployment, or reconcile."""
+    deployment, release = there.deployment(), there.release("one")
+    await deployment.do(c.DeployContainer, "deploy-container-web", f.ContainerDeployed, release=release)
+    name = there.target.workloads.container(there.place, release)
+    found = await there.target.engine.inspect(name)
+    assert found is not None
+    await die_and_forget(there, engine, name)
+    assert unknown_run(found.id)
+    if end == "undone":
+        await deployment.undo(c.DeployContainer, "deploy-container-web", f.ContainerRemoved, release=release)
+    elif end == "retired":
+        await deploy(there.deployment(), there.release("two"))
+    else:
+        await there.deployment().do(c.AssignDomain, "assign-domain-web", f.DomainAssigned, release=release)
+        await there.target.reconcile.once()
+    assert await there.target.engine.inspect(name) is None
+    await asyncio.to_thread(until, lambda: not unknown_run(found.id), within=5)
+
+
+async def test_the_sweep_leaves_a_job_that_runs_without_the_engines_knowing(there: Site, engine: MortalEngine) -> None:
+    """Its own undo has to see that it ran."""
+    before, deployment, job = await there.described(), there.deployment(), there.job("echo working; sleep 60", undo="echo taken back")
+    running = asyncio.create_task(deployment.do(c.RunJob, STEP, f.JobSucceeded, job=job))
+
+    async def at_work() -> bool:
+        return "working" in deployment.journal.lines
+
+    await eventually(at_work)
+    (name,) = (await there.target.state.describe(there.place)).containers
+    await die_and_forget(there, engine, name)
+    with pytest.raises(Unavailable):
+        await running
+    await there.target.sweep.begin(Claim(there.target.fence, there.place, deployment.epoch + 1, deployment.id, STEP))
+    await deployment.undo(c.AssignDomain, "assign-domain-web", f.DomainRestored, release=there.release("one"))
+    undone = await deployment.undo(c.RunJob, STEP, f.JobUndone, job=job)
+    assert undone.ran_undo
+    assert await there.described() == before
 
 
 async def interrupted(there: Site, engine: MortalEngine, job: JobSpec) -> Deployment:

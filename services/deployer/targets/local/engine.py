@@ -15,6 +15,7 @@ from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
 from services.deployer.targets.local.container_state import Container, container_of
+from services.deployer.targets.local.unknown_run import end_unknown_run
 from shared.work import Unavailable
 
 Json = dict[str, Any]
@@ -133,10 +134,15 @@ class Engine:
         return int(ended["StatusCode"])
 
     async def remove(self, name: str) -> bool:
-        """Removes a container, running or not, and its anonymous volumes; False where there was none."""
+        """Removes a container, running or not, also without the engine's knowing, and its anonymous volumes; False where there was none."""
+        found = await self.inspect(name)
+        if found is None:
+            return False
+        if not found.has_started:
+            end_unknown_run(found.id)
         async with _engine_errors():
             try:
-                await self._docker.containers.container(name).delete(force=True, v=True)
+                await self._docker.containers.container(found.id).delete(force=True, v=True)
             except DockerError as error:
                 if error.status == 404:
                     return False

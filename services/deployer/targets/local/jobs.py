@@ -17,7 +17,7 @@ from services.deployer.targets.local.naming import Role, container_name, labels,
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import Records
 from services.deployer.targets.local.secrets import TargetKey
-from services.deployer.targets.local.starting import end_unknown_run
+from services.deployer.targets.local.unknown_run import end_unknown_run
 from shared.contracts.places import Place
 from shared.contracts.releases import JobSpec, Sealed
 from shared.work import StepFailure

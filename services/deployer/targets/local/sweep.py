@@ -9,6 +9,7 @@ from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.naming import Role, epoch_of, place_labels
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import DetachedVolume, Records
+from services.deployer.targets.local.unknown_run import unknown_run
 from shared.contracts.places import Place
 
 log = structlog.get_logger()
@@ -52,7 +53,7 @@ class Sweep:
                 log.warning("container left alone: its epoch is no number", container=name, place=str(place))
                 continue
             has_undo = role == Role.JOB and epoch + 1 >= below
-            if has_undo and summary["State"] != "created":
+            if has_undo and (summary["State"] != "created" or unknown_run(summary["Id"])):
                 continue
             stale = not has_undo if role == Role.JOB else role == Role.APPLICATION and epoch < below
             remove = self.engine.remove_idle if has_undo else self.engine.remove  # a start may have landed since the look

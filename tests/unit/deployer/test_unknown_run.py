@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.deployer.targets.local.starting import end_unknown_run
+from services.deployer.targets.local.unknown_run import end_unknown_run, unknown_run
 
 OURS, ANOTHERS = "a" * 64, "b" * 64
 NOBODYS_PID = "999999999"
@@ -30,4 +30,5 @@ def test_what_runs_of_a_container(tmp_path: Path, cmdline: str, cgroup: str, *, 
     (process / "cmdline").write_text(cmdline)
     (process / "cgroup").write_text(cgroup)
     (tmp_path / "version").write_text("Linux\n")
+    assert unknown_run(OURS, tmp_path) == ((int(NOBODYS_PID),) if found else ())
     assert end_unknown_run(OURS, tmp_path) == found

@@ -1,10 +1,13 @@
 """After a roll-back the target is as it was: whatever was done, half done or never done, once or twice, and whoever comes late."""
 
+from dataclasses import replace
+from itertools import count
 from typing import NamedTuple
 
 import pytest
 
 from services.deployer.fence import Claim
+from services.deployer.targets.local.container_state import Container
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.releases import Release
@@ -107,6 +110,43 @@ async def test_request_that_lands_after_the_undo_is_swept(here: Site) -> None:
         else:
             await here.target.reconcile.once()
         assert await here.described() == before
+
+
+@pytest.mark.parametrize("status", ["created", "removing", "dead"])
+async def test_request_that_lands_between_a_look_and_a_creation(here: Site, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that an undone step left behind the back of the next deployment makes way, and so does one that is being removed,
+    whoever made it."""
+    first, second, one, engine = here.deployment(), here.deployment(), here.release("one"), here.target.engine
+    await first.do(c.DeployContainer, "deploy-container-web", f.ContainerDeployed, release=one)
+    name, inspect, looks = here.target.workloads.container(here.place, one), engine.inspect, count(1)
+    former, maker = await inspect(name), second if status == "created" else first
+
+    async def late(wanted: str) -> Container | None:
+        found, look = await inspect(wanted), next(looks)
+        return found and replace(found, status=status) if look == 2 else None if look == 1 else found
+
+    with monkeypatch.context() as landing:
+        landing.setattr(engine, "inspect", late)
+        await maker.do(c.DeployContainer, "deploy-container-web", f.ContainerDeployed, release=one)
+    found = await inspect(name)
+    assert found is not None
+    assert former is not None
+    assert (found.id != former.id, found.label("deployment")) == (True, maker.id)
+    await deploy(maker, one)
+    assert await here.get() == (200, "one")
+
+
+async def test_what_the_same_step_made_is_left(here: Site) -> None:
+    """A creation that comes again keeps the container."""
+    engine, name = here.target.engine, "again-" + here.place.project
+    made = {"Image": here.machine.image, "Labels": {"slipway.step": "a"}}
+    await engine.create(name, made)
+    try:
+        first = await engine.inspect(name)
+        await engine.create(name, made)
+        assert await engine.inspect(name) == first
+    finally:
+        await engine.remove(name)
 
 
 async def test_container_is_removed_by_its_own_undo(here: Site) -> None:

@@ -47,6 +47,11 @@ class Container:
         """Whether the engine knows of a start, also of what it is removing."""
         return not self.started_at.startswith("0001-")
 
+    @property
+    def going(self) -> bool:
+        """Whether its removal is under way, or has failed half-way."""
+        return self.status in {"removing", "dead"}
+
     def label(self, name: str) -> str:
         """The value of `slipway.<name>`; empty where it has none."""
         return self.labels.get(f"slipway.{name}", "")

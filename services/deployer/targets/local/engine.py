@@ -3,6 +3,7 @@
 What is not there is `None` or `False`, what cannot be done now is `Unavailable`; the rest stays a `DockerError`.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from shared.work import Unavailable
 
 Json = dict[str, Any]
 _CONNECTION_FAILED = 900
+_AGAIN_S = 0.1
 _REMEMBERED = 256
 """So many events, of all its objects, an engine keeps in its memory. They end with it."""
 _LONGEST_LINE = 2**16
@@ -85,13 +87,26 @@ class Engine:
         return [container for container in found if container is not None]
 
     async def create(self, name: str, configuration: Json) -> None:
-        """Makes a container; one of that name is left as it is."""
+        """Makes a container. One of that name that the same step made is left as it is; another's, which a late request brought, makes way,
+        and one that is being removed is waited for."""
+        step = (configuration.get("Labels") or {}).get("slipway.step", "")
+        while not await self._created(name, configuration):
+            found = await self.inspect(name)
+            if found is not None:
+                if found.label("step") == step and not found.going:
+                    return
+                await self.remove(found.id)
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _created(self, name: str, configuration: Json) -> bool:
         async with _engine_errors():
             try:
                 await self._docker.containers.create(configuration, name=name)
             except DockerError as error:
-                if error.status != 409:
-                    raise
+                if error.status == 409:
+                    return False
+                raise
+        return True
 
     async def start(self, name: str) -> None:
         """Starts a container; one that runs goes on."""

@@ -47,7 +47,10 @@ class Sweep:
         kept |= {record.container for record in self.records.databases(place)}
         removed = []
         for summary in await self.engine.summaries(place_labels(self.instance, place)):
-            name, carried = str(summary["Names"][0]).removeprefix("/"), summary["Labels"]
+            name, carried = (
+                str((summary["Names"] or [summary["Id"]])[0]).removeprefix("/"),
+                summary["Labels"],
+            )  # a dead one may have no name
             role, epoch = carried.get("slipway.role"), epoch_of(carried)
             if epoch is None:
                 log.warning("container left alone: its epoch is no number", container=name, place=str(place))

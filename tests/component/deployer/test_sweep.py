@@ -1,0 +1,55 @@
+"""What is left of undone steps is taken away, whatever the engine shows of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.naming import place_labels
+from services.deployer.targets.local.networks import Networks
+from services.deployer.targets.local.records import Records
+from services.deployer.targets.local.sweep import Sweep
+from shared.contracts.places import Place
+
+PLACE = Place(organization="main", project="shop", environment="production")
+
+
+@dataclass
+class Target:
+    """An engine with some containers and nothing else."""
+
+    containers: list[Json]
+    removed: list[str] = field(default_factory=list)
+
+    async def summaries(self, _labels: Mapping[str, str]) -> list[Json]:
+        """All of them."""
+        return self.containers
+
+    async def volumes(self, _labels: Mapping[str, str]) -> list[Json]:
+        """None."""
+        return []
+
+    async def remove(self, name: str) -> bool:
+        """As told."""
+        self.removed.append(name)
+        return True
+
+    async def remove_unused(self, _place: Place) -> bool:
+        """It stays."""
+        return False
+
+
+async def test_a_dead_container_has_no_name(tmp_path: Path) -> None:
+    """One whose removal failed half-way is removed by its id, and does not keep the others."""
+    carried = place_labels("i", PLACE) | {"slipway.role": "application", "slipway.step": "d-deploy-container-web", "slipway.epoch": "1"}
+    target = Target(
+        [
+            {"Id": "0a1b", "Names": [], "Labels": carried, "State": "dead"},
+            {"Id": "2c3d", "Names": ["/i-web"], "Labels": carried, "State": "exited"},
+        ]
+    )
+    records = Records(tmp_path)
+    records.mark_undone(PLACE, "d-deploy-container-web")
+    assert await Sweep(cast("Engine", target), cast("Networks", target), records, "i").clear(PLACE) == ["0a1b", "i-web"]
+    assert target.removed == ["0a1b", "i-web"]

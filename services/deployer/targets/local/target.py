@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiodocker import Docker
 
 from services.deployer.fence import Fence
+from services.deployer.files import remove_unfinished
 from services.deployer.settings import Settings
 from services.deployer.targets.local.certificates import Certificates, LocalAuthority
 from services.deployer.targets.local.checks import Checks, Front
@@ -96,7 +97,9 @@ def assemble(settings: Settings, docker: Docker, balancer: LoadBalancer) -> Loca
 
 @asynccontextmanager
 async def local_target(settings: Settings) -> AsyncIterator[LocalTarget]:
-    """The target with its connections, closed at the end."""
+    """The target with its connections, closed at the end. What a worker that died was writing is removed first."""
+    for folder in (settings.target_folder, settings.certificate_folder):
+        remove_unfinished(folder)
     docker, balancer = Docker(settings.docker_host), LoadBalancer.at(settings.traefik_api)
     try:
         yield assemble(settings, docker, balancer)

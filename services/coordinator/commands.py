@@ -7,7 +7,7 @@ from services.coordinator.saga import Saga, Step
 from shared.contracts import commands as c
 from shared.contracts.answers import Answer
 from shared.contracts.commands import Command, Direction
-from shared.contracts.releases import Sealed
+from shared.contracts.releases import Release, Sealed
 
 
 def command(saga: Saga, step: Step, direction: Direction, now: datetime) -> Command:
@@ -45,14 +45,25 @@ def is_of_its_participant(saga: Saga, step: Step, answer: Answer) -> bool:
 
 
 def _timeout(saga: Saga, step: Step, usual: float) -> float:
+    """What the plan allows its jobs and containers comes on top: a release may take an hour to get ready, and another to end."""
     plan = saga.plan
     if plan is None or step.item is None:
         return usual
     if step.kind == "run-job":
         return plan.jobs[step.item].timeout_s
-    if step.kind == "check-container" and (health := plan.releases[step.item].health) is not None:
-        return health.start_period_s + health.retries * (health.interval_s + health.timeout_s) + 30
+    if step.kind == "check-container" and plan.releases[step.item].health is not None:
+        return _until_ready(plan.releases[step.item]) + 30
+    both = [release for release in (plan.releases.get(step.item), plan.former.get(step.item)) if release is not None]
+    if step.kind in {"switch", "retire", "remove-service"}:
+        usual += sum(release.stop_grace_s for release in both)
+    if step.kind == "switch":
+        usual += sum(_until_ready(release) for release in both)
     return usual
+
+
+def _until_ready(release: Release) -> float:
+    health = release.health
+    return 0.0 if health is None else health.start_period_s + health.retries * (health.interval_s + health.timeout_s)
 
 
 Fields = tuple[type[Command], dict[str, object]]

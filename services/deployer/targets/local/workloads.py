@@ -80,7 +80,7 @@ class Workloads:
                 await self.engine.remove(name)
                 found = None
             if found is None:
-                await self._create(claim, release, secrets, image, alias=record.live is None)
+                await self._create(claim, release, secrets, image, alias=await self._has_name(claim.place, release, record))
             if not starts_in_switch(release, record) and (found is None or _may_start(found, claim)):
                 await self._start(name, release)
         return Deployed(name, already_running=False)
@@ -108,7 +108,8 @@ class Workloads:
                 return attached.address
             address = await self.networks.free_address(claim.place, subnet, claim.step_key)
             record = self.records.service(claim.place, release.service)
-            await self.engine.connect(network, name, address, () if record.live else (release.service,))
+            named = await self._has_name(claim.place, release, record)
+            await self.engine.connect(network, name, address, (release.service,) if named else ())
             return address
 
     async def placed(self, claim: Claim, release: Release, secrets: Sealed) -> Placed:
@@ -139,8 +140,7 @@ class Workloads:
                 raise StepFailure(
                     "stopped_from_outside", f"the container of {release.service} was stopped after its check: deploy again", may_pass=False
                 )
-            if await self._is_called(claim.place, release.service):
-                await self._answer_to_name(claim.place, found, release.service)
+            await self._answer_to_name(claim.place, found, release.service)
 
     async def keep(self, claim: Claim, release: Release) -> None:
         """What is live comes back after a restart of the engine. After the switch: the engine takes as long for it as for a start."""
@@ -267,6 +267,15 @@ class Workloads:
         words = await try_start(self.engine, name)
         if words is not None:
             raise StepFailure("start_failed", f"the container of {release.service} could not be started: {words[-300:]}", details=words)
+
+    async def _has_name(self, place: Place, release: Release, record: ServiceRecord) -> bool:
+        """Whether a container has its service's name from its first moment on; else it gets it in the switch, which takes longer.
+
+        It would be found before its check, beside the live release: not where there is none, where it is started in the switch, or where
+        no other service is there to look it up. One that comes later looks for what is live by then.
+        """
+        alone = record.live is None or record.runs(release.key) or starts_in_switch(release, record)
+        return alone or not await self._is_called(place, release.service)
 
     async def _is_called(self, place: Place, service: str) -> bool:
         """Whether any other container of the environment could look the service up by its name."""

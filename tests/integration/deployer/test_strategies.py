@@ -13,6 +13,9 @@ from shared.work import StepFailure
 from tests.integration.deployer.rig import Deployment, Site, deploy, prepare, retire, roll_back, switch
 from tests.polling import eventually
 
+_PATIENT = 3
+"""After so many restarts the engine waits for most of a second before the next."""
+
 
 async def running(here: Site, release: Release) -> bool | None:
     """Whether a release's container runs; None where it has none."""
@@ -99,6 +102,42 @@ async def test_a_former_worker_that_is_still_stopping_comes_back(here: Site) -> 
 
 async def _signalled(here: Site, container: Container) -> bool:
     return (await here.target.engine.seen(container)).signal
+
+
+async def status(here: Site, release: Release) -> str:
+    """What the engine says of a release's container."""
+    found = await here.target.engine.inspect(here.target.workloads.container(here.place, release))
+    return "" if found is None else found.status
+
+
+@pytest.mark.parametrize("way", ["forwards", "backwards"])
+async def test_a_worker_that_crashes_again_and_again_is_stopped(here: Site, way: str) -> None:
+    """It is found between two of its starts, and is not started once more beside the other release."""
+    seems_ready = HealthCheck(command=("true",), start_period_s=5, interval_s=0.1)
+    crashing, good = (
+        worker(here, *given).model_copy(update={"health": seems_ready}) for given in (("crashing", "sleep 0.3; exit 3"), ("good",))
+    )
+    former, release = (crashing, good) if way == "forwards" else (good, crashing)
+    first = here.deployment()
+    await work(first, former)
+    await switch(first, former)
+    await retire(first, former)
+    second = here.deployment()
+    await work(second, release, former)
+
+    async def is_between_two_starts() -> bool:
+        shown = await here.docker.containers.container(here.target.workloads.container(here.place, crashing)).show()
+        return bool(shown["State"]["Status"] == "restarting" and shown["RestartCount"] > _PATIENT)
+
+    if way == "forwards":
+        await eventually(is_between_two_starts)
+        await switch(second, release, former)
+        assert await status(here, crashing) == "exited"
+    else:
+        await second.do(c.SwitchTraffic, "switch-mailer", f.TrafficSwitched, release=release, former=former)
+        await eventually(is_between_two_starts)
+        await second.undo(c.SwitchTraffic, "switch-mailer", f.TrafficRestored, release=release, former=former)
+        assert (await running(here, good), await status(here, crashing)) == (True, "exited")
 
 
 async def test_recreate_stops_the_former_release_first(here: Site) -> None:

@@ -205,7 +205,7 @@ class Workloads:
         """Asks a container to stop, waits for its grace period, then ends it. It stays, stopped."""
         async with claim.lease():
             found = await self.engine.inspect(container)
-            signalled = found is not None and found.running and await self.engine.signal(container, found.stop_signal)
+            signalled = found is not None and await self.engine.signal(container, found.stop_signal)  # also between two restarts
         if not signalled:
             return
         try:

@@ -124,7 +124,7 @@ def switch(target: Target, command: c.SwitchTraffic) -> Landing | None:
     """Live; a former worker is stopped."""
     record = target.service(command.release.service)
     placed = record.live if record.runs(command.release.key) and record.live is not None else _placed(command)
-    former = record.live
+    former = record.former if record.runs(command.release.key) else record.live
     target.keep(record.switched_to(placed))
     if command.release.port is not None or former is None or former.container == placed.container:
         return None

@@ -74,6 +74,21 @@ async def test_worker_comes_back(here: Site, script: str) -> None:
         assert await here.described() == before
 
 
+async def test_a_switch_that_comes_again_stops_the_former_worker(here: Site) -> None:
+    """The deployer died when the new worker was live, and before it had asked the former one to stop."""
+    one, two = worker(here, "one"), worker(here, "two")
+    first = here.deployment()
+    await work(first, one)
+    await switch(first, one)
+    await retire(first, one)
+    second = here.deployment()
+    await work(second, two, one)
+    await switch(second, two, one)
+    await here.target.engine.start(here.target.workloads.container(here.place, one))
+    await switch(second, two, one)
+    assert (await running(here, one), await running(here, two)) == (False, True)
+
+
 async def test_a_former_worker_that_is_still_stopping_comes_back(here: Site) -> None:
     """The deployer died when it had asked the former worker to stop, and the undo finds it running: it would end a moment later."""
     one = worker(here, "one", "trap 'sleep 4; exit 0' TERM; while true; do sleep 0.1; done")

@@ -51,7 +51,7 @@ class Routes:
     async def switch(self, claim: Claim, release: Release, secrets: Sealed, journal: Journal) -> None:
         """The release is live. What is live already is only seen to be in effect."""
         record = self.records.service(claim.place, release.service)
-        former = record.live
+        former = record.former if record.runs(release.key) else record.live
         if starts_in_switch(release, record) and not record.runs(release.key):
             await self._change_over(claim, release, former, journal)
         else:

@@ -3,8 +3,9 @@
 from services.deployer.targets.local.records import ServiceRecord
 from tests.unit.deployer.places import PLACE, placed
 
-ONE, TWO = placed("one", "d1"), placed("two", "d2")
+ONE, TWO, WORKER = placed("one", "d1"), placed("two", "d2"), placed("three", "d2", port=None)
 LIVE = ServiceRecord(place=PLACE, service="web", live=ONE, certificate="c1")
+WORKS = ServiceRecord(place=PLACE, service="web", live=placed("zero", "d0", port=None))
 
 
 def test_switch_remembers_the_former_release_until_the_pivot() -> None:
@@ -28,6 +29,21 @@ def test_switch_back_with_another_certificate() -> None:
     """The former release gets its own certificate back."""
     switched = LIVE.model_copy(update={"candidate_certificate": "c2"}).switched_to(TWO)
     assert switched.switched_back(ONE, "d2") == LIVE
+
+
+def test_a_worker_has_no_certificate() -> None:
+    """A service that becomes a worker keeps the one that it had until the pivot; undone, it has it again."""
+    switched = LIVE.switched_to(WORKER)
+    assert (switched.certificate, switched.former_certificate) == (None, "c1")
+    assert switched.retired().certificates() == ()
+    assert switched.switched_back(ONE, "d2") == LIVE
+
+
+def test_switch_back_to_a_worker() -> None:
+    """A worker that got names and a certificate has none when that is undone."""
+    switched = WORKS.model_copy(update={"candidate_certificate": "c2"}).switched_to(TWO)
+    assert switched.certificate == "c2"
+    assert switched.switched_back(WORKS.live, "d2") == WORKS
 
 
 def test_switch_back_of_what_was_not_switched() -> None:

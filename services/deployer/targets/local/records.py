@@ -73,7 +73,7 @@ class ServiceRecord(Frozen):
 
     def switched_to(self, placed: Placed) -> Self:
         """A release is live; the one before it is remembered until the pivot."""
-        certificate = self.candidate_certificate or self.certificate
+        certificate = (self.candidate_certificate or self.certificate) if placed.release.hosts else None
         moved = self._with(live=placed, candidate=None, giving_way=False, certificate=certificate, candidate_certificate=None)
         if self.live is None or self.live.container == placed.container:
             return moved
@@ -83,8 +83,8 @@ class ServiceRecord(Frozen):
         """The former release is live again, where the deployment had switched; else it is as it was, but for its container."""
         if self.live is None or self.live.deployment != deployment:
             return self if former is None else self._with(live=former, giving_way=False)
-        certificate = None if former is None else self.former_certificate or self.certificate
-        return self._with(live=former, former=None, candidate=None, certificate=certificate, former_certificate=None)
+        kept = self.former_certificate if self.former else self.certificate
+        return self._with(live=former, former=None, candidate=None, certificate=kept if former else None, former_certificate=None)
 
     def retired(self) -> Self:
         """The former release is history."""

@@ -111,13 +111,14 @@ def check_candidate(target: Target, command: c.CheckCandidate) -> None:
         raise Failed("the candidate is not healthy")
 
 
-def promote(target: Target, command: c.SwitchTraffic) -> None:
+def promote(target: Target, command: c.SwitchTraffic) -> Landing | None:
     """It runs; a worker starts now."""
     found = _there(target, command.release)
     if _starts_in_switch(command.release):
-        found.started, found.stopped = True, False
-    elif found.stopped:
+        return lambda: _start(target, container_of(command.release))
+    if found.stopped:
         raise Failed("the candidate was stopped")
+    return None
 
 
 def switch(target: Target, command: c.SwitchTraffic) -> Landing | None:
@@ -132,10 +133,14 @@ def switch(target: Target, command: c.SwitchTraffic) -> Landing | None:
 
 
 def stop_again(target: Target, command: c.SwitchTraffic) -> Landing | None:
-    """A new worker is stopped."""
+    """A new worker is stopped; one that did not become live is gone."""
     if command.release.port is not None or (command.former is not None and command.former.key == command.release.key):
         return None
-    return lambda: _stop(target, container_of(command.release))
+    name, live = container_of(command.release), target.service(command.release.service).live
+    found = target.containers.get(name)
+    if found is not None and found.deployment == command.deployment and (live is None or live.container != name):
+        return lambda: target.remove(name)
+    return lambda: _stop(target, name)
 
 
 def bring_back(target: Target, command: c.SwitchTraffic) -> Landing | None:
@@ -203,3 +208,8 @@ def _keep_names(target: Target, service: str, hosts: tuple[str, ...]) -> None:
 def _stop(target: Target, name: str) -> None:
     if (found := target.containers.get(name)) is not None:
         found.stopped = True
+
+
+def _start(target: Target, name: str) -> None:
+    if (found := target.containers.get(name)) is not None:
+        found.started, found.stopped = True, False

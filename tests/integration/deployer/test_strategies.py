@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from services.deployer.targets.local.container_state import Container
+from services.deployer.targets.local.engine import Engine
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.manifest import HealthCheck, Strategy
@@ -170,6 +171,32 @@ async def test_recreate_stops_the_former_release_first(here: Site) -> None:
     await roll_back(second, two, one)
     assert await here.described() == before
     assert await here.get() == (200, "one")
+
+
+@pytest.mark.parametrize("lands", ["before the removal", "after the undo"])
+async def test_a_start_that_lands_late_is_undone(here: Site, lands: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request of a deployer that died: the undo found the new worker not started, and the former one does not run beside it."""
+    one, two = worker(here, "one"), worker(here, "two")
+    first = here.deployment()
+    await work(first, one)
+    await switch(first, one)
+    await retire(first, one)
+    before, second, engine = await here.described(), here.deployment(), here.target.engine
+    await work(second, two, one)
+    remove, starts = engine.remove_idle, ["before the removal"]
+
+    async def remove_idle(_engine: Engine, name: str) -> bool:
+        if lands in starts:
+            starts.clear()
+            await engine.start(name)
+        return await remove(name)
+
+    monkeypatch.setattr(Engine, "remove_idle", remove_idle)
+    await second.undo(c.SwitchTraffic, "switch-mailer", f.TrafficRestored, release=two, former=one)
+    await engine.try_start(here.target.workloads.container(here.place, two))
+    assert (await running(here, one), await running(here, two)) == (True, None)
+    await roll_back(second, two, one)
+    assert await here.described() == before
 
 
 async def test_recreate_that_does_not_become_healthy(here: Site) -> None:

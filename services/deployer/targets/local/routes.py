@@ -68,7 +68,7 @@ class Routes:
         """The former release is live again; a service that is new has no route."""
         alone = release.port is None or release.strategy is Strategy.RECREATE
         if alone and (former is None or former.key != release.key):
-            await self.workloads.stop(claim, self.workloads.container(claim.place, release), release.stop_grace_s)
+            await self.workloads.give_up(claim, release)
         placed = None
         if former is not None:
             if alone and former.key != release.key and self._gave_way(claim, former):

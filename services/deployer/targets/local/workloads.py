@@ -26,6 +26,8 @@ from shared.contracts.releases import Release, Sealed
 from shared.work import StepFailure
 
 LIVE = {"RestartPolicy": {"Name": "unless-stopped"}}
+_AGAIN_S = 0.05
+"""Between two looks at a container that runs again, or that another is just removing."""
 
 
 def starts_in_switch(release: Release, record: ServiceRecord) -> bool:
@@ -215,6 +217,21 @@ class Workloads:
             async with claim.lease():
                 await self.engine.signal(container, "SIGKILL")
             await self.engine.wait(container)
+
+    async def give_up(self, claim: Claim, release: Release) -> None:
+        """Stops a release. One that its own deployment did not come to make live goes: a worker that died may have asked for its start,
+        which would land when the former release runs again.
+        """
+        name = self.container(claim.place, release)
+        while True:
+            await self.stop(claim, name, release.stop_grace_s)
+            async with claim.lease():
+                record, found = self.records.service(claim.place, release.service), await self.engine.inspect(name)
+                is_live = record.live is not None and record.live.container == name
+                others = found is not None and found.label("deployment") != claim.deployment
+                if is_live or others or await self.engine.remove_idle(name):
+                    return
+            await asyncio.sleep(_AGAIN_S)
 
     async def retire(self, claim: Claim, service: str, keep: str | None) -> int:
         """Stops and removes every container of a service but the one to keep; how many."""

@@ -1,5 +1,11 @@
 """A release of a service: beside the former one, checked, switched, retired."""
 
+import fcntl
+
+import pytest
+
+from services.deployer.targets.local.certificates import Certificates
+from services.deployer.targets.local.records import ServiceRecord
 from services.deployer.targets.local.route_files import PRIVATE_HEADER
 from shared.contracts import commands as c
 from shared.contracts import facts as f
@@ -42,3 +48,31 @@ async def test_same_key_is_left_running(here: Site) -> None:
     assert deployed.already_running
     await deploy(again, one, one)
     assert await here.described() == before
+
+
+async def test_certificates_go_under_the_lease(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a record does not speak of is removed while nobody else can write that record: another worker's new certificate stays."""
+    real, held = Certificates.clear, []
+
+    def clear(certificates: Certificates, record: ServiceRecord) -> None:
+        held.append(_is_leased(here))
+        real(certificates, record)
+
+    one, two = here.release("one"), here.release("two")
+    first, second = here.deployment(), here.deployment()
+    await deploy(first, one)
+    await prepare(second, two, one)
+    await switch(second, two, one)
+    monkeypatch.setattr(Certificates, "clear", clear)
+    await retire(second, two, one)
+    await here.deployment().do(c.RemoveService, "remove-service-web", f.ServiceRemoved, former=two)
+    assert held == [True, True]
+
+
+def _is_leased(here: Site) -> bool:
+    with (here.machine.settings.target_folder / "locks" / here.place.subject).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -88,8 +88,8 @@ class Routes:
         if record.former is not None:
             await asyncio.sleep(self.drain_s)
         await self.workloads.retire(claim, release.service, record.live.container if record.live else keep)
-        record = await self._change(claim, release.service, ServiceRecord.retired)
-        self.certificates.clear(record)
+        await self._change(claim, release.service, ServiceRecord.retired)
+        await self._clear_certificates(claim, release.service)
 
     async def remove(self, claim: Claim, former: Release) -> None:
         """The service's route first, then its containers."""
@@ -98,7 +98,7 @@ class Routes:
         await self._seen(claim.place, former.service)
         await asyncio.sleep(self.drain_s)
         await self.workloads.retire(claim, former.service, None)
-        self.certificates.clear(empty)
+        await self._clear_certificates(claim, former.service)
 
     async def _change_over(self, claim: Claim, release: Release, former: Placed | None, journal: Journal) -> None:
         """Starts what could not run beside the former release: `recreate` stops that first, a worker's is stopped when the new one runs."""
@@ -120,6 +120,10 @@ class Routes:
             self.records.keep_service(record)
             self.folder.apply(record)
         return record
+
+    async def _clear_certificates(self, claim: Claim, service: str) -> None:
+        async with claim.lease():
+            self.certificates.clear(self.records.service(claim.place, service))
 
     async def _seen(self, where: Place, service: str) -> None:
         """Waits until the load balancer does what the record says."""

@@ -50,7 +50,7 @@ def _timeout(saga: Saga, step: Step, usual: float) -> float:
     if plan is None or step.item is None:
         return usual
     if step.kind == "run-job":
-        return plan.jobs[step.item].timeout_s
+        return plan.jobs[step.item].timeout_s + 30
     if step.kind == "check-container" and plan.releases[step.item].health is not None:
         return _until_ready(plan.releases[step.item]) + 30
     both = [release for release in (plan.releases.get(step.item), plan.former.get(step.item)) if release is not None]

@@ -43,3 +43,10 @@ def test_a_removal_waits_for_what_it_ends() -> None:
     """A service that is gone from the manifest has its grace period."""
     other = Manifest(services={"api": ServiceManifest(port=3000)})
     assert given(after(HOURS, other).run(), "remove-service-web") >= 120 + 3000
+
+
+def test_a_job_has_its_own_time_and_some_to_be_made_and_ended_in() -> None:
+    """So its target can still say that it took too long, with what it wrote last."""
+    scenario = Scenario().run()
+    assert scenario.saga.plan is not None
+    assert given(scenario, "run-job-migrate") >= scenario.saga.plan.jobs["migrate"].timeout_s + 30

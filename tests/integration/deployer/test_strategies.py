@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from services.deployer.fence import Claim
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.workloads import Workloads
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.manifest import HealthCheck, Strategy
-from shared.contracts.releases import Release
+from shared.contracts.releases import Release, Sealed
 from shared.work import StepFailure
 from tests.integration.deployer.rig import Deployment, Site, deploy, prepare, retire, roll_back, switch
 from tests.polling import eventually
@@ -88,6 +90,30 @@ async def test_a_switch_that_comes_again_stops_the_former_worker(here: Site) -> 
     await here.target.engine.start(here.target.workloads.container(here.place, one))
     await switch(second, two, one)
     assert (await running(here, one), await running(here, two)) == (False, True)
+
+
+async def test_a_look_at_the_target_does_not_start_what_an_undo_has_stopped(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the stop of the new worker and the return of the former one, the record still speaks of the new one."""
+    one, two = worker(here, "one"), worker(here, "two")
+    first = here.deployment()
+    await work(first, one)
+    await switch(first, one)
+    await retire(first, one)
+    second = here.deployment()
+    await work(second, two, one)
+    await switch(second, two, one)
+    back = Workloads.bring_back
+
+    async def looked_before(self: Workloads, claim: Claim, release: Release, secrets: Sealed) -> bool:
+        if release.key == one.key and claim.deployment == second.id:
+            await here.target.reconcile.once()
+            assert not await running(here, two)
+        return await back(self, claim, release, secrets)
+
+    monkeypatch.setattr(Workloads, "bring_back", looked_before)
+    await roll_back(second, two, one)
+    assert (await running(here, one), await running(here, two)) == (True, None)
+    assert not here.target.records.service(here.place, "mailer").giving_way
 
 
 async def test_a_former_worker_that_is_still_stopping_comes_back(here: Site) -> None:

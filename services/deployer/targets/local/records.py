@@ -71,6 +71,10 @@ class ServiceRecord(Frozen):
         """No private route."""
         return self._with(candidate=None)
 
+    def making_way(self) -> Self:
+        """What is live is stopped: nobody starts it any more."""
+        return self._with(giving_way=True)
+
     def switched_to(self, placed: Placed) -> Self:
         """A release is live; the one before it is remembered until the pivot."""
         certificate = (self.candidate_certificate or self.certificate) if placed.release.hosts else None
@@ -84,7 +88,8 @@ class ServiceRecord(Frozen):
         if self.live is None or self.live.deployment != deployment:
             return self if former is None else self._with(live=former, giving_way=False)
         kept = self.former_certificate if self.former else self.certificate
-        return self._with(live=former, former=None, candidate=None, certificate=kept if former else None, former_certificate=None)
+        certificate = kept if former else None
+        return self._with(live=former, giving_way=False, former=None, candidate=None, certificate=certificate, former_certificate=None)
 
     def retired(self) -> Self:
         """The former release is history."""

@@ -68,6 +68,7 @@ class Routes:
         """The former release is live again; a service that is new has no route."""
         alone = release.port is None or release.strategy is Strategy.RECREATE
         if alone and (former is None or former.key != release.key):
+            await self._change(claim, release.service, lambda record: record.making_way() if record.runs(release.key) else record)
             await self.workloads.give_up(claim, release)
         placed = None
         if former is not None:
@@ -104,7 +105,7 @@ class Routes:
         """Starts what could not run beside the former release: `recreate` stops that first, a worker's is stopped when the new one runs."""
         if former is not None and release.strategy is Strategy.RECREATE:
             journal.log(f"stopping the former release of {release.service}")
-            await self._change(claim, release.service, lambda record: record.model_copy(update={"giving_way": True}))
+            await self._change(claim, release.service, ServiceRecord.making_way)
             await self.workloads.stop(claim, former.container, former.release.stop_grace_s)
         await self.workloads.start(claim, release)
         await self.checks.until_ready(claim, release, journal)

@@ -1,7 +1,6 @@
 """Keeps mirrors small: what nobody used for long goes, and what has grown is packed again. A mirror is only a cache."""
 
 import asyncio
-import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from services.builder.locks import locked
+from services.builder.mirror_repair import NEW, REMOVED, clear, is_hollow, remove, remove_halves
 from services.builder.mirrors import Mirrors
 from shared.work import StepFailure
 
@@ -18,8 +18,6 @@ EVERY_S = 3600.0
 _UNUSED_S = 30 * 24 * 3600.0
 _PACKING_S = 900.0
 """Packing what has grown large takes longer than any other git; builds from the mirror wait meanwhile."""
-_REMOVED = ".removed"
-"""A mirror's folder before it is removed: half of one would pass for a whole one."""
 _COMMITS = 50
 """Newest commits of a mirror that are kept for the next fetch to build on."""
 _PACKING = ("-c", "gc.auto=2000", "-c", "gc.autoPackLimit=50", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
@@ -41,7 +39,7 @@ class MirrorUpkeep:
 
     async def once(self) -> None:
         """One round over all mirrors; one that cannot be kept up is left for the next round."""
-        found = [*self.mirrors.root.glob("*.git"), *self.mirrors.root.glob(f"*{_REMOVED}")]
+        found = [path for suffix in (".git", REMOVED, NEW) for path in self.mirrors.root.glob(f"*{suffix}")]
         for path in sorted({path.with_suffix(".git") for path in found}):
             try:
                 async with locked(path, exclusive=True, used=False):
@@ -51,18 +49,16 @@ class MirrorUpkeep:
 
     async def _keep(self, path: Path) -> None:
         lock = path.with_suffix(".lock")
-        removed = path.with_suffix(_REMOVED)
-        if removed.exists():  # its builder was killed at that
-            await asyncio.to_thread(shutil.rmtree, removed)
+        await asyncio.to_thread(remove_halves, path)  # a builder was killed at one
         unused_s = _unused_s(path, lock)
         if unused_s is None:
             lock.unlink()  # another builder has removed the mirror
-        elif unused_s > self.unused_s:
-            await asyncio.to_thread(path.rename, removed)
-            await asyncio.to_thread(shutil.rmtree, removed)
+        elif unused_s > self.unused_s or await asyncio.to_thread(is_hollow, path):
+            await asyncio.to_thread(remove, path)
             lock.unlink()
-            log.info("mirror removed", mirror=path.name)
+            log.info("mirror removed", mirror=path.name, unused_s=round(unused_s))
         else:
+            await asyncio.to_thread(clear, path)
             await self._pack(path)
 
     async def _pack(self, path: Path) -> None:

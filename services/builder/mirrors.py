@@ -4,6 +4,7 @@ A mirror holds commits and objects, never an address or a credential. Two organi
 builds from what only another may read.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -11,13 +12,21 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import structlog
+
 from services.builder.clone_address import CloneAddress
 from services.builder.git import Credential, Git, Gits, unreadable
 from services.builder.locks import locked
+from services.builder.mirror_repair import NEW, clear, is_hollow, is_sound, remove, remove_halves
 from services.builder.programs import Finished
 from shared.work import StepFailure, Unavailable
 
+log = structlog.get_logger()
+
 _REFUSED = ("not our ref", "unadvertised object", "allow request for", "no such remote ref")
+_GONE = (*_REFUSED, "couldn't find remote ref")
+_PERHAPS_OURS = ("clone_failed", "repository_missing")
+"""What git's words for a damaged mirror may be taken for."""
 _REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _LEADS_NOWHERE = (b"symlink", b"dangling", b"loop", b"notdir")
@@ -155,11 +164,8 @@ class Mirrors:
             return None
         kept = f"refs/slipway-heads/{sha256(ref.encode()).hexdigest()[:24]}"
         async with locked(path, exclusive=True):
-            if not (path / "HEAD").exists():
-                await self._init(path, commit)
-            async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
-                wanted = (f"+{commit}:refs/slipway/{commit}", f"+{ref}:{kept}")
-                finished = await git(*_fetching(path), "--depth=1", "--", remote.address.url, *wanted)
+            wanted = (f"+{commit}:refs/slipway/{commit}", f"+{ref}:{kept}")
+            finished = await self._git_fetch(remote, path, commit, "--depth=1", wanted=wanted)
             if finished.status != 0:
                 return None
             head = (path / kept).read_text().strip()
@@ -197,7 +203,7 @@ class Mirrors:
 
     async def _has(self, path: Path, commit: str) -> bool:
         if (path / "refs" / "slipway" / commit).exists():
-            return True
+            return not is_hollow(path, commit)
         if not (path / "packed-refs").exists():
             return False
         finished = await self.gits.plain(f"--git-dir={path}", "rev-parse", "--quiet", "--verify", f"refs/slipway/{commit}^{{commit}}")
@@ -205,15 +211,12 @@ class Mirrors:
 
     async def _fetch(self, remote: Remote, path: Path, commit: str, ref: str | None) -> None:
         """Only the commit; where the remote gives only what its refs point at, the ref's or all branches' whole history."""
-        if not (path / "HEAD").exists():
-            await self._init(path, commit)
         if await self._fetch_commit(remote, path, commit, "--depth=1"):
             return
         wanted = f"+{ref}:refs/slipway-refs/0" if ref and _REF.fullmatch(ref) else "+refs/heads/*:refs/slipway-refs/*"
         unshallow = ["--unshallow"] if (path / "shallow").exists() else []
-        async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
-            finished = await git(*_fetching(path), *unshallow, "--", remote.address.url, wanted)
-        if finished.status != 0 and not any(sign in finished.err.lower() for sign in (*_REFUSED, "couldn't find remote ref")):
+        finished = await self._git_fetch(remote, path, commit, *unshallow, wanted=(wanted,))
+        if finished.status != 0 and not _says(finished, _GONE):
             raise self._unreadable(remote, finished)
         kept = await self.gits.plain(f"--git-dir={path}", "update-ref", f"refs/slipway/{commit}", commit)
         if kept.status != 0:
@@ -222,31 +225,65 @@ class Mirrors:
 
     async def _fetch_commit(self, remote: Remote, path: Path, commit: str, depth: str) -> bool:
         """Fetches one commit by its id; False where the remote does not give it that way."""
-        async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
-            finished = await git(*_fetching(path), depth, "--", remote.address.url, f"+{commit}:refs/slipway/{commit}")
+        finished = await self._git_fetch(remote, path, commit, depth, wanted=(f"+{commit}:refs/slipway/{commit}",))
         if finished.status == 0:
             return True
-        if any(sign in finished.err.lower() for sign in _REFUSED):
+        if _says(finished, _REFUSED):
             return False
         raise self._unreadable(remote, finished)
 
+    async def _git_fetch(self, remote: Remote, path: Path, commit: str, *options: str, wanted: tuple[str, ...]) -> Finished:
+        """`git fetch` into the mirror, whose lock is held exclusively; it is made where there is none, and anew where it is damaged."""
+        if is_hollow(path, commit):
+            await self._throw_away(path)
+        finished = await self._git_fetch_once(remote, path, commit, *options, wanted=wanted)
+        if finished.status == 0 or _says(finished, _GONE) or self._failure(remote, finished).failure.code not in _PERHAPS_OURS:
+            return finished
+        if await is_sound(self.gits.plain, path):
+            return finished
+        await self._throw_away(path)
+        return await self._git_fetch_once(remote, path, commit, *(option for option in options if option != "--unshallow"), wanted=wanted)
+
+    async def _git_fetch_once(self, remote: Remote, path: Path, commit: str, *options: str, wanted: tuple[str, ...]) -> Finished:
+        if not await asyncio.to_thread(clear, path):
+            await self._init(path, commit)
+        async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
+            return await git(*_fetching(path), *options, "--", remote.address.url, *wanted)
+
+    async def _throw_away(self, path: Path) -> None:
+        log.warning("mirror is damaged, and is made anew", mirror=path.name)
+        await asyncio.to_thread(remove, path)
+
     def _unreadable(self, remote: Remote, finished: Finished) -> Exception:
         """Our own remote comes back: who waits for it has not failed."""
-        failure = unreadable(remote.repository, finished, self.limit_bytes)
+        failure = self._failure(remote, finished)
         if remote.own and failure.failure.code == "clone_unreachable":
             return Unavailable(f"Slipway's own git remote does not answer: {failure}")
         return failure
 
+    def _failure(self, remote: Remote, finished: Finished) -> StepFailure:
+        return unreadable(remote.repository, finished, self.limit_bytes)
+
     async def _init(self, path: Path, commit: str) -> None:
+        """Under another name until it is whole."""
+        new = path.with_suffix(NEW)
+        await asyncio.to_thread(remove_halves, path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         form = "sha256" if len(commit) == 64 else "sha1"
-        finished = await self.gits.plain("init", "--quiet", "--bare", "--template=", f"--object-format={form}", str(path))
+        finished = await self.gits.plain("init", "--quiet", "--bare", "--template=", f"--object-format={form}", str(new))
         if finished.status != 0:
             raise OSError(f"git could not make {path}: {finished.err}")
+        new.rename(path)
+
+
+def _says(finished: Finished, signs: tuple[str, ...]) -> bool:
+    return any(sign in finished.err.lower() for sign in signs)
 
 
 def _fetching(path: Path) -> tuple[str, ...]:
+    """What is fetched is on the disk before a ref says so."""
     return (
+        *("-c", "core.fsync=all", "-c", "core.fsyncMethod=batch"),
         f"--git-dir={path}",
         "fetch",
         "--quiet",

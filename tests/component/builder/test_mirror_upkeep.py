@@ -74,7 +74,7 @@ async def test_a_mirror_that_was_half_removed_is_none(builder: Builder, reposito
         raise OSError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr("services.builder.mirror_upkeep.shutil.rmtree", killed)
+        patched.setattr("services.builder.mirror_repair.shutil.rmtree", killed)
         await MirrorUpkeep(mirrors).once()
     await builder(repository.inspect())
     await MirrorUpkeep(mirrors).once()

@@ -1,7 +1,6 @@
 """What a killed git or a power cut leaves in a mirror, told and removed. Only for who holds the mirror's lock exclusively."""
 
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from services.builder.git import Git
@@ -13,11 +12,21 @@ NEW = ".new"
 
 
 def clear(path: Path) -> bool:
-    """Removes the locks of gits that are no more: every later git would fail for them. False where there is no mirror."""
-    for left in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock"), *(path / "objects").glob("[ip]*/*.lock")):
-        with suppress(FileNotFoundError):  # a git that was killed a moment ago has removed it
-            left.unlink()
+    """Removes what gits that are no more have left: locks, for which every later git would fail, and what they had of a pack.
+
+    False where there is no mirror.
+    """
+    for left in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock"), *(path / "objects").glob("[ip]*/*.lock"), *_unfinished(path)):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)  # a git that was killed a moment ago removes its own
     return path.exists()
+
+
+def is_broken_off(path: Path, limit_bytes: int) -> bool:
+    """Whether a git was ended since what it fetched is larger than a file may be: it does not say so itself of a pack."""
+    return any(left.stat().st_size >= limit_bytes for left in _unfinished(path))
 
 
 def remove(path: Path) -> None:
@@ -45,6 +54,10 @@ async def is_sound(git: Git, path: Path) -> bool:
     """Whether git can use the mirror, and everything that its refs lead to is there."""
     checked = await git(f"--git-dir={path}", "fsck", "--connectivity-only", "--no-dangling", "--no-progress")
     return checked.status == 0 and not is_hollow(path)
+
+
+def _unfinished(path: Path) -> list[Path]:
+    return [*(path / "objects").glob("tmp_*"), *(path / "objects" / "pack").glob("tmp_*")]
 
 
 def _is_empty(file: Path) -> bool:

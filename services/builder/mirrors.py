@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import structlog
 from services.builder.clone_address import CloneAddress
 from services.builder.git import Credential, Git, Gits, unreadable
 from services.builder.locks import locked
-from services.builder.mirror_repair import NEW, clear, is_hollow, is_sound, remove, remove_halves
+from services.builder.mirror_repair import NEW, clear, is_broken_off, is_hollow, is_sound, remove, remove_halves
 from services.builder.programs import Finished
 from shared.work import StepFailure, Unavailable
 
@@ -158,6 +158,7 @@ class Mirrors:
         """Fetches a commit that is not here yet and a branch in one conversation; where the branch stands.
 
         None where nothing was fetched: the commit is here, the ref is no branch or gone, or the remote gives no commits by id.
+        Raises `StepFailure` where they are more than may be fetched.
         """
         path = self._path(remote)
         if not (_COMMIT.fullmatch(commit) and _REF.fullmatch(ref) and ref.startswith("refs/heads/")) or await self._has(path, commit):
@@ -248,7 +249,11 @@ class Mirrors:
         if not await asyncio.to_thread(clear, path):
             await self._init(path, commit)
         async with self.gits.remote(remote.address, remote.credential, own=remote.own) as git:
-            return await git(*_fetching(path), *options, "--", remote.address.url, *wanted)
+            finished = await git(*_fetching(path), *options, "--", remote.address.url, *wanted)
+        if finished.status != 0 and is_broken_off(path, self.limit_bytes):
+            await asyncio.to_thread(clear, path)
+            raise self._failure(remote, replace(finished, err=f"{finished.err.rstrip()}\nfile too large"))
+        return finished
 
     async def _throw_away(self, path: Path) -> None:
         log.warning("mirror is damaged, and is made anew", mirror=path.name)

@@ -431,6 +431,17 @@ async def test_a_source_that_is_too_large(builder: Builder, repository: Reposito
         await small(repository.build())
 
 
+async def test_a_source_of_many_files_that_is_too_large(builder: Builder, repository: Repository, forge: Forge) -> None:
+    """Git does not say that it was ended at the limit where it takes the pack as it is; it is fetched once, and not again."""
+    repository.commit({**FILES, **{str(number): os.urandom(10_000).hex() for number in range(110)}})
+    forge.login = None
+    small = builder.with_settings(source_limit_bytes=2**20)
+    failed = await refused(small, repository.inspect(clone_url=forge.url("repository/.git")), "source_too_large")
+    assert (failed.failure.may_pass, failed.failure.message) == (False, "slipway/todo is larger than a build may fetch (1 MiB)")
+    assert sum(request.endswith("/git-upload-pack") for request in forge.requests) == 2, "refs, and the pack"
+    assert list(small.settings.state.rglob("tmp_pack_*")) == []
+
+
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [

@@ -97,3 +97,24 @@ async def test_a_mirror_that_never_became_whole_goes(builder: Builder, repositor
     path.rename(path.with_suffix(".new"))
     await MirrorUpkeep(mirrors).once()
     assert list(mirrors.root.iterdir()) == []
+
+
+async def test_what_broken_off_fetches_left_goes(builder: Builder, repository: Repository) -> None:
+    """With the next fetch, and with upkeep: packs up to the limit of a source each."""
+    repository.commit(FILES)
+    await builder(repository.inspect())
+    mirrors = mirrors_of(builder.settings)
+    (path,) = mirrors.root.glob("*.git")
+    left = [path / "objects" / name for name in ("pack/tmp_pack_x", "pack/tmp_idx_x", "tmp_objdir-bulk-fsync-x/00/x")]
+
+    def leave() -> None:
+        for file in left:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+
+    leave()
+    await builder(repository.inspect(repository.commit({"n": "2"}), ref="refs/tags/gone"))
+    assert not any(file.exists() for file in left)
+    leave()
+    await MirrorUpkeep(mirrors).once()
+    assert not any(file.exists() for file in left)

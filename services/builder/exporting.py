@@ -4,7 +4,11 @@ from services.builder.engine import Engine, EngineRefused
 from services.builder.registry import ImageName, Registry, Stored
 from shared.work import StepFailure, Unavailable
 
-_AWAY = ("connection refused", "connection reset", "i/o timeout", "no such host", "eof", "tls handshake timeout")
+_AWAY = (
+    *("connection refused", "connection reset", "broken pipe", "no such host", ": eof", "unexpected eof"),
+    *("i/o timeout", "tls handshake timeout", "context deadline exceeded", "client.timeout exceeded"),
+    *("internal server error", "bad gateway", "service unavailable", "gateway time", "too many requests", "toomanyrequests"),
+)
 
 
 async def export(engine: Engine, registry: Registry, name: ImageName) -> Stored:
@@ -25,6 +29,6 @@ async def export(engine: Engine, registry: Registry, name: ImageName) -> Stored:
 
 
 def is_away(reason: str) -> bool:
-    """Whether a registry could not be reached, by the words of the engine."""
+    """Whether a registry could not be reached, or not just now, by the words of the engine."""
     low = reason.lower()
     return any(sign in low for sign in _AWAY)

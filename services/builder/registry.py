@@ -209,7 +209,7 @@ class Registry:
             answer = await self._client.request(method, path, content=body, headers=headers)
         except httpx.TransportError as error:
             raise Unavailable(f"the registry {self.host} does not answer: {error or type(error).__name__}") from error
-        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise Unavailable(f"the registry {self.host} answers {answer.status_code}: {answer.text[:200]}")
         return answer
 

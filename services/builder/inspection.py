@@ -9,6 +9,7 @@ from services.builder.sources import Sources
 from shared.contracts.commands import InspectSource, Source
 from shared.contracts.facts import SourceInspected
 from shared.contracts.manifest import Manifest
+from shared.printable import printable
 from shared.work import StepFailure, Work
 
 _MISNAMED = ("slipway.yml", ".slipway.yaml", ".slipway.yml", "Slipway.yaml")
@@ -69,4 +70,5 @@ async def _read(mirror: Mirror, source: Source) -> tuple[bytes, bytes | None, Ma
 def _title_and_author(commit: bytes) -> tuple[str, str]:
     head, _, message = commit.decode(errors="replace").partition("\n\n")
     author = next((line.removeprefix("author ") for line in head.splitlines() if line.startswith("author ")), "")
-    return next(iter(message.strip().splitlines()), "")[:200], author.partition(" <")[0][:200]
+    title = next(iter(message.strip().splitlines()), "")
+    return printable(title)[:200], printable(author.partition(" <")[0])[:200]

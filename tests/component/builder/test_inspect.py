@@ -63,6 +63,16 @@ async def test_manifest_head_title_and_author_are_read(builder: Builder, reposit
     assert not fact.stale
 
 
+async def test_a_commit_may_say_what_no_terminal_should_print(builder: Builder, repository: Repository) -> None:
+    """Title and author are told without it: a NUL cannot be stored either."""
+    tree = git(repository.folder, "rev-parse", f"{repository.commit(FILES)}^{{tree}}")
+    about = f"tree {tree}\nauthor A\x01da <a@example.com> 0 +0000\ncommitter A <a@example.com> 0 +0000\n\nOne\0 \x1b[31mtwo\n"
+    commit = git(repository.folder, "hash-object", "-t", "commit", "-w", "--literally", "--stdin", given=about)
+    git(repository.folder, "reset", "--quiet", "--soft", commit)
+    fact = await inspected(builder, repository.inspect(commit))
+    assert (fact.title, fact.author) == ("One two", "Ada")
+
+
 async def test_trees_change_with_what_a_service_is_made_from(builder: Builder, repository: Repository) -> None:
     """A service's hash follows its context, its Dockerfile and its watched paths, and nothing else."""
     repository.commit(FILES)

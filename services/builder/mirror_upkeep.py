@@ -16,8 +16,8 @@ log = structlog.get_logger()
 
 EVERY_S = 3600.0
 _UNUSED_S = 30 * 24 * 3600.0
-_PACKING_S = 900.0
-"""Packing what has grown large takes longer than any other git; builds from the mirror wait meanwhile."""
+_PACKING_S = 120.0
+"""Less than half of what an inspection has, which waits meanwhile where it has to fetch. What takes longer is fetched anew, and is small."""
 _COMMITS = 50
 """Newest commits of a mirror that are kept for the next fetch to build on."""
 _PACKING = ("-c", "gc.auto=2000", "-c", "gc.autoPackLimit=50", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
@@ -53,23 +53,26 @@ class MirrorUpkeep:
         unused_s = _unused_s(path, lock)
         if unused_s is None:
             lock.unlink()  # another builder has removed the mirror
-        elif unused_s > self.unused_s or await asyncio.to_thread(is_hollow, path):
+        elif unused_s > self.unused_s or await asyncio.to_thread(is_hollow, path) or not await self._pack(path):
             await asyncio.to_thread(remove, path)
             lock.unlink()
             log.info("mirror removed", mirror=path.name, unused_s=round(unused_s))
-        else:
-            await asyncio.to_thread(clear, path)
-            await self._pack(path)
 
-    async def _pack(self, path: Path) -> None:
+    async def _pack(self, path: Path) -> bool:
+        """False where that takes too long."""
+        await asyncio.to_thread(clear, path)
         git, where = self.mirrors.gits.plain, f"--git-dir={path}"
         listed = await git(where, "for-each-ref", "--sort=-creatordate", "--format=delete %(refname)", "refs/slipway/")
         old = listed.out.splitlines()[self.commits :]
         if old:
             await git(where, "update-ref", "--stdin", given=b"\n".join(old) + b"\n")
-        packed = await replace(git, limit_s=_PACKING_S)(*_PACKING, where, "gc", "--auto", "--quiet")
+        try:
+            packed = await replace(git, limit_s=_PACKING_S)(*_PACKING, where, "gc", "--auto", "--quiet")
+        except StepFailure:
+            return False
         if packed.status != 0:
             log.warning("mirror could not be packed", mirror=path.name, reason=packed.err.strip())
+        return True
 
 
 def _unused_s(path: Path, lock: Path) -> float | None:

@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 
 import pytest
 
+from services.builder.git import Git
 from services.builder.handlers import mirrors_of
 from services.builder.locks import locked
 from services.builder.mirror_upkeep import MirrorUpkeep
 from services.builder.mirrors import Mirrors, Remote
+from services.builder.programs import Finished
 from tests.component.builder.conftest import Builder
 from tests.component.builder.repository import Repository, git
 
@@ -45,6 +48,30 @@ async def test_unused_mirrors_go(builder: Builder, repository: Repository) -> No
     assert path.exists()
     os.utime(path.with_suffix(".lock"), (0, 0))
     await MirrorUpkeep(mirrors).once()
+    assert list(mirrors.root.iterdir()) == []
+    await builder(repository.inspect())
+    assert path.exists()
+
+
+async def test_a_mirror_that_takes_long_to_pack_is_fetched_anew(
+    builder: Builder, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who inspects a new commit waits for the packing, and has less than five minutes."""
+    repository.commit({"slipway.yaml": MANIFEST, "Dockerfile": "FROM scratch\n"})
+    await builder(repository.inspect())
+    mirrors = mirrors_of(builder.settings)
+    (path,) = mirrors.root.glob("*.git")
+    call, packing = Git.__call__, []
+
+    async def slow(git: Git, *arguments: str, given: bytes | None = None, env: dict[str, str] | None = None) -> Finished:
+        if "gc" in arguments:
+            packing.append(git.limit_s)
+            git = replace(git, limit_s=0)
+        return await call(git, *arguments, given=given, env=env)
+
+    monkeypatch.setattr(Git, "__call__", slow)
+    await MirrorUpkeep(mirrors).once()
+    assert [limit_s <= 120 for limit_s in packing] == [True]
     assert list(mirrors.root.iterdir()) == []
     await builder(repository.inspect())
     assert path.exists()

@@ -13,6 +13,9 @@ import psutil
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- what lies there is ours, 0700, and never touches a disk
 
+_CLOCKS_S = 2.0
+"""What the beginning of a process may be off by: the kernel tells the time of its own start in whole seconds."""
+
 
 @dataclass(frozen=True)
 class Folders:
@@ -52,7 +55,7 @@ class Folders:
         for root in {self._secrets, self.work}:
             for left in root.glob(f"{self._prefix}*"):
                 process = left.name.removeprefix(self._prefix).partition("-")[0]
-                if process.isdigit() and not psutil.pid_exists(int(process)):
+                if process.isdigit() and not _is_of(left, int(process)):
                     shutil.rmtree(left, ignore_errors=True)
 
     @contextmanager
@@ -65,3 +68,11 @@ class Folders:
 
     def _new(self, root: Path) -> Path:
         return Path(tempfile.mkdtemp(prefix=f"{self._prefix}{os.getpid()}-", dir=root))
+
+
+def _is_of(folder: Path, process: int) -> bool:
+    """Whether a running process made it: one that began later has only the same number, as after a reboot or in a container."""
+    try:
+        return folder.stat().st_mtime > psutil.Process(process).create_time() - _CLOCKS_S
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return False

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import cast
 
+import psutil
 import pytest
 
 from services.builder.admission import Admission, Room, measure
@@ -94,6 +95,18 @@ def test_what_killed_builders_left_is_swept(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     folders.sweep()
     assert {path.name for path in tmp_path.iterdir()} == {mine, others}
+
+
+def test_what_an_earlier_process_of_the_same_number_left_is_swept(tmp_path: Path) -> None:
+    """After a reboot, or in a container, where a process has the same number each time."""
+    folders = Folders("mine", tmp_path)
+    mine, earlier = (tmp_path / f"mine-builder-{os.getpid()}-{name}" for name in ("x", "y"))
+    for folder in (mine, earlier):
+        folder.mkdir()
+    then = psutil.Process().create_time() - 60
+    os.utime(earlier, (then, then))
+    folders.sweep()
+    assert list(tmp_path.iterdir()) == [mine]
 
 
 async def test_a_checkout_is_removed_beside_what_else_goes_on(tmp_path: Path) -> None:

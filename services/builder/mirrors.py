@@ -214,9 +214,10 @@ class Mirrors:
         """Only the commit; where the remote gives only what its refs point at, the ref's or all branches' whole history."""
         if await self._fetch_commit(remote, path, commit, "--depth=1"):
             return
-        wanted = f"+{ref}:refs/slipway-refs/0" if ref and _REF.fullmatch(ref) else "+refs/heads/*:refs/slipway-refs/*"
-        unshallow = ["--unshallow"] if (path / "shallow").exists() else []
-        finished = await self._git_fetch(remote, path, commit, *unshallow, wanted=(wanted,))
+        one = ref is not None and _REF.fullmatch(ref)
+        wanted = f"+{ref}:refs/slipway-ref" if one else "+refs/heads/*:refs/slipway-refs/*"
+        options = [*([] if one else ["--prune"]), *(["--unshallow"] if (path / "shallow").exists() else [])]
+        finished = await self._git_fetch(remote, path, commit, *options, wanted=(wanted,))
         if finished.status != 0 and not _says(finished, _GONE):
             raise self._unreadable(remote, finished)
         kept = await self.gits.plain(f"--git-dir={path}", "update-ref", f"refs/slipway/{commit}", commit)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from services.builder.clone_address import CloneAddress
+from services.builder.handlers import mirrors_of
+from services.builder.mirrors import Remote
 from shared import ssh
 from shared.contracts.commands import OWN_CONNECTION, InspectSource
 from shared.contracts.facts import SourceInspected
@@ -388,6 +391,23 @@ async def test_a_server_that_gives_only_its_refs(builder: Builder, repository: R
     with running_forge(repository.folder.parent, modern=False) as old:
         fact = await inspected(builder, repository.inspect(first, clone_url=old.url("repository/.git")))
     assert set(fact.trees) == {"web", "api"}
+
+
+async def test_branches_give_way_to_others_of_longer_names(builder: Builder, repository: Repository) -> None:
+    """Where a server gives only its refs and no ref is known, as of a submodule: what is gone there makes room here."""
+    mirrors = mirrors_of(builder.settings)
+    with running_forge(repository.folder.parent, modern=False) as old:
+        remote = Remote("main", "slipway/todo", CloneAddress.of(old.url("repository/.git"), ("http",)))
+        for branch in ("a", "a/b", "0/c", "d"):
+            git(repository.folder, "checkout", "--quiet", "--orphan", "next")
+            commit = repository.commit({"n": branch})
+            repository.commit({"n": f"after {branch}"})
+            gone = git(repository.folder, "for-each-ref", "--format=%(refname:short)", "refs/heads").replace("next", "").split()
+            if gone:
+                git(repository.folder, "branch", "--delete", "--force", *gone)
+            git(repository.folder, "branch", "--move", branch)
+            async with mirrors.holding(remote, commit, "refs/heads/d" if branch == "d" else None) as mirror:
+                assert await mirror.read("cat-file", "-e", commit) is not None
 
 
 async def test_a_commit_that_is_gone(builder: Builder, repository: Repository) -> None:

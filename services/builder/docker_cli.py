@@ -11,6 +11,7 @@ from services.builder.settings import Settings
 _CANDIDATES = ("/usr/bin/docker", "/usr/local/bin/docker", "/opt/homebrew/bin/docker")
 _OWN_BUILDKIT = (18, 23)
 """From 18.09 a client builds with BuildKit by itself; from 23 on it needs the buildx plugin."""
+_PROXIES = ("http_proxy", "https_proxy")
 _LONGEST_LINE = 2**16
 
 
@@ -52,6 +53,8 @@ class DockerCli:
             "DOCKER_HOST": self.host,
             "DOCKER_CONFIG": str(self.config or scratch),
             "HOME": str(scratch),
+            **_proxies(order),
+            "NO_PROXY": "*",  # for the client itself, which calls the engine
         }
         async with started(*arguments, env=env, cwd=scratch) as process:
             if process.stdout is None or process.stderr is None:
@@ -104,11 +107,16 @@ def _arguments(order: BuildOrder) -> list[str]:
     arguments += [f"--target={order.target}"] if order.target else []
     arguments += ["--no-cache", "--pull"] if order.fresh else []
     for name, value in order.arguments.items():
-        arguments += ["--build-arg", f"{name}={value}"]
+        arguments += ["--build-arg", name if name in _proxies(order) else f"{name}={value}"]
     arguments += ["--build-arg", f"BUILDKIT_CACHE_MOUNT_NS={order.caches}"]  # after the manifest's: the last one counts
     for name, path in order.secrets.items():
         arguments += ["--secret", f"id={name},src={path}"]
     return arguments
+
+
+def _proxies(order: BuildOrder) -> dict[str, str]:
+    """Arguments that the client takes from its environment, which no list of processes shows to others: a proxy may hold a password."""
+    return {name: value for name, value in order.arguments.items() if name.lower() in _PROXIES}
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:

@@ -89,6 +89,15 @@ async def test_images_carry_the_instance(builder: Builder, repository: Repositor
     assert names <= {"PATH", "HOME", "PWD", "SHLVL", "BASE", "HOSTNAME"}
 
 
+async def test_steps_have_the_proxy(builder: Builder, repository: Repository) -> None:
+    """With its password; the client itself calls the engine without it."""
+    proxy = {"http_proxy": "http://ci:canary@127.0.0.1:9", "no_proxy": "example.com"}
+    repository.commit(
+        {"Dockerfile": 'ARG BASE\nFROM ${BASE}\nRUN test "$http_proxy $no_proxy" = "http://ci:canary@127.0.0.1:9 example.com"\n'}
+    )
+    await builder.with_settings(proxy=proxy)(repository.build())
+
+
 async def test_arguments_of_the_manifest_win(builder: Builder, repository: Repository, engine: TestEngine, base: str) -> None:
     """A default argument is given where the Dockerfile declares it; what the manifest says stands."""
     repository.commit({"Dockerfile": "ARG BASE\nFROM ${BASE}\nARG COLOUR=red\nRUN echo -n $COLOUR > /colour\nCMD cat /colour\n"})

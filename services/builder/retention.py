@@ -25,6 +25,8 @@ from shared.work import Unavailable
 log = structlog.get_logger()
 
 EVERY_S = 3600.0
+_LONGEST_S = 3600.0
+"""Of a round: an engine that takes a call and never answers would hold it for ever."""
 _RECENT_S = 24 * 3600.0
 _UNUSED_CACHE_H = 7 * 24
 
@@ -62,7 +64,10 @@ class Retention:
         """Prunes for ever; a round that fails, for whatever reason, is left for the next one."""
         while True:
             try:
-                await self.prune()
+                async with asyncio.timeout(_LONGEST_S):
+                    await self.prune()
+            except TimeoutError:
+                log.warning("images were not pruned", reason=f"the round did not end within {_LONGEST_S:g} s")
             except (Unavailable, RegistryRefused, EngineRefused) as error:
                 log.warning("images were not pruned", reason=str(error))
             except Exception:  # the edge of a task: a full disk, or a label that nobody foresaw, ends no builds
@@ -94,6 +99,8 @@ class Retention:
             labels = await self.registry.labels(repository, by_tag[image.tag])
             if labels.get("slipway.instance") != self.settings.instance:
                 continue
+            if self.ledger.times(repository).items() - times.items():
+                break  # some image is wanted since: the next round sees which
             if await self.registry.delete(repository, image.digest):
                 gone += 1
                 self.ledger.note_deleted()

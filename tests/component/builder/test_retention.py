@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from services.builder.handlers import ledger_of
-from services.builder.registry import ImageName, Registry
+from services.builder.registry import ImageName, Registry, Stored
 from services.builder.retention import Retention
 from shared.contracts.facts import ImageBuilt
 from shared.contracts.places import Place
@@ -103,22 +105,45 @@ async def test_base_images_are_never_looked_at(builder: Builder, engine: TestEng
     assert "slipway/node" not in await registry.repositories()
 
 
-class BrokenRegistry:
-    """Its rounds end by what nobody foresaw."""
+async def test_an_image_that_is_asked_for_while_a_round_runs_stays(
+    builder: Builder, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round asks the registry for each tag, and times are read before: they hold no longer."""
+    await build(builder, repository, "old", 30)
+    await build(builder, repository, "newest", 3)
+    labels = Registry.labels
 
-    def __init__(self) -> None:
+    async def asked_for_meanwhile(registry: Registry, name: str, stored: Stored) -> dict[str, str]:
+        ledger_of(builder.settings).touch(REPOSITORY, "old")
+        return await labels(registry, name, stored)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "labels", asked_for_meanwhile)
+        assert await retention_of(builder).prune() == 0
+    assert await builder.outside.registry.find(REPOSITORY, "old") is not None
+
+
+class BrokenRegistry:
+    """Its rounds end by what nobody foresaw, or not at all."""
+
+    def __init__(self, *, hangs: bool) -> None:
         self.rounds = 0
+        self.hangs = hangs
 
     async def repositories(self) -> list[str]:
         """As `Registry.repositories`."""
         self.rounds += 1
+        if self.hangs:
+            await asyncio.get_running_loop().create_future()
         raise OSError(28, "No space left on device")
 
 
-async def test_a_round_that_fails_is_followed_by_the_next(builder: Builder) -> None:
-    """Whatever it was: what ended the task would end all builds of the process."""
-    broken = BrokenRegistry()
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_round_that_fails_is_followed_by_the_next(builder: Builder, monkeypatch: pytest.MonkeyPatch, hangs: bool) -> None:
+    """Whatever it was: what ended the task would end all builds of the process, and what held it would fill the disk."""
+    broken = BrokenRegistry(hangs=hangs)
     settings = builder.settings
+    monkeypatch.setattr("services.builder.retention._LONGEST_S", 0.01)
     retention = Retention(settings, cast("Registry", broken), builder.outside.engine, ledger_of(settings), every_s=0.01)
     task = asyncio.create_task(retention.run())
 

@@ -160,10 +160,17 @@ class Participant:
 
     async def _has_its_turn(self, command: Command, raw: Msg) -> bool:
         """Waits while another attempt at the step is at work here. False for the very command that is, which came again (its beats keep it), and where
-        the process stops."""
+        the process stops.
+
+        The one that waits is accepted: else the coordinator would give the step up as one that nobody took. Whoever is at work beats for the step.
+        """
+        accepted = False
         while (now := self._working.get((command.step_key, command.direction))) is not None:
             if now.sequence == raw.metadata.sequence.stream:
                 return False
+            if not accepted:
+                await self._answers.say(self._answers.form(command, Outcome.ACCEPTED))
+                accepted = True
             await asyncio.wait({now.task}, timeout=BEAT_S)
             if self._stopping:
                 await raw.nak(delay=GIVEN_BACK_S)

@@ -86,6 +86,11 @@ async def test_another_attempt_waits_for_the_one_at_work_without_being_delivered
             return bool((await admin.js.consumer_info("COMMANDS", DURABLE)).num_ack_pending == 2)
 
         await eventually(both_are_out)
+
+        async def accepted() -> bool:  # else the coordinator takes it that nobody has it, and gives the step up while the first is at work
+            return 2 in [answer.attempt for answer in collected.answers if answer.outcome is Outcome.ACCEPTED]
+
+        await eventually(accepted, within=10)
         assert begun == [1]
         go_on.set()
 

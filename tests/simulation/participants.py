@@ -58,7 +58,9 @@ class Worker:
     def run(self) -> Steps[None]:
         """Until it is acknowledged or given back."""
         command, key = self.command, (self.command.step_key, self.command.direction)
-        if key in self.process.working:
+        if (now := self.process.working.get(key)) is not None:
+            if now.delivery.stored.sequence != self.delivery.stored.sequence:
+                yield from self._say(self._message(Outcome.ACCEPTED))
             self.delivery.give_back(BUSY_S)
             return
         self.process.working[key] = self

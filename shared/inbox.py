@@ -15,6 +15,9 @@ async def take(connection: Connection, ids: Sequence[str]) -> set[str]:
     return {row["id"] for row in rows}
 
 
-async def prune(connection: Connection, days: int = 32) -> None:
-    """Forgets what is older than any stream keeps a message. The relay of the schema calls it."""
-    await connection.execute("DELETE FROM inbox WHERE taken_at < now() - make_interval(days => $1)", days)
+async def prune(connection: Connection, most: int, days: int = 32) -> bool:
+    """Forgets so much of what is older than any stream keeps a message; whether there may be more. The relay of the schema calls it."""
+    deleted = await connection.execute(
+        "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE taken_at < now() - make_interval(days => $1) LIMIT $2)", days, most
+    )
+    return deleted == f"DELETE {most}"

@@ -37,18 +37,26 @@ REMEMBER_S = 60.0
 LOST_ROUNDS = 4
 """Two sync intervals."""
 MEASURE_S = 2.0
+ANSWER_S = 30.0
+"""How long a statement may take: a server that vanished without a word would keep the relay waiting, and its lock with it."""
+SLICE = 10_000
+"""How many rows a statement is about, however many there are: one that takes longer than it may would never come to its end."""
+LAST = 2**63 - 1
 
 _UNSENT = "SELECT position, stream, subject, headers, body FROM outbox WHERE sent_at IS NULL ORDER BY position LIMIT $1"
 _WAITING = "SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS age FROM outbox WHERE sent_at IS NULL"
 _SENT = "UPDATE outbox SET sent_at = now(), sent_round = $2 WHERE position = ANY($1::bigint[])"
-_AGAIN_OPEN = "UPDATE outbox SET sent_at = NULL WHERE stream = $1 AND open"
-_AGAIN_ALL = "UPDATE outbox SET sent_at = NULL WHERE stream = $1 AND stream NOT IN ('COMMANDS', 'CHANGES')"
-_AGAIN_SINCE = f"{_AGAIN_ALL} AND (sent_round >= $2 OR sent_round IS NULL AND sent_at >= $3)"
+_AGAIN = "UPDATE outbox SET sent_at = NULL WHERE position >= $2 AND position < $3 AND stream = $1 AND sent_at IS NOT NULL"
+_AGAIN_ALL = f"{_AGAIN} AND (open OR stream NOT IN ('COMMANDS', 'CHANGES'))"
+_AGAIN_SINCE = f"{_AGAIN_ALL} AND (open OR sent_round >= $4 OR sent_round IS NULL AND sent_at >= $5)"
 _REMEMBER = """
 INSERT INTO outbox_streams (name, created, sequence, round) VALUES ($1, $2, $3, $4)
 ON CONFLICT (name) DO UPDATE SET created = EXCLUDED.created, sequence = EXCLUDED.sequence, round = EXCLUDED.round, seen_at = now()
 """
-_PRUNE = "DELETE FROM outbox WHERE created_at < now() - $1::interval AND sent_at IS NOT NULL AND NOT open"
+_PRUNE = """
+DELETE FROM outbox WHERE position IN (
+    SELECT position FROM outbox WHERE created_at < now() - $1::interval AND sent_at IS NOT NULL AND NOT open LIMIT $2)
+"""
 
 
 async def measure(pool: postgres.Pool, schema: str) -> None:
@@ -77,6 +85,7 @@ class Relay:
         self._outbox = outbox
         self._seen: dict[str, tuple[datetime, int]] = {}
         self._check = True
+        self._forgets = False
         self._round = 0
         self._look_at = self._remember_at = 0.0
         bus.on_reconnect(self._look_again)
@@ -100,7 +109,7 @@ class Relay:
     async def _hold_and_publish(self) -> None:
         connection = await asyncpg.connect(
             self._dsn,
-            command_timeout=30,  # a server that vanished without a word would keep the relay waiting, and its lock with it
+            command_timeout=ANSWER_S,
             server_settings={
                 "search_path": self._schema,
                 "application_name": f"slipway-{self._schema}-relay",
@@ -116,6 +125,8 @@ class Relay:
                 await self._publish_waiting(connection)
                 if monotonic() >= self._remember_at:
                     await self._remember(connection)
+                if self._forgets:
+                    await self._forget(connection)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._outbox.written.wait()
@@ -185,40 +196,67 @@ class Relay:
         DEAD.labels(f"{self._schema}-outbox").inc()
 
     async def _remember(self, connection: Connection) -> None:
-        """Notes that all is well until now, so that a later loss is told from what was safe before; and forgets what is old."""
+        """Notes that all is well until now, so that a later loss is told from what was safe before."""
         if not self._bus.connected:
             return
         for name, (created, sequence) in self._seen.items():
             await connection.execute(_REMEMBER, name, created, sequence, self._round)
         self._round += 1
-        await connection.execute(_PRUNE, KEEP)
-        await inbox.prune(connection)
         self._remember_at = monotonic() + REMEMBER_S
+        self._forgets = True
+
+    async def _forget(self, connection: Connection) -> None:
+        """Deletes some of what is old; the rest when what waits was published."""
+        outbox_has_more = await connection.execute(_PRUNE, KEEP, SLICE) == f"DELETE {SLICE}"
+        inbox_has_more = await inbox.prune(connection, SLICE)
+        self._forgets = outbox_has_more or inbox_has_more
 
     async def _send_again_what_was_lost(self, connection: Connection) -> None:
         rows = await connection.fetch("SELECT name, created, sequence, round, seen_at FROM outbox_streams")
         known = {row["name"]: row for row in rows}
         self._round = max(self._round, *(row["round"] + 1 for row in rows), 1)
-        for row in await connection.fetch("SELECT DISTINCT stream FROM outbox"):
-            name = row["stream"]
+        slices = await _slices(connection)
+        names = set[str]()
+        for start, end in slices:
+            found = await connection.fetch("SELECT DISTINCT stream FROM outbox WHERE position >= $1 AND position < $2", start, end)
+            names |= {row["stream"] for row in found}
+        for name in sorted(names):
             try:
                 info = await self._bus.js.stream_info(name)
             except NotFoundError as error:
                 raise OSError(f"stream {name} does not exist") from error
             created, sequence = _as_datetime(info.created), info.state.last_seq
-            await self._reset(connection, name, known.get(name), created)
+            await self._reset(connection, slices, name, known.get(name), created)
             await connection.execute(_REMEMBER, name, created, sequence, self._round)
             self._seen[name] = (created, sequence)
 
-    async def _reset(self, connection: Connection, name: str, before: asyncpg.Record | None, created: datetime) -> None:
-        """Where nothing was noted yet, its first messages may have been lost before that: they are sent once more."""
-        await connection.execute(_AGAIN_OPEN, name)
-        if before is None or created != before["created"]:
-            if before is not None:
-                log.warning("stream is a new one, events are sent again", stream=name)
-            await connection.execute(_AGAIN_ALL, name)
-        else:
-            await connection.execute(_AGAIN_SINCE, name, before["round"] - LOST_ROUNDS, before["seen_at"] - 2 * SYNC_INTERVAL)
+    async def _reset(
+        self, connection: Connection, slices: Sequence[tuple[int, int]], name: str, before: asyncpg.Record | None, created: datetime
+    ) -> None:
+        """Where nothing was noted yet, its first messages may have been lost before that: they are sent once more.
+
+        Cut short, it begins again: what is noted of the stream is written after it.
+        """
+        query, since = _AGAIN_ALL, tuple[object, ...]()
+        if before is not None and created == before["created"]:
+            query, since = _AGAIN_SINCE, (before["round"] - LOST_ROUNDS, before["seen_at"] - 2 * SYNC_INTERVAL)
+        elif before is not None:
+            log.warning("stream is a new one, events are sent again", stream=name)
+        for start, end in slices:
+            await connection.execute(query, name, start, end, *since)
+
+
+async def _slices(connection: Connection) -> list[tuple[int, int]]:
+    """The positions of all rows, some at a time: each from, and before."""
+    slices, start = list[tuple[int, int]](), 0
+    while True:
+        end = await connection.fetchval(
+            "SELECT position FROM outbox WHERE position >= $1 ORDER BY position OFFSET $2 LIMIT 1", start, SLICE
+        )
+        if end is None:
+            return [*slices, (start, LAST)]
+        slices.append((start, end))
+        start = end
 
 
 def _row(record: asyncpg.Record) -> Row:

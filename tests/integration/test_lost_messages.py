@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared import relay as relay_module
 from shared.bus import Bus
 from shared.contracts.events import DeploymentQueued, Event
 from shared.outbox import Outbox
@@ -72,3 +73,31 @@ async def test_what_a_relay_of_an_older_version_sent_goes_by_the_clock(coordinat
     assert await sent_again(coordinator, pool, postgres_dsn)
     await pool.execute("UPDATE outbox SET sent_round = NULL, sent_at = sent_at - interval '1 hour'")
     assert not await sent_again(coordinator, pool, postgres_dsn)
+
+
+async def test_more_than_one_statement_can_do_is_sent_to_a_new_stream(
+    coordinator: Bus, pool: Pool, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much was kept: a statement about all of it would be broken off, and begun again, for ever."""
+    async with pool.acquire() as connection:
+        await Outbox("coordinator").add(connection, [Event.of(DeploymentQueued(), "main", "todo", "production") for _ in range(100)])
+    async with running(Relay(coordinator, postgres_dsn, "coordinator", Outbox("coordinator")).run()):
+
+        async def noted() -> bool:
+            return bool(await pool.fetchval(_NOTED))
+
+        await eventually(noted)
+    before = await pool.fetchval("SELECT max(sent_at) FROM outbox")
+    await pool.execute("UPDATE outbox_streams SET created = created - interval '1 day'")
+    await pool.execute("""
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END';
+        CREATE TRIGGER slow BEFORE UPDATE ON outbox FOR EACH ROW WHEN (NEW.sent_at IS NULL) EXECUTE FUNCTION slow();
+    """)
+    monkeypatch.setattr(relay_module, "SLICE", 10)
+    monkeypatch.setattr(relay_module, "ANSWER_S", 1.0)
+    async with running(Relay(coordinator, postgres_dsn, "coordinator", Outbox("coordinator")).run()):
+
+        async def all_again() -> bool:
+            return bool(await pool.fetchval("SELECT coalesce(min(sent_at) > $1, false) AND count(sent_at) = count(*) FROM outbox", before))
+
+        await eventually(all_again, within=15)

@@ -3,7 +3,10 @@
 from datetime import datetime
 
 import asyncpg
+import pytest
 
+from shared import inbox
+from shared import relay as relay_module
 from shared.bus import Bus
 from shared.outbox import Outbox
 from shared.postgres import Pool
@@ -51,6 +54,27 @@ async def test_what_was_not_answered_is_not_forgotten(coordinator: Bus, pool: Po
 
     async def left() -> bool:
         return [row["id"] for row in await pool.fetch("SELECT id FROM outbox")] == [inspect("open").attempt_id]
+
+    async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
+        await eventually(left)
+
+
+async def test_all_that_is_old_goes_some_at_a_time(
+    coordinator: Bus, pool: Pool, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much there is of it, of the outbox and of the inbox; and what is new stays."""
+    monkeypatch.setattr(relay_module, "SLICE", 2)
+    outbox = Outbox("coordinator")
+    async with pool.acquire() as connection:
+        await outbox.add(connection, [inspect(f"old{number}") for number in range(3)])
+        await connection.execute("UPDATE outbox SET open = false, created_at = now() - 2 * $1::interval, sent_at = now()", KEEP)
+        await connection.execute("INSERT INTO inbox SELECT 'old' || n, now() - 2 * $1::interval FROM generate_series(1, 5) n", KEEP)
+        await inbox.take(connection, ["new"])
+        await outbox.add(connection, [inspect("new")])
+
+    async def left() -> bool:
+        ids = [row["id"] for table in ("outbox", "inbox") for row in await pool.fetch(f"SELECT id FROM {table}")]  # noqa: S608
+        return ids == [inspect("new").attempt_id, "new"]
 
     async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
         await eventually(left)

@@ -71,5 +71,5 @@ def redacted(failure: Failure, redactor: Redactor) -> Failure:
 
 
 def _shown(text: str, redactor: Redactor) -> str:
-    """What a program wrote may hold anything, and a database takes no NUL."""
-    return redactor(text).replace("\0", "\ufffd")
+    """What a program wrote may hold anything: a database takes no NUL, and JSON no half of a character."""
+    return redactor(text).replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -115,7 +115,11 @@ class Participant:
         self._bus.reading.add(("COMMANDS", durable))
 
         async def take(raw: Msg) -> None:
-            await self._take(durable, raw)
+            try:
+                await self._take(durable, raw)
+            except Exception:
+                log.exception("command was not seen through", durable=durable, subject=raw.subject)  # FastStream says nothing of it
+                raise
 
         broker.take_commands(f"slipway.cmd.{self.target}.{self.name}.{pool}.>", durable, WORKERS[pool], inbox_of(self.name), take)
 

@@ -75,10 +75,10 @@ class Work:
         """Streams one line to whoever follows the deployment. Past the limit of a log it is left out, which a last line has said."""
         if not self._has_room:
             return
-        shown = self.redactor(line.rstrip("\r\n"))[:8000]
+        shown = self.redactor(line.rstrip("\r\n"))[:8000].encode(errors="replace").decode()  # a file's name may be no UTF-8
         self._lines.append(shown)
         self._lines_left -= 1
-        self._bytes_left -= len(shown.encode(errors="replace")) + 1
+        self._bytes_left -= len(shown.encode()) + 1
         if not self._has_room:
             self._lines.append(
                 f"(this log has reached {LOG_BYTES // 2**20} MiB or {LOG_LINES:,} lines; the step goes on, the rest is left out)"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -9,6 +10,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from shared import inbox, topology
 from shared import outbox as outbox_module
@@ -123,6 +125,49 @@ async def test_a_step_failure_is_an_answer_without_secrets(coordinator: Bus, nat
     failure = collected.answers[0].failure
     assert failure is not None
     assert failure.message == "line 3: ••• is no\ufffdport"
+    await builder.close()
+
+
+async def test_what_is_no_text_is_answered_all_the_same(coordinator: Bus, nats_url: str) -> None:
+    """A file's name in a repository may be any bytes; what cannot be written of it is replaced."""
+
+    async def handle(_command: Command, work: Work) -> Fact:
+        name = os.fsdecode(b"lib\xff")
+        work.log(f"fetching {name}")
+        raise StepFailure("submodule_unusable", f"the submodule {name} is bad", details=name, log_tail=(name,))
+
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    builder = await Bus.connect(settings, "builder")
+    collected = Collected()
+    async with running(Participant("builder", settings, builder, {InspectSource: handle}).run(), collect(coordinator, collected)):
+        await coordinator.publish("slipway.cmd.local.builder.effects.d2-inspect.do.1", inspect("d2"))
+
+        async def answered() -> bool:
+            return collected.outcomes() == [Outcome.FAILED]
+
+        await eventually(answered, within=10)
+    failure = collected.answers[0].failure
+    assert failure is not None
+    assert (failure.message, failure.details, failure.log_tail) == ("the submodule lib? is bad", "lib?", ("lib?",))
+    await builder.close()
+
+
+async def test_a_command_whose_answer_cannot_be_written_is_said_in_the_log(coordinator: Bus, nats_url: str) -> None:
+    """FastStream drops what is raised where it hands a command over: nobody would know why no answer comes."""
+
+    async def handle(_command: Command, _work: Work) -> Fact:
+        return SourceInspected(manifest=Manifest(), trees={}, title=os.fsdecode(b"\xff"))
+
+    settings = service_settings(ServiceSettings, "builder", nats_url)
+    builder = await Bus.connect(settings, "builder")
+    with capture_logs() as logs:
+        async with running(Participant("builder", settings, builder, {InspectSource: handle}).run()):
+            await coordinator.publish("slipway.cmd.local.builder.effects.d2-inspect.do.1", inspect("d2"))
+
+            async def said() -> bool:
+                return "command was not seen through" in [entry["event"] for entry in logs]
+
+            await eventually(said, within=10)
     await builder.close()
 
 

@@ -80,5 +80,15 @@ async def test_a_log_has_a_limit_of_lines() -> None:
     assert "the rest is left out" in lines[-1]
 
 
+async def test_what_is_no_text_is_sent_all_the_same() -> None:
+    """JSON takes no half of a character: what cannot be written is replaced."""
+    bus = Sent()
+    work = Work(COMMAND, cast("Bus", bus), "local")
+    work.log("lib\udcff")
+    await work.flush()
+    assert bus.messages[0].encode()
+    assert bus.lines == ["lib?"]
+
+
 async def _sent(bus: Sent, count: int) -> bool:
     return len(bus.lines) == count

@@ -1,11 +1,15 @@
 """Commands that come again, and streams that are gone: with the real NATS."""
 
 import asyncio
+from time import monotonic
 
 import pytest
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.errors import ServiceUnavailableError
 from structlog.testing import capture_logs
 
-from shared import topology
+from shared import topology, workers_broker
 from shared.bus import Bus, Gone
 from shared.contracts.answers import Outcome
 from shared.contracts.commands import Command, InspectSource
@@ -209,4 +213,38 @@ async def test_a_stream_that_is_gone_is_said_and_is_no_readiness(nats_url: str) 
 
         await eventually(answered, within=30)
     for bus in (admin, coordinator, builder):
+        await bus.close()
+
+
+async def test_commands_that_nobody_has_are_not_asked_for_at_once_again(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where their stream is gone, the server says so at once, every time."""
+    monkeypatch.setattr(workers_broker, "CLOSED_S", 0.5)
+    refused: dict[JetStreamContext.PullSubscription, list[float]] = {}
+    fetch = JetStreamContext.PullSubscription.fetch
+
+    async def noted(self: JetStreamContext.PullSubscription, batch: int = 1, timeout: float | None = 5) -> list[Msg]:
+        try:
+            return await fetch(self, batch, timeout)
+        except ServiceUnavailableError:
+            refused.setdefault(self, []).append(monotonic())
+            raise
+
+    monkeypatch.setattr(JetStreamContext.PullSubscription, "fetch", noted)
+    admin, builder = [await bus_of(name, nats_url) for name in ("admin", "builder")]
+    participant = Participant("builder", service_settings(ServiceSettings, "builder", nats_url), builder, {})
+    async with running(participant.run()):
+
+        async def reads() -> bool:
+            return bool(builder.reading)
+
+        await eventually(reads)
+        await admin.js.delete_stream("COMMANDS")
+
+        async def thrice() -> list[float]:
+            return next((times for times in refused.values() if len(times) >= 3), [])
+
+        times = await eventually(thrice)
+        assert times[2] - times[0] > workers_broker.CLOSED_S
+        await topology.declare(admin.js)
+    for bus in (admin, builder):
         await bus.close()

@@ -27,11 +27,16 @@ UNAVAILABLE = (
     asyncpg.InternalClientError,  # of a connection that was cut in the middle of an operation
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # with a password that is just being changed
+    asyncpg.InvalidCatalogNameError,  # while the database is restored
+    asyncpg.DatabaseDroppedError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DiskFullError,
-    asyncpg.OutOfMemoryError,
+    asyncpg.QueryCanceledError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,  # of memory, disk, connections
+    asyncpg.PostgresSystemError,  # of its own input and output
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,

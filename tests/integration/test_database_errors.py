@@ -36,3 +36,23 @@ async def test_a_closed_connection_is_an_outage(postgres_dsn: str) -> None:
             await reading
         with pytest.raises(UNAVAILABLE):
             await connection.fetchval("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("57014", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "28000", "28P01", "3D000"),
+        *("53000", "53100", "53200", "53300", "53400", "58000", "58030"),
+    ],
+)
+def test_a_database_that_cannot_serve_is_an_outage(code: str) -> None:
+    """Nobody may reach it as things are, it has too little of something, or it gave a statement up: no message is to blame."""
+    assert isinstance(asyncpg.PostgresError.new({"C": code, "M": "away"}), UNAVAILABLE)
+
+
+async def test_a_statement_that_was_broken_off_is_an_outage(postgres_dsn: str) -> None:
+    """An administrator may set a limit of time, or cancel what runs."""
+    async with database(postgres_dsn, "errors") as pool, pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 10")
+        with pytest.raises(UNAVAILABLE):
+            await connection.fetchval("SELECT pg_sleep(60)")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from shared.contracts.answers import Failure
 from shared.contracts.changes import Pusher
@@ -94,9 +94,15 @@ class Want(StrEnum):
     """A credential to clone with, that is good for as long as a builder may take."""
 
 
+_ALL_OF_IT = ConfigDict(extra="forbid")
+"""Who does not know a field, of a newer version, would write the rest without it: it leaves the deployment to who does."""
+
+
 @dataclass
 class Step:
     """One step of one deployment. `item` is the service, database or job that it is about."""
+
+    __pydantic_config__ = _ALL_OF_IT
 
     name: str
     kind: str
@@ -167,6 +173,8 @@ class Step:
 @dataclass(frozen=True)
 class Origin:
     """What a deployment is of, and who wants it. Never changes."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore")
 
     place: Place
     environment_kind: EnvironmentKind
@@ -253,6 +261,8 @@ class Plan(Frozen):
 @dataclass
 class Saga:
     """One deployment."""
+
+    __pydantic_config__ = _ALL_OF_IT
 
     id: str
     origin: Origin

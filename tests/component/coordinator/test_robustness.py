@@ -62,11 +62,15 @@ _UNKNOWN_STEP = (
     """jsonb_set(jsonb_set(progress, '{steps,inspect,kind}', '"unknown"'), '{steps,inspect,give_up_at}', '"2026-01-01T00:00:00Z"')"""
 )
 _UNREADABLE = """jsonb_set(progress, '{steps}', '"none"')"""
+_NEWER = """progress || '{"new": 1}'"""
+_NEWER_STEP = """jsonb_set(progress, '{steps,inspect,new}', '1')"""
 
 
-@pytest.mark.parametrize("broken", [_UNKNOWN_STEP, _UNREADABLE], ids=["unknown step", "unreadable"])
+@pytest.mark.parametrize(
+    "broken", [_UNKNOWN_STEP, _UNREADABLE, _NEWER, _NEWER_STEP], ids=["unknown step", "unreadable", "newer", "newer step"]
+)
 async def test_a_timer_that_cannot_be_served_keeps_no_other_from_firing(nats_url: str, postgres_dsn: str, broken: str) -> None:
-    """A deployment whose state no longer fits its timers, or cannot be read, is put off, and the others go on."""
+    """A deployment whose state no longer fits its timers, or that cannot be read, or not all of it, is put off, and the others go on."""
     async with _hanging(nats_url, postgres_dsn) as (made, first):
         pool = made.coordinator.pool
         await pool.execute(f"UPDATE deployments SET wake_at = now(), progress = {broken} WHERE id = $1", first)  # noqa: S608
@@ -78,6 +82,8 @@ async def test_a_timer_that_cannot_be_served_keeps_no_other_from_firing(nats_url
             return left > timedelta(seconds=30)
 
         await eventually(put_off)
+        left = f"SELECT progress = {broken} FROM deployments WHERE id = $1"  # noqa: S608
+        assert await pool.fetchval(left, first)  # nothing that a newer version wrote is lost
 
 
 @pytest.mark.parametrize("want", [Want.PLAN, Want.BUILDS, Want.ENVIRONMENT])

@@ -138,10 +138,10 @@ class Participant:
         except ValueError as error:
             await self._not_read(raw, came, tries, error)
             return
+        if not await self._has_its_turn(command, raw):
+            return
         if tries > DELIVERIES:
             await self._given_up(command, raw, came, tries)
-            return
-        if not await self._has_its_turn(command, raw):
             return
         where = {"deployment": command.deployment, "step": command.step, "direction": command.direction, "attempt": command.attempt}
         begin = time.monotonic()

@@ -98,8 +98,8 @@ class Process:
             raise RuntimeError("still starting")
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and not self._stopping.is_set():
-            self._failure = task.exception() or RuntimeError(f"{task.get_name()} ended")
+        if not self._stopping.is_set():  # one that was cancelled by mistake is missed as much as one that failed
+            self._failure = (None if task.cancelled() else task.exception()) or RuntimeError(f"{task.get_name()} ended")
             self._stopping.set()
 
     async def _watch_bus(self) -> None:

@@ -321,3 +321,15 @@ async def test_a_message_that_kills_its_reader_is_given_up_and_takes_no_other_wi
     assert sorted(set(taken)) == ["d1", "d2"]
     await builder.close()
     await admin.close()
+
+
+async def test_a_background_task_that_was_cancelled_ends_the_process(server: NatsServer) -> None:
+    """By mistake, since the process goes on: nobody would do its work any more."""
+
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    async with started("coordinator", service_settings(ServiceSettings, "coordinator", server.url)) as process:
+        process.spawn("timers", work())
+        with pytest.raises(RuntimeError, match="timers ended"):
+            await asyncio.wait_for(process.until_stopped(), 10)

@@ -15,7 +15,8 @@ from shared.consumer import UNAVAILABLE, is_outage
 log = structlog.get_logger()
 LOOK_S = 0.25
 AT_ONCE = 100
-FORGET_S = 3600.0
+FORGET_S = 60.0
+"""Longer than a worker may be silent. Too many steps of the last hour would be gone through again at every beat."""
 PUT_OFF = timedelta(minutes=1)
 
 

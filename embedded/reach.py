@@ -60,6 +60,8 @@ def _patience(failure: Exception, *, ours: bool) -> float:
             return 0.0
         case ValueError():
             return 0.0
+        case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():  # at a start it is nobody's outage
+            return 0.0
         case asyncpg.PostgresError() if not isinstance(failure, UNAVAILABLE):
             return 0.0
     return _LIMIT

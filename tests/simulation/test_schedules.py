@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.exploration import Found, explore, told
 from tests.simulation.shrinking import shrink
 
-SCHEDULES, PARTS = 2000, 10
+SCHEDULES, PARTS = 2100, 10
 GOES_WRONG = (
     # processes, the bus, the clock
     "a process dies", "a coordinator dies", "connections are cut", "a worker sleeps", "a replica sleeps",

@@ -59,7 +59,9 @@ class Worker:
         """Until it is acknowledged or given back."""
         command, key = self.command, (self.command.step_key, self.command.direction)
         if (now := self.process.working.get(key)) is not None:
-            if now.delivery.stored.sequence != self.delivery.stored.sequence:
+            sequence = self.delivery.stored.sequence
+            if sequence not in {now.delivery.stored.sequence} | self.process.waiting:
+                self.process.waiting.add(sequence)
                 yield from self._say(self._message(Outcome.ACCEPTED))
             self.delivery.give_back(BUSY_S)
             return
@@ -287,6 +289,8 @@ class Process(Party):
     world: "World" = field(kw_only=True)
     consumer: Consumer = field(kw_only=True)
     working: dict[tuple[str, Direction], Worker] = field(default_factory=dict)
+    waiting: set[int] = field(default_factory=set)
+    """Commands that were accepted while another attempt at their step is at work."""
 
     @property
     def awake(self) -> bool:
@@ -296,7 +300,7 @@ class Process(Party):
     def start(self, now: float) -> None:
         """Takes commands."""
         super().start(now)
-        self.working = {}
+        self.working, self.waiting = {}, set()
         self.consumer.readers = [task for task in self.consumer.readers if task.party is not self]
         self.consumer.readers.append(self.spawn("commands", self._fetch(), now))
 

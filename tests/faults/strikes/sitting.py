@@ -20,7 +20,7 @@ from tests.faults.strikes.load import Outage
 from tests.faults.strikes.machine import Machine
 from tests.faults.strikes.moments import Moment, Watch, any_moment
 from tests.faults.strikes.outages import Outages
-from tests.faults.strikes.stream import Lane, Sent, Stream, lane
+from tests.faults.strikes.stream import Lane, Sent, Stream, lane, settling
 from tests.faults.strikes.versions import code, stack, version
 from tests.polling import until
 
@@ -198,7 +198,7 @@ class Sitting:
         retried: bool = False,
     ) -> None:
         """All checks of one run."""
-        sent = [one for stream in streams for one in stream.sent]
+        sent = settling([one for stream in streams for one in stream.sent])
         await_ends(self.machine, sent, findings, retried=retried)
         if not (findings.endless or findings.lost):
             examine(self.machine, self.lanes, sent, may_end, findings)

@@ -23,6 +23,7 @@ from tests.faults.strikes.machine import Machine
 ACCEPT_LIMIT_S = 240.0
 """For so long a person, or a forge, tries again."""
 PUSH_LIMIT_S = 240.0
+KEPT = "Slipway cannot record this push just now. It is kept"
 BROKEN_OFF = ("unexpected disconnect", "RPC failed", "the remote end hung up")
 
 
@@ -72,8 +73,16 @@ class Sent:
     deployment: str = ""
     cancel: str = ""
     """The request by which it was cancelled, where the platform has taken it."""
+    kept: bool = False
+    """The platform said that it has it, but could not record it: what the branch is at when it can is found, this commit or a newer one."""
     broken_off: str = ""
     """What git said, where the connection broke although the platform had taken the push."""
+
+
+def settling(sent: Sequence[Sent]) -> list[Sent]:
+    """What leads to a Change, of what was sent in this order: all but what was kept only until a newer commit came."""
+    newest = {id(one.lane): one for one in sent}
+    return [one for one in sent if not one.kept or newest[id(one.lane)] is one]
 
 
 @dataclass
@@ -114,6 +123,7 @@ class Stream:
                 push.kill()
                 said = "it did not end"
                 self.problems.append(f"git push of {sent.commit} in {sent.lane.place} did not end")
+            sent.kept = KEPT in said
             if push.returncode:
                 sent.broken_off = said[-400:]
 
@@ -180,7 +190,8 @@ class Stream:
                 self._pushes.append((sent, push))
                 return True
             time.sleep(0.03)
-        push.communicate()
+        said, _ = push.communicate()
+        sent.kept = KEPT in said
         return push.returncode == 0 or _head(repository) == sent.commit
 
 

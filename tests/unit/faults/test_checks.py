@@ -12,7 +12,7 @@ from shared.contracts.places import Place
 from shared.contracts.releases import ContainerSpec, DatabaseSpec, Release
 from tests.faults.strikes.books import Deployment
 from tests.faults.strikes.checks import not_cancelled, unproven
-from tests.faults.strikes.stream import Lane, Sent
+from tests.faults.strikes.stream import Lane, Sent, settling
 from tests.faults.strikes.targets import environment, not_the_newest, strays
 
 PLACE = Place(organization="main", project="shop", environment="production")
@@ -112,3 +112,13 @@ def test_a_run_without_requests_or_rows_proves_nothing() -> None:
     assert not list(unproven(seen))
     seen.answered, seen.kept = 50, 1
     assert list(unproven(seen)) == [f"{PLACE}: no request was answered", f"{PLACE}: no row was acknowledged"]
+
+
+def test_what_was_kept_leads_to_a_change_where_nothing_newer_came() -> None:
+    """The platform could not record a push and found the branch later: at this commit, or at the one that was pushed since."""
+    place, other = lane(rows=False), lane(rows=False)
+    kept, newer = Sent(place, "a" * 40, "superseded", frozenset(), kept=True), Sent(place, "b" * 40, "superseding", frozenset())
+    alone, recorded = Sent(other, "c" * 40, "good", frozenset(), kept=True), Sent(place, "d" * 40, "superseded", frozenset())
+    assert settling([kept, alone, newer]) == [alone, newer]
+    assert settling([recorded, alone, newer]) == [recorded, alone, newer]
+    assert settling([newer, kept]) == [newer, kept]

@@ -38,6 +38,14 @@ async def work(deployment: Deployment, release: Release, former: Release | None 
     await deployment.do(c.CheckCandidate, "check-container-mailer", f.CandidateHealthy, release=release, former=former)
 
 
+async def deploy_worker(here: Site, release: Release) -> None:
+    """A whole deployment of a worker where none was before."""
+    first = here.deployment()
+    await work(first, release)
+    await switch(first, release)
+    await retire(first, release)
+
+
 async def test_worker_changes_over_in_the_switch(here: Site) -> None:
     """The new worker starts in the switch, the former one stops there and is kept until the pivot."""
     one, two = worker(here, "one"), worker(here, "two")
@@ -59,10 +67,7 @@ async def test_worker_changes_over_in_the_switch(here: Site) -> None:
 async def test_worker_comes_back(here: Site, script: str) -> None:
     """Undone, the former worker runs again and the new one is gone; also where the new one crashed in the switch."""
     one, two = worker(here, "one"), worker(here, "two", script)
-    first = here.deployment()
-    await work(first, one)
-    await switch(first, one)
-    await retire(first, one)
+    await deploy_worker(here, one)
     before = await here.described()
     second = here.deployment()
     await work(second, two, one)
@@ -80,10 +85,7 @@ async def test_worker_comes_back(here: Site, script: str) -> None:
 async def test_a_switch_that_comes_again_stops_the_former_worker(here: Site) -> None:
     """The deployer died when the new worker was live, and before it had asked the former one to stop."""
     one, two = worker(here, "one"), worker(here, "two")
-    first = here.deployment()
-    await work(first, one)
-    await switch(first, one)
-    await retire(first, one)
+    await deploy_worker(here, one)
     second = here.deployment()
     await work(second, two, one)
     await switch(second, two, one)
@@ -95,10 +97,7 @@ async def test_a_switch_that_comes_again_stops_the_former_worker(here: Site) -> 
 async def test_a_look_at_the_target_does_not_start_what_an_undo_has_stopped(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the stop of the new worker and the return of the former one, the record still speaks of the new one."""
     one, two = worker(here, "one"), worker(here, "two")
-    first = here.deployment()
-    await work(first, one)
-    await switch(first, one)
-    await retire(first, one)
+    await deploy_worker(here, one)
     second = here.deployment()
     await work(second, two, one)
     await switch(second, two, one)
@@ -120,10 +119,7 @@ async def test_a_former_worker_that_is_still_stopping_comes_back(here: Site) -> 
     """The deployer died when it had asked the former worker to stop, and the undo finds it running: it would end a moment later."""
     one = worker(here, "one", "trap 'sleep 4; exit 0' TERM; while true; do sleep 0.1; done")
     two = worker(here, "two", "trap 'exit 0' TERM; while true; do sleep 0.1; done")
-    first = here.deployment()
-    await work(first, one)
-    await switch(first, one)
-    await retire(first, one)
+    await deploy_worker(here, one)
     second = here.deployment()
     await work(second, two, one)
     dies = asyncio.create_task(switch(second, two, one))
@@ -203,10 +199,7 @@ async def test_recreate_stops_the_former_release_first(here: Site) -> None:
 async def test_a_start_that_lands_late_is_undone(here: Site, lands: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The request of a deployer that died: the undo found the new worker not started, and the former one does not run beside it."""
     one, two = worker(here, "one"), worker(here, "two")
-    first = here.deployment()
-    await work(first, one)
-    await switch(first, one)
-    await retire(first, one)
+    await deploy_worker(here, one)
     before, second, engine = await here.described(), here.deployment(), here.target.engine
     await work(second, two, one)
     remove, starts = engine.remove_idle, ["before the removal"]

@@ -169,9 +169,8 @@ async def test_a_candidate_whose_start_the_engine_forgot(there: Site, engine: Mo
     assert await there.get() == (200, "one")
 
 
-async def test_a_job_whose_start_the_engine_forgot(there: Site, engine: MortalEngine) -> None:
-    """It has run, and is undone before it runs again."""
-    deployment, job = there.deployment(), there.job("echo working; sleep 4; echo done", undo="echo taken back")
+async def forget_at_work(there: Site, engine: MortalEngine, deployment: Deployment, job: JobSpec) -> None:
+    """The engine forgets the start of a job that is at work; its worker gave up."""
     running = asyncio.create_task(deployment.do(c.RunJob, STEP, f.JobSucceeded, job=job))
 
     async def at_work() -> bool:
@@ -182,6 +181,12 @@ async def test_a_job_whose_start_the_engine_forgot(there: Site, engine: MortalEn
     await die_and_forget(there, engine, name)
     with pytest.raises(Unavailable):
         await running
+
+
+async def test_a_job_whose_start_the_engine_forgot(there: Site, engine: MortalEngine) -> None:
+    """It has run, and is undone before it runs again."""
+    deployment, job = there.deployment(), there.job("echo working; sleep 4; echo done", undo="echo taken back")
+    await forget_at_work(there, engine, deployment, job)
     await deployment.do(c.RunJob, STEP, f.JobSucceeded, job=job)
     assert [line for line in deployment.journal.lines if not line.startswith("the job")][-3:] == ["taken back", "working", "done"]
 
@@ -210,16 +215,7 @@ async def test_what_runs_without_the_engines_knowing_ends_with_its_container(the
 async def test_the_sweep_leaves_a_job_that_runs_without_the_engines_knowing(there: Site, engine: MortalEngine) -> None:
     """Its own undo has to see that it ran."""
     before, deployment, job = await there.described(), there.deployment(), there.job("echo working; sleep 60", undo="echo taken back")
-    running = asyncio.create_task(deployment.do(c.RunJob, STEP, f.JobSucceeded, job=job))
-
-    async def at_work() -> bool:
-        return "working" in deployment.journal.lines
-
-    await eventually(at_work)
-    (name,) = (await there.target.state.describe(there.place)).containers
-    await die_and_forget(there, engine, name)
-    with pytest.raises(Unavailable):
-        await running
+    await forget_at_work(there, engine, deployment, job)
     await there.target.sweep.begin(Claim(there.target.fence, there.place, deployment.epoch + 1, deployment.id, STEP))
     await deployment.undo(c.AssignDomain, "assign-domain-web", f.DomainRestored, release=there.release("one"))
     undone = await deployment.undo(c.RunJob, STEP, f.JobUndone, job=job)

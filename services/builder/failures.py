@@ -11,6 +11,7 @@ _EXIT = re.compile(r"exit code: (\d+)")
 _PARSE = re.compile(r"(?:dockerfile )?parse error (?:on )?line (\d+): (.*)", re.IGNORECASE)
 _IMAGE = re.compile(r"(?:load metadata for|resolve image config for|FROM) (?:docker-image://)?(\S+)")
 _AWAY = ("failed to do request", "dial tcp", "no such host", "i/o timeout", "tls handshake", "connection refused", "connection reset")
+_BUSY = re.compile(r"\bstatus\b.*: ((?:429|5\d\d)\b.*)|(toomanyrequests\b.*)")
 _DENIED = ("pull access denied", "unauthorized", "insufficient_scope", "403 forbidden", "authorization failed")
 _WRAPPING = re.compile(
     r"(?:ERROR|failed to solve(?: with frontend \S+)?|failed to create LLB definition|failed to compute cache key|executor failed running \[.*?\]): "
@@ -90,11 +91,14 @@ def _step(build: Build, step: Step, reason: str, details: str) -> StepFailure:
 
 def _base_image(build: Build, image: str, reason: str, low: str, details: str) -> StepFailure:
     what = f"the image {image}" if build.dockerfile.syntax is None else f"the image {image} (asked for by FROM or by the `# syntax=` line)"
+    host = image.split("/", 1)[0]
+    if busy := _BUSY.search(reason):
+        message = f"{build.dockerfile_path}: {what} cannot be pulled for now: its registry ({host}) answers {busy[1] or busy[2]}"
+        return StepFailure("base_image_unreachable", message, details=details, may_pass=True)
     if any(sign in low for sign in _DENIED):
         message = f"{build.dockerfile_path}: {what} does not exist, or the registry wants to know who pulls it"
         return StepFailure("base_image_missing", message, details=details)
     if any(sign in low for sign in _AWAY):
-        host = image.split("/", 1)[0]
         message = (
             f"{build.dockerfile_path}: {what} cannot be pulled, because its registry ({host}) cannot be reached from here. "
             "Check the network, or set a base image that can be reached (a build argument, or SLIPWAY_BUILD_ARGS)"

@@ -18,6 +18,7 @@ from shared.contracts.answers import Failure
 from shared.contracts.commands import BuildImage
 from shared.contracts.manifest import BuildSpec
 from shared.contracts.releases import Sealed
+from shared.listening import listening
 from shared.work import StepFailure, Unavailable
 from tests.component.builder.conftest import Builder
 from tests.component.builder.engine import TestEngine, running_engine
@@ -133,6 +134,27 @@ async def test_a_base_image_whose_registry_cannot_be_reached(builder: Builder, r
     assert (failure.code, failure.may_pass) == ("base_image_unreachable", True)
     assert "the image registry.invalid/node:22 cannot be pulled" in failure.message
     assert "SLIPWAY_BUILD_ARGS" in failure.message
+
+
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+@pytest.mark.parametrize("who", ["registry", "its token server"])
+async def test_a_base_image_whose_registry_is_too_busy(builder: Builder, repository: Repository, status: str, who: str) -> None:
+    """It is tried again: what a registry refuses for a while, or its token server, is no reason to look for another image."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        wants_token = who != "registry" and not path.startswith(b"/token")
+        challenge = f'WWW-Authenticate: Bearer realm="http://{host}/token",service="{host}"\r\n' if wants_token else ""
+        first = "401 Unauthorized" if wants_token else status
+        writer.write(f"HTTP/1.1 {first}\r\n{challenge}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
+
+    async with listening(answer) as port:
+        host = f"127.0.0.1:{port}"
+        repository.commit({"Dockerfile": f"FROM {host}/node:22\n"})
+        failure = await failing(builder, repository.build())
+    assert (failure.code, failure.may_pass) == ("base_image_unreachable", True)
+    assert f"the image {host}/node:22 cannot be pulled" in failure.message
+    assert f"({host}) answers {status}" in failure.message
 
 
 async def test_a_step_killed_for_memory(builder: Builder, repository: Repository) -> None:

@@ -50,6 +50,14 @@ AWAY = """#3 [internal] load metadata for docker.io/library/node:22
 #3 ERROR: failed to do request: Head "https://registry-1.docker.io/v2/library/node/manifests/22": dial tcp: lookup registry-1.docker.io: no such host
 ------
 failed to solve"""
+LIMITED = """#3 [internal] load metadata for docker.io/library/node:22
+#3 ERROR: failed to copy: toomanyrequests: You have reached your unauthenticated pull rate limit
+------
+failed to solve"""
+BUSY = """#3 [internal] load metadata for docker.io/library/node:22
+#3 ERROR: unexpected status from HEAD request to https://registry-1.docker.io/v2/library/node/manifests/22: 502 Bad Gateway
+------
+failed to solve"""
 FRONTEND = """#3 resolve image config for docker.io/docker/dockerfile:1
 #3 ERROR: failed to do request: Head "https://registry-1.docker.io/v2/": dial tcp: i/o timeout
 ------
@@ -87,6 +95,8 @@ def told(output: str, *, limit_was_hit: bool = False) -> Failure:
         (MISSING, "base_image_missing", "the image docker.io/library/node:22 does not exist"),
         (DENIED, "base_image_missing", "docker.io/acme/private:1 does not exist, or the registry wants to know who pulls it"),
         (AWAY, "base_image_unreachable", "its registry (docker.io) cannot be reached"),
+        (LIMITED, "base_image_unreachable", "(docker.io) answers toomanyrequests: You have reached your unauthenticated pull rate limit"),
+        (BUSY, "base_image_unreachable", "(docker.io) answers 502 Bad Gateway"),
         (FRONTEND, "base_image_unreachable", "the image docker.io/docker/dockerfile:1"),
         (FULL, "no_space", "The disk of the container engine is full"),
         (NETWORK, "engine_network_broken", "could not find bridge docker0"),

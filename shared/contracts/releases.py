@@ -54,6 +54,11 @@ class Release(Frozen):
     stop_grace_s: float = 10.0
     depends_on: tuple[Slug, ...] = Field(default=(), description="Services whose new releases must be healthy before this one starts")
 
+    @property
+    def runs_alone(self) -> bool:
+        """Whether it never runs beside another release of its service: a worker, or one whose manifest says so."""
+        return self.port is None or self.strategy is Strategy.RECREATE
+
 
 class DatabaseSpec(Frozen):
     """One database as it shall be."""

@@ -159,7 +159,7 @@ def switch_back(target: Target, command: c.SwitchTraffic) -> None:
         name = container_of(command.former)
         known = [one for one in (record.former, record.live) if one is not None and one.container == name]
         placed = known[0] if known else Placed(release=command.former, container=name, deployment=command.former.deployment)
-    target.keep(record.switched_back(placed, str(command.deployment)))
+    target.keep(record.switched_back(placed, str(command.deployment)).drained())
 
 
 def check_endpoint(target: Target, command: c.CheckEndpoint) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -268,19 +269,27 @@ class Site:
         """The target's state of this environment, comparable."""
         return (await self.target.state.describe(self.place)).comparable()
 
-    async def get(self, service: str = "web", path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, str]:
-        """Status and body of the public address, TLS verified."""
-        import ssl
-
+    @asynccontextmanager
+    async def asked(self, service: str = "web", path: str = "/", headers: dict[str, str] | None = None) -> AsyncIterator[httpx.Response]:
+        """A request to the public address, TLS verified, whose answer has begun."""
         context = ssl.create_default_context(cafile=str(self.machine.home.ca / "ca.pem"))
-        host = self.place.host(service)
-        async with httpx.AsyncClient(verify=context, trust_env=False) as client:
-            answer = await client.get(
-                f"https://127.0.0.1:{self.machine.settings.https_port}{path}",
+        host, port = self.place.host(service), self.machine.settings.https_port
+        async with (
+            httpx.AsyncClient(verify=context, trust_env=False) as client,
+            client.stream(
+                "GET",
+                f"https://127.0.0.1:{port}{path}",
                 headers={"Host": host} | (headers or {}),
                 extensions={"sni_hostname": host},
-            )
-        return answer.status_code, answer.text.strip()
+            ) as answer,
+        ):
+            yield answer
+
+    async def get(self, service: str = "web", path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, str]:
+        """Status and body of its answer."""
+        async with self.asked(service, path, headers) as answer:
+            await answer.aread()
+            return answer.status_code, answer.text.strip()
 
     async def get_or_none(self, service: str = "web") -> tuple[int, str] | None:
         """As `get`; None where nothing of the service is there: no certificate, no route."""

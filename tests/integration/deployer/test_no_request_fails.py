@@ -16,6 +16,14 @@ const server = require('http').createServer((request, response) => setTimeout(()
 server.listen(process.env.PORT)
 process.on('SIGTERM', () => server.close(() => process.exit(0)))
 """
+_SLOW = """
+const server = require('http').createServer((request, response) => {
+  response.write('%s')
+  setTimeout(() => response.end(', at last'), request.url === '/slow' ? 2000 : 0)
+})
+server.listen(process.env.PORT)
+process.on('SIGTERM', () => server.close(() => process.exit(0)))
+"""
 
 
 async def test_switch_and_roll_back_under_load(here: Site, node_image: str) -> None:
@@ -55,3 +63,19 @@ async def test_switch_and_roll_back_under_load(here: Site, node_image: str) -> N
     print(counted, seconds)
     assert counted["failed"] == 0, counted
     assert counted["requests"] > 500
+
+
+async def test_request_under_way_when_its_release_is_rolled_back(here: Site, node_image: str) -> None:
+    """A release that took the traffic answers what it was asked before it goes."""
+    one = here.release("one", image=node_image, command=("node", "-e", _SLOW % "one"), memory=128 * 2**20)
+    two = here.release("two", image=node_image, command=("node", "-e", _SLOW % "two"), memory=128 * 2**20)
+    await deploy(here.deployment(), one)
+    before = await here.described()
+    second = here.deployment()
+    await prepare(second, two, one)
+    await switch(second, two, one)
+    async with here.asked(path="/slow") as answer:
+        assert answer.status_code == 200
+        await roll_back(second, two, one)
+        assert (await answer.aread()).decode() == "two, at last"
+    assert await here.described() == before

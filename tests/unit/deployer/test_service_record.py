@@ -19,16 +19,17 @@ def test_switch_remembers_the_former_release_until_the_pivot() -> None:
 
 
 def test_switch_back_is_the_inverse() -> None:
-    """Switched and switched back, once or twice, the record is as it was."""
+    """Switched and switched back, once or twice, the record is as it was when the release that took the traffic has drained."""
     back = LIVE.exposed(TWO).switched_to(TWO).switched_back(ONE, "d2")
-    assert back == LIVE
-    assert back.switched_back(ONE, "d2") == LIVE
+    assert back == LIVE.model_copy(update={"draining": TWO})
+    assert back.switched_back(ONE, "d2") == back
+    assert back.drained() == LIVE
 
 
 def test_switch_back_with_another_certificate() -> None:
     """The former release gets its own certificate back."""
     switched = LIVE.model_copy(update={"candidate_certificate": "c2"}).switched_to(TWO)
-    assert switched.switched_back(ONE, "d2") == LIVE
+    assert switched.switched_back(ONE, "d2").drained() == LIVE
 
 
 def test_a_worker_has_no_certificate() -> None:
@@ -43,14 +44,15 @@ def test_switch_back_to_a_worker() -> None:
     """A worker that got names and a certificate has none when that is undone."""
     switched = WORKS.model_copy(update={"candidate_certificate": "c2"}).switched_to(TWO)
     assert switched.certificate == "c2"
-    assert switched.switched_back(WORKS.live, "d2") == WORKS
+    assert switched.switched_back(WORKS.live, "d2").drained() == WORKS
 
 
 def test_switch_back_of_what_was_not_switched() -> None:
     """A deployment that had not switched changes nothing; one of a new service leaves no record."""
     assert LIVE.exposed(TWO).switched_back(ONE, "d2") == LIVE.exposed(TWO)
     new = ServiceRecord(place=PLACE, service="web").switched_to(TWO)
-    assert new.switched_back(None, "d2").is_empty
+    assert not new.switched_back(None, "d2").is_empty
+    assert new.switched_back(None, "d2").drained().is_empty
 
 
 def test_switch_twice_is_once() -> None:

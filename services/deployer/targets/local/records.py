@@ -40,6 +40,7 @@ class ServiceRecord(Frozen):
     live: Placed | None = Field(default=None, description="Takes the traffic, or for a worker: shall run")
     former: Placed | None = Field(default=None, description="Took it before the running deployment's switch; kept until the pivot")
     candidate: Placed | None = Field(default=None, description="Reached by its private route")
+    draining: Placed | None = Field(default=None, description="Took the traffic until it was switched back; answers what it was asked")
     giving_way: bool = Field(default=False, description="The live release was stopped on purpose: another is about to take its place")
     certificate: str | None = Field(default=None, description="Of the live release, by fingerprint")
     former_certificate: str | None = None
@@ -48,7 +49,7 @@ class ServiceRecord(Frozen):
     @property
     def is_empty(self) -> bool:
         """Nothing of it is left."""
-        return not (self.live or self.former or self.candidate or self.candidate_certificate)
+        return not (self.live or self.former or self.candidate or self.draining or self.candidate_certificate)
 
     def containers(self) -> set[str]:
         """The containers that the record speaks of."""
@@ -78,7 +79,9 @@ class ServiceRecord(Frozen):
     def switched_to(self, placed: Placed) -> Self:
         """A release is live; the one before it is remembered until the pivot."""
         certificate = (self.candidate_certificate or self.certificate) if placed.release.hosts else None
-        moved = self._with(live=placed, candidate=None, giving_way=False, certificate=certificate, candidate_certificate=None)
+        moved = self._with(
+            live=placed, candidate=None, draining=None, giving_way=False, certificate=certificate, candidate_certificate=None
+        )
         if self.live is None or self.live.container == placed.container:
             return moved
         return moved.model_copy(update={"former": self.live, "former_certificate": self.certificate})
@@ -89,7 +92,20 @@ class ServiceRecord(Frozen):
             return self if former is None else self._with(live=former, giving_way=False)
         kept = self.former_certificate if self.former else self.certificate
         certificate = kept if former else None
-        return self._with(live=former, giving_way=False, former=None, candidate=None, certificate=certificate, former_certificate=None)
+        stays = former is not None and former.container == self.live.container
+        return self._with(
+            live=former,
+            giving_way=False,
+            former=None,
+            candidate=None,
+            draining=None if stays or self.live.release.runs_alone else self.live,
+            certificate=certificate,
+            former_certificate=None,
+        )
+
+    def drained(self) -> Self:
+        """What the deployment had switched to is asked nothing any more."""
+        return self._with(draining=None)
 
     def retired(self) -> Self:
         """The former release is history."""

@@ -66,21 +66,21 @@ class Routes:
 
     async def switch_back(self, claim: Claim, release: Release, former: Release | None, secrets: Sealed) -> None:
         """The former release is live again; a service that is new has no route."""
-        alone = release.port is None or release.strategy is Strategy.RECREATE
-        if alone and (former is None or former.key != release.key):
+        if release.runs_alone and (former is None or former.key != release.key):
             await self._change(claim, release.service, lambda record: record.making_way() if record.runs(release.key) else record)
             await self.workloads.give_up(claim, release)
         placed = None
         if former is not None:
-            if alone and former.key != release.key and self._gave_way(claim, former):
+            if release.runs_alone and former.key != release.key and self._gave_way(claim, former):
                 # It was asked to stop, perhaps a moment ago: what still runs would end after it was looked at.
                 await self.workloads.stop(claim, self.workloads.container(claim.place, former), former.stop_grace_s)
             if await self.workloads.bring_back(claim, former, secrets):
                 await self.checks.until_ready(claim, former)
             placed = await self.workloads.placed(claim, former, secrets)
             placed = self._as_it_was(claim, release.service, placed)
-        await self._change(claim, release.service, lambda record: record.switched_back(placed, claim.deployment))
+        record = await self._change(claim, release.service, lambda record: record.switched_back(placed, claim.deployment))
         await self._seen(claim.place, release.service)
+        await self._drain(claim, record)
 
     async def retire(self, claim: Claim, release: Release) -> None:
         """Old connections drain, the former release is asked to stop, and is removed when its grace period is over."""
@@ -109,6 +109,14 @@ class Routes:
             await self.workloads.stop(claim, former.container, former.release.stop_grace_s)
         await self.workloads.start(claim, release)
         await self.checks.until_ready(claim, release, journal)
+
+    async def _drain(self, claim: Claim, record: ServiceRecord) -> None:
+        """What the deployment had switched to answers the requests that it has, and is stopped: its removal would cut them off."""
+        if record.draining is None:
+            return
+        await asyncio.sleep(self.drain_s)
+        await self.workloads.stop(claim, record.draining.container, record.draining.release.stop_grace_s)
+        await self._change(claim, record.service, ServiceRecord.drained)
 
     async def _make_live(self, claim: Claim, service: str, placed: Placed) -> None:
         await self._change(claim, service, lambda record: record.switched_to(placed))

@@ -30,7 +30,7 @@ UNAVAILABLE = (*postgres.UNAVAILABLE, *bus_module.UNAVAILABLE)
 TRIES = 5
 DELAY_S = 2.0
 UNKNOWN_TRIES = 10
-"""Deliveries of a message of an unknown type: while replicas are exchanged, the next may come to one that knows it."""
+"""Deliveries of a message of an unknown type, or about something that only a newer version can read: while replicas are exchanged, the next may come to one that knows it."""
 UNKNOWN_DELAY_S = 3.0
 SUSPECT, DEADLY = 3, 16
 """Deliveries after which a message is handled alone, and after which it is given up unhandled: whoever has handled it has died."""
@@ -68,7 +68,7 @@ async def consume(
     """Fetches for ever; `handle` gets what has queued up, at most `batch`, and its messages are acknowledged when it returns.
 
     `decode` gets subject, headers and body, and raises `ValueError` for what no version understands: that is dead-lettered at once;
-    `UnknownType` for what a newer one may: that is left to other replicas for a while.
+    `UnknownType` for what a newer one may: that is left to other replicas for a while. So is what `handle` raises it for.
     """
     subscription = await bus.js.pull_subscribe_bind(durable, stream)
     bus.reading.add((stream, durable))
@@ -190,7 +190,9 @@ class _Reader(Generic[T]):
         except Exception as error:
             if is_outage(error):
                 raise
-            if item.tries >= TRIES:
+            if isinstance(error, UnknownType):
+                await self._leave(message, delivered(self._bus, self._durable, message), error)
+            elif item.tries >= TRIES:
                 log.exception("message given up", durable=self._durable, subject=item.subject)
                 await self._bury(message, delivered(self._bus, self._durable, message), error)
             else:
@@ -214,13 +216,19 @@ class _Reader(Generic[T]):
                 raise KillsItsReader(f"it was delivered {tries} times, and nobody lived to answer")
             came = delivered(self._bus, self._durable, message)
             return Received(self._decode(came.subject, dict(came.headers), message.data), dict(came.headers), came.subject, tries)
+        except UnknownType as error:
+            await self._leave(message, came, error)
         except ValueError as error:
-            if isinstance(error, UnknownType) and tries < UNKNOWN_TRIES:
-                log.warning("left to a newer replica", durable=self._durable, subject=came.subject, error=str(error), tries=tries)
-                await message.nak(delay=UNKNOWN_DELAY_S)
-            else:
-                await self._bury(message, came, error)
-            return None
+            await self._bury(message, came, error)
+        return None
+
+    async def _leave(self, message: Msg, came: Delivered, error: UnknownType) -> None:
+        tries = message.metadata.num_delivered
+        if tries >= UNKNOWN_TRIES:
+            await self._bury(message, came, error)
+            return
+        log.warning("left to a newer replica", durable=self._durable, subject=came.subject, error=str(error), tries=tries)
+        await message.nak(delay=UNKNOWN_DELAY_S)
 
     async def _bury(self, message: Msg, came: Delivered, error: Exception) -> None:
         await bury(self._bus, came, error)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from services.coordinator.inputs import CloseCommands
 from services.coordinator.saga import PROGRESS, Saga, Want
+from shared.messages import UnknownType
 from shared.postgres import Connection, Pool
 
 log = structlog.get_logger()
@@ -69,8 +70,14 @@ def _load(row: asyncpg.Record) -> Loaded:
 
 
 async def lock(connection: Connection, ids: Iterable[str]) -> dict[str, Loaded]:
-    """Locks and reads deployments, in one order so that two transactions never wait for each other."""
-    return {row["id"]: _load(row) for row in await connection.fetch(_LOCK, sorted(set(ids)))}
+    """Locks and reads deployments, in one order so that two transactions never wait for each other.
+
+    Raises `UnknownType` where one cannot be read: a newer replica may have written it.
+    """
+    loaded, unreadable = _readable(await connection.fetch(_LOCK, sorted(set(ids))))
+    if unreadable:
+        raise UnknownType(f"cannot be read by this version: {', '.join(unreadable)}")
+    return {one.saga.id: one for one in loaded}
 
 
 async def lock_readable(connection: Connection, ids: Iterable[str]) -> list[Loaded]:

@@ -6,12 +6,15 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from services.coordinator import driver, telling
 from services.coordinator.saga import Want
 from services.coordinator.store import sagas
+from shared import consumer
 from shared.contracts.commands import Command
 from shared.contracts.manifest import JobManifest, Manifest, ServiceManifest
+from shared.contracts.requests import CancelRequested
 from shared.postgres import Connection
 from tests.component.coordinator.world import World, world
 from tests.polling import eventually
@@ -84,6 +87,28 @@ async def test_a_timer_that_cannot_be_served_keeps_no_other_from_firing(nats_url
         await eventually(put_off)
         left = f"SELECT progress = {broken} FROM deployments WHERE id = $1"  # noqa: S608
         assert await pool.fetchval(left, first)  # nothing that a newer version wrote is lost
+
+
+async def test_what_is_about_a_deployment_that_only_a_newer_replica_can_read_is_left_to_it(
+    nats_url: str, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often an old one gets it meanwhile: it is no dead letter, and is handled in the end."""
+    for pause in ("DELAY_S", "UNKNOWN_DELAY_S"):
+        monkeypatch.setattr(consumer, pause, 0.02)
+    monkeypatch.setattr(consumer, "UNKNOWN_TRIES", consumer.DEADLY)
+    async with _hanging(nats_url, postgres_dsn) as (made, first):
+        pool = made.coordinator.pool
+        await pool.execute(f"UPDATE deployments SET progress = {_NEWER} WHERE id = $1", first)  # noqa: S608
+        with capture_logs() as lines:
+            await made.request(CancelRequested(organization="main", subject="ada", target_deployment=first))
+
+            async def came_often() -> bool:
+                return [line["event"] for line in lines].count("message came again") > consumer.TRIES
+
+            await eventually(came_often)
+            await pool.execute("UPDATE deployments SET progress = progress - 'new' WHERE id = $1", first)
+            await made.event("DeploymentCancelled", first)
+        assert "dead letter" not in [line["event"] for line in lines]
 
 
 @pytest.mark.parametrize("want", [Want.PLAN, Want.BUILDS, Want.ENVIRONMENT])

@@ -21,7 +21,7 @@ from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Records
 from services.deployer.targets.local.secrets import TargetKey
 from services.deployer.targets.local.starting import try_start
-from services.deployer.targets.local.workloads import LIVE, put_back
+from services.deployer.targets.local.workloads import LIVE
 from shared.contracts.places import Place
 from shared.contracts.releases import DatabaseSpec
 from shared.work import StepFailure, Unavailable
@@ -82,14 +82,10 @@ class Databases:
         """Found by its name on the environment's network."""
         network = self.networks.name(claim.place)
         async with claim.lease():
-            subnet = await self.networks.ensure(claim.place)
             found = await self._there(claim.place, spec.name)
             attached = found.networks.get(network)
             if attached is None or spec.name not in attached.aliases:
-                address = attached.address if attached else await self.networks.free_address(claim.place, subnet, found.name)
-                if attached is not None:
-                    await self.engine.disconnect(network, found.name)
-                await self.engine.connect(network, found.name, address, (spec.name,))
+                await self.networks.put_back(claim.place, found, spec.name)
         return network
 
     async def check(self, claim: Claim, spec: DatabaseSpec, journal: Journal) -> str:
@@ -150,7 +146,7 @@ class Databases:
         if not gone and as_made and found is not None and found.running:
             return False
         if gone and found is not None:
-            await put_back(self.networks, record.place, found, record.spec.name)
+            await self.networks.put_back(record.place, found, record.spec.name)
         await self._run(record, image)
         return True
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.naming import network_name, place_labels, short
 from shared.contracts.places import Place
@@ -56,10 +57,16 @@ class Networks:
             "no_address_left", f"all {len(hosts)} addresses of {place} are taken: remove services, or use another environment"
         )
 
-    async def put(self, place: Place, container: str, address: str, aliases: tuple[str, ...]) -> None:
-        """Puts a container on the environment's network, which is there, anew: what it had of a network that is gone is forgotten."""
-        await self._engine.disconnect(self.name(place), container)
-        await self._engine.connect(self.name(place), container, address, aliases)
+    async def put_back(self, place: Place, found: Container, alias: str) -> None:
+        """Puts a container on the environment's network anew, under that name and the address that others know it by, where the network
+        has that. What it had of a network that is gone is forgotten.
+        """
+        subnet, attached = await self.ensure(place), found.networks.get(self.name(place))
+        address = "" if attached is None else attached.address
+        if not address or IPv4Address(address) not in subnet:
+            address = await self.free_address(place, subnet, found.name)
+        await self._engine.disconnect(self.name(place), found.name)
+        await self._engine.connect(self.name(place), found.name, address, (alias,))
 
     async def address(self, place: Place, container: str) -> str:
         """A container's fixed address; empty where it has none."""

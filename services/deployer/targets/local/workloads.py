@@ -5,7 +5,6 @@ A container is found by its name, which is made from the release's key: same inp
 
 import asyncio
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 from services.deployer.fence import Claim
 from services.deployer.ports import Deployed
@@ -39,18 +38,6 @@ def starts_in_switch(release: Release, record: ServiceRecord) -> bool:
 def _may_start(found: Container, claim: Claim) -> bool:
     """What this step started and has ended has crashed: that must show. What another left stopped is started."""
     return not found.running and (found.status == "created" or found.label("step") != claim.step_key)
-
-
-async def put_back(networks: Networks, place: Place, found: Container, alias: str) -> None:
-    """Puts a container on the environment's network again, under the address that others know it by, where the network has that.
-
-    The caller holds the lease.
-    """
-    subnet, attached = await networks.ensure(place), found.networks.get(networks.name(place))
-    address = "" if attached is None else attached.address
-    if not address or IPv4Address(address) not in subnet:
-        address = await networks.free_address(place, subnet, found.name)
-    await networks.put(place, found.name, address, (alias,))
 
 
 @dataclass(frozen=True)
@@ -199,7 +186,7 @@ class Workloads:
             if changed:
                 await self.engine.update(found.name, limits.engine())
             if not found.is_on(await self.engine.network(self.networks.name(claim.place))):
-                await put_back(self.networks, claim.place, found, release.service)
+                await self.networks.put_back(claim.place, found, release.service)
                 changed = True
         return changed or found.restart_policy != "unless-stopped"
 
@@ -301,14 +288,9 @@ class Workloads:
 
     async def _answer_to_name(self, place: Place, found: Container, service: str) -> None:
         """The engine gives a name only when a container is put on a network: off and on again, with the same address."""
-        network = self.networks.name(place)
-        attached = found.networks.get(network)
+        attached = found.networks.get(self.networks.name(place))
         if attached is None or service not in attached.aliases:
-            subnet = await self.networks.ensure(place)
-            address = self._address(place, found) or await self.networks.free_address(place, subnet, found.name)
-            if attached is not None:
-                await self.engine.disconnect(network, found.name)
-            await self.engine.connect(network, found.name, address, (service,))
+            await self.networks.put_back(place, found, service)
 
     def _address(self, place: Place, found: Container) -> str:
         attached = found.networks.get(self.networks.name(place))

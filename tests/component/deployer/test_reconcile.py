@@ -15,7 +15,8 @@ from services.deployer.fence import Fence
 from services.deployer.targets.local import reconcile
 from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.databases import Databases
-from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.engine_errors import Json
 from services.deployer.targets.local.examination import Examination
 from services.deployer.targets.local.reconcile import Reconcile
 from services.deployer.targets.local.records import DetachedVolume, Records
@@ -44,8 +45,13 @@ class Target:
     swept: list[Place] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
-    async def volumes(self, _labels: object, *, unused: bool) -> list[Json]:
-        """Those that images asked for, and that no container has."""
+    @property
+    def volumes(self) -> "Target":
+        """Of the same target."""
+        return self
+
+    async def all(self, _labels: object, *, unused: bool) -> list[Json]:
+        """Those volumes that images asked for, and that no container has."""
         assert unused
         labels = {f"slipway.{name}": value for name, value in FIRST.model_dump().items()}
         return [{"Name": name, "Labels": labels} for name in self.scratch]
@@ -54,8 +60,8 @@ class Target:
         """It stays."""
         await asyncio.Event().wait()
 
-    async def remove_volume(self, name: str) -> None:
-        """One is in use."""
+    async def remove(self, name: str) -> None:
+        """One volume is in use."""
         if name == "used":
             raise DockerError(409, "volume is in use")
         self.removed.append(name)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.engine_errors import Json
 from services.deployer.targets.local.naming import place_labels
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import Records
@@ -26,8 +27,13 @@ class Target:
         """All of them."""
         return self.containers
 
-    async def volumes(self, _labels: Mapping[str, str]) -> list[Json]:
-        """None."""
+    @property
+    def volumes(self) -> "Target":
+        """Of the same engine."""
+        return self
+
+    async def all(self, _labels: Mapping[str, str]) -> list[Json]:
+        """No volume."""
         return []
 
     async def remove(self, name: str) -> bool:

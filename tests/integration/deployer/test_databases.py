@@ -165,7 +165,7 @@ async def test_made_by_a_deployment_that_failed(here: Site) -> None:
     assert restored.detached_volume is not None
     assert await here.described() == before
     assert (await here.target.state.describe(here.place)).detached == (restored.detached_volume,)
-    assert await here.target.engine.volume(restored.detached_volume) is not None
+    assert await here.target.engine.volumes.find(restored.detached_volume) is not None
     await undo(first, spec)
     assert await here.described() == before
     with pytest.raises(LowerEpoch):
@@ -188,7 +188,7 @@ async def test_undo_after_half_of_the_making(here: Site) -> None:
         record = here.target.databases._new(claim, spec)
         here.target.records.keep_database(record)
         if with_volume:
-            await here.target.engine.create_volume(record.volume, here.target.databases._labels(record))
+            await here.target.engine.volumes.create(record.volume, here.target.databases._labels(record))
         await undo(deployment, spec)
         assert await here.described() == before
 

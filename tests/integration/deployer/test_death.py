@@ -1,6 +1,7 @@
 """A worker dies after any of its effects, in any step or undo: done again it succeeds, undone nothing of it stands."""
 
 import functools
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.engine_networks import EngineNetworks
+from services.deployer.targets.local.engine_volumes import EngineVolumes
 from services.deployer.targets.local.records import Records
 from services.deployer.targets.local.route_folder import RouteFolder
 from shared.contracts import commands as c
@@ -17,10 +20,9 @@ from shared.contracts.releases import Release
 from tests.integration.deployer.rig import Deployment, Site, deploy, prepare, roll_back, switch
 
 _EFFECTS = (
-    (
-        Engine,
-        ("create", "start", "update", "signal", "remove", "connect", "disconnect", "create_network", "remove_network", "create_volume"),
-    ),
+    (Engine, ("create", "start", "update", "signal", "remove")),
+    (EngineNetworks, ("create", "remove", "connect", "disconnect")),
+    (EngineVolumes, ("create",)),
     (Records, ("keep_service", "keep_database", "forget_database", "claim", "release", "detach", "mark_undone")),
     (RouteFolder, ("apply",)),
 )
@@ -71,7 +73,7 @@ def _mortal(method: Callable[..., Any], fate: Fate) -> Callable[..., Any]:
         fate.effect()
         return result
 
-    return called if method.__name__ in {*_EFFECTS[1][1], *_EFFECTS[2][1]} else awaited
+    return awaited if inspect.iscoroutinefunction(method) else called
 
 
 @contextmanager

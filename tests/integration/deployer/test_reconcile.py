@@ -71,15 +71,15 @@ async def test_an_image_s_own_volumes_go_with_their_containers(here: Site) -> No
     name, engine = here.target.workloads.container(here.place, one), here.target.engine
     (first,) = (await engine.inspect(name)).volumes  # type: ignore[union-attr]
     await here.target.reconcile.once()
-    assert await engine.volume(first) is not None
+    assert await engine.volumes.find(first) is not None
     subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)  # without -v: its volume stays
-    assert await engine.volume(first) is not None
+    assert await engine.volumes.find(first) is not None
     await here.target.reconcile.once()
     (second,) = (await engine.inspect(name)).volumes  # type: ignore[union-attr]
-    assert await engine.volume(first) is None
-    assert await engine.volume(second) is not None
+    assert await engine.volumes.find(first) is None
+    assert await engine.volumes.find(second) is not None
     assert await engine.remove(name)
-    assert await engine.volume(second) is None
+    assert await engine.volumes.find(second) is None
 
 
 async def test_routes_are_written_again(here: Site) -> None:
@@ -211,10 +211,10 @@ async def test_detached_volumes_go_after_days(here: Site, monkeypatch: pytest.Mo
     undone = await first.undo(c.ProvisionDatabase, "provision-database-main", f.DatabaseRestored, database=spec)
     assert undone.detached_volume is not None
     await here.target.reconcile.once()
-    assert await here.target.engine.volume(undone.detached_volume) is not None
+    assert await here.target.engine.volumes.find(undone.detached_volume) is not None
     monkeypatch.setattr(reconcile, "DETACHED_KEPT", dt.timedelta(0))
     await here.target.reconcile.once()
-    assert await here.target.engine.volume(undone.detached_volume) is None
+    assert await here.target.engine.volumes.find(undone.detached_volume) is None
     assert (await here.target.state.describe(here.place)).detached == ()
 
 
@@ -223,7 +223,7 @@ async def test_a_network_that_nothing_uses_goes(here: Site) -> None:
     networks, engine = here.target.workloads.networks, here.target.engine
     await networks.ensure(here.place)
     await here.target.reconcile.once()
-    assert await engine.network(networks.name(here.place)) is None
+    assert await engine.networks.find(networks.name(here.place)) is None
 
 
 ODD_LABELS = {
@@ -275,7 +275,7 @@ async def test_a_network_that_was_removed_is_made_again_for_all(here: Site, else
     for service in services:
         await deploy(here.deployment(), here.release(service, service=service))
     engine, network = here.target.engine, here.target.workloads.networks.name(here.place)
-    found = await engine.network(network)
+    found = await engine.networks.find(network)
     assert found is not None
     address = await here.target.databases.networks.address(here.place, database.container)
     for container in (database.container, *(name for each in here.target.records.services(here.place) for name in each.containers())):

@@ -204,7 +204,7 @@ async def test_network_that_a_container_of_somebody_elses_is_on(here: Site) -> N
     await engine.start(foreign)
     try:
         await roll_back(first, one)
-        assert await engine.network(network) is not None
+        assert await engine.networks.find(network) is not None
     finally:
         await engine.remove(foreign)
     await here.target.sweep.run(Claim(here.target.fence, here.place, first.epoch + 1, first.id, "switch-web"))

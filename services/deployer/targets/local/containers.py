@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.deployer.targets.local.container_state import Container
-from services.deployer.targets.local.engine import Json
+from services.deployer.targets.local.engine_errors import Json
 from services.deployer.targets.local.naming import Role
 from shared.contracts.manifest import is_root
 

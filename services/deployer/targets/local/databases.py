@@ -105,7 +105,7 @@ class Databases:
         await self._stop(claim, record.container)
         async with claim.lease():
             detached = DetachedVolume(place=claim.place, database=former.name, volume=record.volume, version=record.spec.version)
-            if await self.engine.volume(record.volume) is not None:
+            if await self.engine.volumes.find(record.volume) is not None:
                 self.records.detach(detached)
             await self._remove(record)
         return record.volume
@@ -141,7 +141,7 @@ class Databases:
     async def _as_made(self, record: DatabaseRecord, image: str | None) -> bool:
         """The caller holds the lease."""
         found = await self.engine.inspect(record.container)
-        gone = found is None or not found.is_on(await self.engine.network(self.networks.name(record.place)))
+        gone = found is None or not found.is_on(await self.engine.networks.find(self.networks.name(record.place)))
         as_made = found is not None and Limits(record.spec.memory_bytes).hold_of(found) and found.restart_policy == "unless-stopped"
         if not gone and as_made and found is not None and found.running:
             return False
@@ -195,7 +195,7 @@ class Databases:
         subnet = await self.networks.ensure(record.place)
         address = await self.networks.free_address(record.place, subnet, record.container)
         carried = self._labels(record)
-        await self.engine.create_volume(record.volume, carried)
+        await self.engine.volumes.create(record.volume, carried)
         user = links.user_of(spec.name)
         environment = {
             "POSTGRES_USER": user,

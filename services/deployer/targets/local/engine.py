@@ -5,22 +5,20 @@ What is not there is `None` or `False`, what cannot be done now is `Unavailable`
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import aiohttp
 from aiodocker import Docker
 from aiodocker.exceptions import DockerError
 
 from services.deployer.targets.local.container_state import Container, container_of
+from services.deployer.targets.local.engine_errors import Json, engine_errors
+from services.deployer.targets.local.engine_networks import EngineNetworks
+from services.deployer.targets.local.engine_volumes import EngineVolumes
 from services.deployer.targets.local.unknown_run import end_unknown_run
-from shared.work import Unavailable
 
-Json = dict[str, Any]
-_CONNECTION_FAILED = 900
 _AGAIN_S = 0.1
 _REMEMBERED = 256
 """So many events, of all its objects, an engine keeps in its memory. They end with it."""
@@ -43,10 +41,12 @@ class Engine:
 
     def __init__(self, docker: Docker) -> None:
         self._docker = docker
+        self.networks = EngineNetworks(docker)
+        self.volumes = EngineVolumes(docker)
 
     async def ping(self) -> None:
         """Raises `Unavailable` where the engine does not answer."""
-        async with _engine_errors():
+        async with engine_errors():
             await self._docker.version()
 
     async def until_gone(self) -> None:
@@ -64,7 +64,7 @@ class Engine:
 
     async def inspect(self, name: str) -> Container | None:
         """A container by name or id."""
-        async with _engine_errors():
+        async with engine_errors():
             try:
                 shown = await self._docker.containers.container(name).show()
             except DockerError as error:
@@ -76,7 +76,7 @@ class Engine:
     async def summaries(self, labels: Mapping[str, str]) -> list[Json]:
         """The engine's own short form of all containers that carry these labels."""
         filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        async with _engine_errors():
+        async with engine_errors():
             found = await self._docker.containers.list(all=True, filters=filters)
         return [dict(container._container) for container in found]  # noqa: SLF001 -- the listing has no public accessor for all of it
 
@@ -99,7 +99,7 @@ class Engine:
             await asyncio.sleep(_AGAIN_S)
 
     async def _created(self, name: str, configuration: Json) -> bool:
-        async with _engine_errors():
+        async with engine_errors():
             try:
                 await self._docker.containers.create(configuration, name=name)
             except DockerError as error:
@@ -110,7 +110,7 @@ class Engine:
 
     async def start(self, name: str) -> None:
         """Starts a container; one that runs goes on."""
-        async with _engine_errors():
+        async with engine_errors():
             await self._docker.containers.container(name).start()
 
     async def try_start(self, name: str) -> str | None:
@@ -123,12 +123,12 @@ class Engine:
 
     async def update(self, name: str, changes: Json) -> None:
         """Changes limits or the restart policy of a container in place."""
-        async with _engine_errors():
+        async with engine_errors():
             await self._docker._query_json(f"containers/{name}/update", "POST", data=changes)  # noqa: SLF001 -- aiodocker lacks this call
 
     async def signal(self, name: str, signal: str) -> bool:
         """Sends a signal; False where no process is left to get it."""
-        async with _engine_errors():
+        async with engine_errors():
             try:
                 await self._docker.containers.container(name).kill(signal=signal)
             except DockerError as error:
@@ -139,7 +139,7 @@ class Engine:
 
     async def wait(self, name: str) -> int | None:
         """Waits until a container does not run; its exit code, None where there is no such container."""
-        async with _engine_errors():
+        async with engine_errors():
             try:
                 ended = await self._docker.containers.container(name).wait(timeout=None)
             except DockerError as error:
@@ -155,7 +155,7 @@ class Engine:
             return False
         if not found.has_started:
             end_unknown_run(found.id)
-        async with _engine_errors():
+        async with engine_errors():
             try:
                 await self._docker.containers.container(found.id).delete(force=True, v=True)
             except DockerError as error:
@@ -167,7 +167,7 @@ class Engine:
 
     async def remove_idle(self, name: str) -> bool:
         """As `remove`, but of one that runs by now, which stays; whether there is none any more."""
-        async with _engine_errors():
+        async with engine_errors():
             try:
                 await self._docker.containers.container(name).delete(v=True)
             except DockerError as error:
@@ -179,7 +179,7 @@ class Engine:
 
     async def tail(self, name: str, lines: int = 20) -> tuple[str, ...]:
         """The last lines that a container wrote, without NULs; none where it is gone."""
-        async with _engine_errors():
+        async with engine_errors():
             try:
                 written = await self._docker.containers.container(name).log(stdout=True, stderr=True, tail=lines)
             except DockerError as error:
@@ -191,7 +191,7 @@ class Engine:
     async def follow(self, name: str) -> AsyncGenerator[str, None]:
         """What a container writes, line by line from its first, until it ends; a line that goes on past 64 KiB comes in pieces."""
         rest = ""
-        async with _engine_errors():
+        async with engine_errors():
             async for part in self._docker.containers.container(name).log(stdout=True, stderr=True, follow=True):
                 if rest and len(rest) + len(part) > _LONGEST_LINE:
                     yield rest
@@ -204,7 +204,7 @@ class Engine:
 
     async def execute(self, name: str, command: Sequence[str]) -> tuple[int, str]:
         """Runs a command in a container: its exit code and the last 64 KiB of what it wrote."""
-        async with _engine_errors():
+        async with engine_errors():
             execution = await self._docker.containers.container(name).exec(list(command))
             written = bytearray()
             async with execution.start(detach=False) as stream:
@@ -222,20 +222,20 @@ class Engine:
 
     async def _now(self) -> float:
         """By the engine's clock: by one that is behind it has seen nothing yet, and by one that is ahead it answers when that time has come."""
-        async with _engine_errors():
+        async with engine_errors():
             shown = await self._docker.system.info()
         return datetime.fromisoformat(shown["SystemTime"]).timestamp()
 
     async def _seen(self, container: Container, until: float) -> Seen:
         parameters = {"since": str(container.started_second), "until": f"{until:.6f}"}
-        async with _engine_errors(), self._docker._query("events", params=parameters) as answer:  # noqa: SLF001 -- aiodocker only follows events
+        async with engine_errors(), self._docker._query("events", params=parameters) as answer:  # noqa: SLF001 -- aiodocker only follows events
             events = [json.loads(line) for line in (await answer.text()).splitlines() if line.strip()]
         happened = {str(event.get("Action")) for event in events if (event.get("Actor") or {}).get("ID") == container.id}
         return Seen("start" in happened or len(events) >= _REMEMBERED, "die" in happened, "kill" in happened)
 
     async def image(self, reference: str) -> Json | None:
         """An image that the engine has."""
-        async with _engine_errors():
+        async with engine_errors():
             try:
                 return dict(await self._docker.images.inspect(reference))
             except DockerError as error:
@@ -245,108 +245,9 @@ class Engine:
 
     async def pull(self, reference: str) -> str | None:
         """Pulls an image; the engine's words where it cannot."""
-        async with _engine_errors():
+        async with engine_errors():
             try:
                 await self._docker.images.pull(reference, timeout=None)
             except DockerError as error:
                 return str(error.message)
         return None
-
-    async def network(self, name: str) -> Json | None:
-        """A network."""
-        async with _engine_errors():
-            try:
-                return dict(await (await self._docker.networks.get(name)).show())
-            except DockerError as error:
-                if error.status == 404:
-                    return None
-                raise
-
-    async def networks(self) -> list[Json]:
-        """All networks of the engine."""
-        async with _engine_errors():
-            return [dict(network) for network in await self._docker.networks.list()]
-
-    async def create_network(self, configuration: Json) -> bool:
-        """Makes a network; False where its range overlaps another's. One of that name is left as it is."""
-        async with _engine_errors():
-            try:
-                await self._docker.networks.create({**configuration, "CheckDuplicate": True})
-            except DockerError as error:
-                if error.status == 409:
-                    return True
-                if error.status == 403 or "overlap" in str(error.message).lower():
-                    return False
-                raise
-        return True
-
-    async def remove_network(self, name: str) -> bool:
-        """Removes a network; False where something is on it, and it stays."""
-        async with _engine_errors():
-            try:
-                await (await self._docker.networks.get(name)).delete()
-            except DockerError as error:
-                if error.status == 403:
-                    return False
-                if error.status != 404:
-                    raise
-        return True
-
-    async def connect(self, network: str, container: str, address: str, aliases: Sequence[str]) -> None:
-        """Puts a container on a network."""
-        endpoint = {"IPAMConfig": {"IPv4Address": address}, "Aliases": list(aliases)}
-        async with _engine_errors():
-            await (await self._docker.networks.get(network)).connect({"Container": container, "EndpointConfig": endpoint})
-
-    async def disconnect(self, network: str, container: str) -> None:
-        """Takes a container off a network; one that is not on it is left as it is."""
-        async with _engine_errors():
-            try:
-                await (await self._docker.networks.get(network)).disconnect({"Container": container, "Force": True})
-            except DockerError as error:
-                if error.status != 404 and "is not connected" not in str(error.message):
-                    raise
-
-    async def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Makes a volume; one of that name is left as it is."""
-        async with _engine_errors():
-            await self._docker._query_json("volumes/create", "POST", data={"Name": name, "Labels": dict(labels)})  # noqa: SLF001 -- untyped there
-
-    async def volume(self, name: str) -> Json | None:
-        """A volume."""
-        async with _engine_errors():
-            try:
-                return dict(await self._docker._query_json(f"volumes/{name}"))  # noqa: SLF001 -- untyped there
-            except DockerError as error:
-                if error.status == 404:
-                    return None
-                raise
-
-    async def remove_volume(self, name: str) -> None:
-        """Removes a volume and its data."""
-        async with _engine_errors():
-            try:
-                await self._docker._query_json(f"volumes/{name}", "DELETE")  # noqa: SLF001 -- untyped there
-            except DockerError as error:
-                if error.status != 404:
-                    raise
-
-    async def volumes(self, labels: Mapping[str, str], *, unused: bool = False) -> list[Json]:
-        """All volumes that carry these labels; only those that no container has where they are to be `unused`."""
-        wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        filters = json.dumps(wanted | {"dangling": ["true"]} if unused else wanted)
-        async with _engine_errors():
-            listed = await self._docker._query_json("volumes", params={"filters": filters})  # noqa: SLF001 -- untyped there
-        return [dict(volume) for volume in listed["Volumes"] or ()]
-
-
-@asynccontextmanager
-async def _engine_errors() -> AsyncIterator[None]:
-    try:
-        yield
-    except DockerError as error:
-        if error.status == _CONNECTION_FAILED:
-            raise Unavailable(f"the container engine does not answer: {error.message}") from error
-        raise
-    except (aiohttp.ClientError, ConnectionError) as error:
-        raise Unavailable(f"the container engine does not answer: {error!r}") from error

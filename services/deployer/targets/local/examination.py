@@ -11,7 +11,8 @@ from services.deployer.fence import Fence
 from services.deployer.targets.local.certificates import Certificates
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.containers import Limits
-from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.engine_errors import Json
 from services.deployer.targets.local.load_balancer import LoadBalancer
 from services.deployer.targets.local.naming import Role, epoch_of, is_scratch, network_name, place_labels, place_of, route_name
 from services.deployer.targets.local.records import DatabaseRecord, Placed, Records, ServiceRecord
@@ -52,8 +53,8 @@ class Examination:
         """Every environment that is recorded, or that anything on the engine says it belongs to."""
         labels = {"slipway.instance": self.instance}
         found = [(summary["Id"][:12], summary["Labels"]) for summary in await self.engine.summaries(labels)]
-        found += [(volume["Name"], volume["Labels"] or {}) for volume in await self.engine.volumes(labels)]
-        found += [(network["Name"], network.get("Labels") or {}) for network in await self.engine.networks()]
+        found += [(volume["Name"], volume["Labels"] or {}) for volume in await self.engine.volumes.all(labels)]
+        found += [(network["Name"], network.get("Labels") or {}) for network in await self.engine.networks.all()]
         places = self.records.places()
         for name, carried in found:
             if carried.get("slipway.instance") != self.instance:
@@ -95,10 +96,10 @@ class Examination:
 
     async def _found(self, place: Place) -> _Found:
         labels = place_labels(self.instance, place)
-        volumes = [volume for volume in await self.engine.volumes(labels) if not is_scratch(volume["Labels"])]
+        volumes = [volume for volume in await self.engine.volumes.all(labels) if not is_scratch(volume["Labels"])]
         return _Found(
             containers={container.name: container for container in await self.engine.find(labels)},
-            network=await self.engine.network(network_name(self.instance, place)),
+            network=await self.engine.networks.find(network_name(self.instance, place)),
             volumes=frozenset(str(volume["Name"]) for volume in volumes),
         )
 

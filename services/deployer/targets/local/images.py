@@ -1,6 +1,7 @@
 """Images are pulled where the engine does not have them: a wait, outside any lease."""
 
-from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.engine_errors import Json
 from shared.work import StepFailure
 
 

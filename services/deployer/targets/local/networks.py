@@ -38,7 +38,7 @@ class Networks:
         for subnet in self._candidates(place):
             if any(subnet.overlaps(other) for other in taken):
                 continue
-            if await self._engine.create_network(self._configuration(place, subnet)):
+            if await self._engine.networks.create(self._configuration(place, subnet)):
                 return await self._subnet(place) or subnet
         raise StepFailure(
             "no_subnet_left",
@@ -65,8 +65,8 @@ class Networks:
         address = "" if attached is None else attached.address
         if not address or IPv4Address(address) not in subnet:
             address = await self.free_address(place, subnet, found.name)
-        await self._engine.disconnect(self.name(place), found.name)
-        await self._engine.connect(self.name(place), found.name, address, (alias,))
+        await self._engine.networks.disconnect(self.name(place), found.name)
+        await self._engine.networks.connect(self.name(place), found.name, address, (alias,))
 
     async def address(self, place: Place, container: str) -> str:
         """A container's fixed address; empty where it has none."""
@@ -76,12 +76,12 @@ class Networks:
 
     async def remove_unused(self, place: Place) -> bool:
         """Removes the environment's network where no container of the environment is left, nor somebody else's; whether it did."""
-        if await self._engine.network(self.name(place)) is None or await self._engine.summaries(place_labels(self._instance, place)):
+        if await self._engine.networks.find(self.name(place)) is None or await self._engine.summaries(place_labels(self._instance, place)):
             return False
-        return await self._engine.remove_network(self.name(place))
+        return await self._engine.networks.remove(self.name(place))
 
     async def _subnet(self, place: Place) -> IPv4Network | None:
-        found = await self._engine.network(self.name(place))
+        found = await self._engine.networks.find(self.name(place))
         return None if found is None else IPv4Network(found["IPAM"]["Config"][0]["Subnet"])
 
     async def _addresses(self, place: Place) -> set[str]:
@@ -94,7 +94,7 @@ class Networks:
         return fixed | {str(part.get("IPAddress") or "") for part in attachments}
 
     async def _taken(self) -> AsyncIterator[IPv4Network]:
-        for network in await self._engine.networks():
+        for network in await self._engine.networks.all():
             for part in (network.get("IPAM") or {}).get("Config") or ():
                 if ":" not in str(part.get("Subnet", ":")):
                     yield IPv4Network(part["Subnet"], strict=False)

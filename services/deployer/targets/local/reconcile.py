@@ -183,19 +183,19 @@ class Reconcile:
             if utc_now() - volume.at > DETACHED_KEPT:
                 done += await self._tried(volume.place, volume.volume, self._drop(volume))
         wanted = {"slipway.instance": self.workloads.instance, "slipway.role": Role.SCRATCH}
-        for scratch in await self.engine.volumes(wanted, unused=True):
+        for scratch in await self.engine.volumes.all(wanted, unused=True):
             if (place := place_of(scratch["Labels"])) is not None:
                 done += await self._tried(place, scratch["Name"], self._drop_scratch(place, scratch["Name"]))
         return done
 
     async def _drop(self, volume: DetachedVolume) -> list[str]:
-        await self.engine.remove_volume(volume.volume)
+        await self.engine.volumes.remove(volume.volume)
         self.records.forget_detached(volume)
         return [f"{volume.place}: volume {volume.volume}, detached {volume.at:%Y-%m-%d}, removed"]
 
     async def _drop_scratch(self, place: Place, name: str) -> list[str]:
         """An engine that died when it made or removed a container leaves its volumes. A new one is used from its first moment on."""
-        await self.engine.remove_volume(name)
+        await self.engine.volumes.remove(name)
         return [f"{place}: volume {name}, whose container is gone, removed"]
 
     async def _until_needed(self) -> None:

@@ -49,9 +49,11 @@ class StateReader:
         """What stands on the target for an environment. Changes nothing."""
         services = list(self.records.services(place))
         detached = tuple(sorted(volume.volume for volume in self.records.detached(place)))
-        volumes = [volume for volume in await self.engine.volumes(place_labels(self.instance, place)) if not is_scratch(volume["Labels"])]
+        volumes = [
+            volume for volume in await self.engine.volumes.all(place_labels(self.instance, place)) if not is_scratch(volume["Labels"])
+        ]
         containers = await self.engine.find(place_labels(self.instance, place))
-        network = await self.engine.network(network_name(self.instance, place))
+        network = await self.engine.networks.find(network_name(self.instance, place))
         return TargetState(
             containers={container.name: _container(container) for container in sorted(containers, key=lambda found: found.name)},
             services={record.service: _service(record) for record in services},

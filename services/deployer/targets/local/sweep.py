@@ -68,7 +68,7 @@ class Sweep:
 
     async def _detach_volumes(self, place: Place, undone: set[str]) -> None:
         used = {record.volume for record in self.records.databases(place)} | {volume.volume for volume in self.records.detached(place)}
-        for volume in await self.engine.volumes(place_labels(self.instance, place) | {"slipway.role": Role.DATABASE}):
+        for volume in await self.engine.volumes.all(place_labels(self.instance, place) | {"slipway.role": Role.DATABASE}):
             carried = volume["Labels"]
             if volume["Name"] not in used and carried["slipway.step"] in undone:
                 database = carried["slipway.service"]

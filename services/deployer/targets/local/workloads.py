@@ -11,7 +11,8 @@ from services.deployer.ports import Deployed
 from services.deployer.targets.local import links
 from services.deployer.targets.local.container_state import Container
 from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of, volumes_of
-from services.deployer.targets.local.engine import Engine, Json
+from services.deployer.targets.local.engine import Engine
+from services.deployer.targets.local.engine_errors import Json
 from services.deployer.targets.local.exits import ended_by_itself
 from services.deployer.targets.local.images import ensure_image
 from services.deployer.targets.local.naming import Role, container_name, labels, place_labels
@@ -98,7 +99,7 @@ class Workloads:
             address = await self.networks.free_address(claim.place, subnet, claim.step_key)
             record = self.records.service(claim.place, release.service)
             named = await self._has_name(claim.place, release, record)
-            await self.engine.connect(network, name, address, (release.service,) if named else ())
+            await self.engine.networks.connect(network, name, address, (release.service,) if named else ())
             return address
 
     async def placed(self, claim: Claim, release: Release, secrets: Sealed) -> Placed:
@@ -185,7 +186,7 @@ class Workloads:
             changed = not limits.hold_of(found)
             if changed:
                 await self.engine.update(found.name, limits.engine())
-            if not found.is_on(await self.engine.network(self.networks.name(claim.place))):
+            if not found.is_on(await self.engine.networks.find(self.networks.name(claim.place))):
                 await self.networks.put_back(claim.place, found, release.service)
                 changed = True
         return changed or found.restart_policy != "unless-stopped"

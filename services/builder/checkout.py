@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.builder.clone_address import UnusableAddress
-from services.builder.mirrors import LARGEST_READ, Entry, Mirror, Mirrors, Remote
+from services.builder.mirror import LARGEST_READ, Entry, Mirror
+from services.builder.mirrors import Mirrors, Remote
 from services.builder.programs import run
 from shared.messages import new_id
 from shared.work import StepFailure, Work

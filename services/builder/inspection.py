@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import dataclass
 
 from services.builder import dockerfile, manifest, trees
-from services.builder.mirrors import LARGEST_READ, Mirror, Mirrors
+from services.builder.mirror import LARGEST_READ, Mirror
+from services.builder.mirrors import Mirrors
 from services.builder.sources import Sources
 from shared.contracts.commands import InspectSource, Source
 from shared.contracts.facts import SourceInspected

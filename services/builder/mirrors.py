@@ -6,7 +6,7 @@ builds from what only another may read.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -15,8 +15,9 @@ from pathlib import Path
 import structlog
 
 from services.builder.clone_address import CloneAddress
-from services.builder.git import Credential, Git, Gits, unreadable
+from services.builder.git import Credential, Gits, unreadable
 from services.builder.locks import locked
+from services.builder.mirror import Mirror, Object
 from services.builder.mirror_repair import NEW, clear, is_broken_off, is_hollow, is_sound, remove, remove_halves
 from services.builder.programs import Finished
 from shared.work import StepFailure, Unavailable
@@ -29,11 +30,6 @@ _PERHAPS_OURS = ("clone_failed", "repository_missing")
 """What git's words for a damaged mirror may be taken for."""
 _REF = re.compile(r"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_LEADS_NOWHERE = (b"symlink", b"dangling", b"loop", b"notdir")
-LARGEST_READ = 2**20
-"""Of one object, in bytes: a gigabyte of zeros is nothing in a pack."""
-_MOST_ENTRIES = 200_000
-_LONGEST_LISTING = 64 * 2**20
 _HISTORY = 200
 """How many commits are fetched to tell whether a commit is an ancestor of another."""
 
@@ -52,83 +48,6 @@ class Remote:
     """Of Slipway's own git remote, which is where the installation says."""
     lends: bool = True
     """Its submodules on the same host are fetched with its credential; a fork's are not: it says which they are."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a tree."""
-
-    mode: str
-    id: str
-    size: int
-    path: str
-
-    @property
-    def is_submodule(self) -> bool:
-        """Whether it names a commit of another repository."""
-        return self.mode == "160000"
-
-    @property
-    def is_link(self) -> bool:
-        """Whether it is a symbolic link."""
-        return self.mode == "120000"
-
-
-@dataclass(frozen=True)
-class Object:
-    """A blob or commit; `content` is None where it is larger than `LARGEST_READ`."""
-
-    size: int
-    content: bytes | None
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """One mirror while it is open: nobody changes it as long as it is."""
-
-    path: Path
-    git: Git
-
-    async def read(self, *arguments: str, given: bytes | None = None) -> bytes | None:
-        """What git says of the mirror; None where it fails."""
-        finished = await self.git(f"--git-dir={self.path}", *arguments, given=given)
-        return finished.out if finished.status == 0 else None
-
-    async def objects(self, names: list[str]) -> list[Object | None]:
-        """Objects by name (`<commit>:<path>`); None for what is not there or is no blob or commit. What is large is not read."""
-        given = "".join(f"{name}\n" for name in names).encode()
-        out = await self.read("cat-file", "--batch-check=%(objecttype) %(objectsize)", given=given) or b""
-        sizes = {name: size for name, size in zip(names, _sizes(out), strict=False) if size is not None}
-        small = [name for name, size in sizes.items() if size <= LARGEST_READ]
-        out = await self.read("cat-file", "--batch", given="".join(f"{name}\n" for name in small).encode()) or b"" if small else b""
-        contents = dict(zip(small, _objects(out, len(small)), strict=True))
-        return [Object(sizes[name], contents.get(name)) if name in sizes else None for name in names]
-
-    async def ids(self, names: list[str]) -> list[str | None]:
-        """Object ids by name (`<commit>:<path>`), links followed; None for what is not there, or behind a link that leads out or nowhere."""
-        given = "".join(f"{name}\n" for name in names).encode()
-        return list(_ids(await self.read("cat-file", "--batch-check=%(objectname)", "--follow-symlinks", given=given) or b""))
-
-    async def entries(self, commit: str, *options: str, paths: Iterable[str] = ()) -> list[Entry]:
-        """What stands in a commit at these paths (literal, links not followed), or at its root; with `-r` all files below.
-
-        Raises `StepFailure` where that is more than may be built: trees that repeat each other hold a thousand million files
-        in a kilobyte.
-        """
-        found: list[Entry] = []
-        rest, length = b"", 0
-        listing = ("ls-tree", "-l", "-z", "--full-tree", *options, commit, "--", *paths)
-        async with self.git.started(f"--git-dir={self.path}", *listing) as process:
-            if process.stdout is None:
-                raise RuntimeError("git was started without a pipe")
-            while chunk := await process.stdout.read(2**16):
-                *lines, rest = (rest + chunk).split(b"\0")
-                found += map(_entry, lines)
-                length += len(chunk)
-                if len(found) > _MOST_ENTRIES or length > _LONGEST_LISTING:
-                    message = f"commit {commit[:12]} has too many files: more than {_MOST_ENTRIES} files and folders, or too long names"
-                    raise StepFailure("source_too_large", message)
-            return found if await process.wait() == 0 else []
 
 
 @dataclass(frozen=True)
@@ -303,47 +222,3 @@ def _fetching(path: Path) -> tuple[str, ...]:
 def _parents(commit: Object | None) -> list[str]:
     head = ((commit and commit.content) or b"").partition(b"\n\n")[0].decode(errors="replace")
     return [line.removeprefix("parent ") for line in head.splitlines() if line.startswith("parent ")]
-
-
-def _ids(out: bytes) -> Iterator[str | None]:
-    """Reads the output of `git cat-file --batch-check --follow-symlinks`: what is said of a link that leads to nothing takes two lines."""
-    at = 0
-    while at < len(out):
-        end = out.index(b"\n", at)
-        word, _, size = out[at:end].partition(b" ")
-        at = end + 1
-        if not size:
-            yield word.decode()
-            continue
-        if word in _LEADS_NOWHERE and size.isdigit():
-            at += int(size) + 1
-        yield None
-
-
-def _entry(line: bytes) -> Entry:
-    about, _, path = line.partition(b"\t")
-    mode, _, identity, size = about.decode().split()
-    return Entry(mode, identity, int(size) if size.isdigit() else 0, path.decode("utf-8", "surrogateescape"))
-
-
-def _sizes(out: bytes) -> Iterator[int | None]:
-    for line in out.splitlines():
-        kind, _, size = line.rpartition(b" ")
-        yield int(size) if kind in (b"blob", b"commit") else None
-
-
-def _objects(out: bytes, count: int) -> list[bytes | None]:
-    """Reads the output of `git cat-file --batch` (git-cat-file(1), BATCH OUTPUT)."""
-    found: list[bytes | None] = []
-    at = 0
-    while len(found) < count and at < len(out):
-        end = out.index(b"\n", at)
-        words = out[at:end].rsplit(b" ", 2)
-        at = end + 1
-        if len(words) < 3 or not words[2].isdigit():
-            found.append(None)
-            continue
-        size = int(words[2])
-        found.append(out[at : at + size] if words[1] in (b"blob", b"commit") else None)
-        at += size + 1
-    return found + [None] * (count - len(found))

@@ -12,7 +12,7 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import PurePosixPath
 
-from services.builder.mirrors import Entry, Mirror
+from services.builder.mirror import Entry, Mirror
 from services.builder.yaml_reading import shown
 from shared.contracts.manifest import Manifest, ServiceManifest
 from shared.work import StepFailure

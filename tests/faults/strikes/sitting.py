@@ -127,7 +127,7 @@ class Sitting:
         """One run: the stream begins, the strikes fall, all is set right, everything ends, and is looked at."""
         began, findings, strike = time.monotonic(), Findings(), plan.strike
         chance = random.Random(f"{plan.seed}/{plan.kind}/{plan.turn}/run")
-        scene = Scene(self.machine, self.watch, chance)
+        scene = Scene(self.machine, self.watch, chance, plan.turn)
         before = [one.load.requests for one in self.lanes], self._failed()
         ends, back_at, serving = Ends(self.machine), began, (0, 0)
         blows: list[Blow] = []

@@ -34,10 +34,10 @@ def nobody_restarts(machine: Machine) -> Iterator[None]:
 
 
 def away(scene: Scene) -> None:
-    """NATS is down for most of a minute."""
+    """NATS is down, for most of a minute or for minutes."""
     with nobody_restarts(scene.machine):
         scene.machine.signal("nats", signal.SIGKILL)
-        time.sleep(scene.chance.uniform(25.0, 50.0))
+        time.sleep(scene.outage_s())
 
 
 def loses_its_store(scene: Scene) -> None:

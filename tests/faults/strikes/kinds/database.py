@@ -20,10 +20,10 @@ def restarted(scene: Scene) -> None:
 
 
 def away(scene: Scene) -> None:
-    """Down for most of a minute."""
+    """Down for most of a minute, or for minutes."""
     with nobody_restarts(scene.machine):
         scene.machine.signal("postgres", signal.SIGKILL)
-        time.sleep(scene.chance.uniform(25.0, 50.0))
+        time.sleep(scene.outage_s())
 
 
 def connections_ended(scene: Scene) -> None:

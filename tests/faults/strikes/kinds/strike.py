@@ -17,6 +17,12 @@ class Scene:
     machine: Machine
     watch: Watch
     chance: random.Random
+    turn: int
+    """Of its kind."""
+
+    def outage_s(self) -> float:
+        """How long a server is away: most of a minute; each third time longer than the two that JetStream remembers what it was sent."""
+        return self.chance.uniform(25.0, 50.0) if self.turn % 3 else self.chance.uniform(130.0, 200.0)
 
 
 class DidNotStrike(Exception):

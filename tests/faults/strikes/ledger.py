@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tests.faults.strikes.moments import AT_RANDOM
+
 
 @dataclass(frozen=True)
 class Blow:
@@ -66,6 +68,11 @@ class Run:
         return sum(blow.struck for blow in self.blows)
 
     @property
+    def boundaries(self) -> frozenset[str]:
+        """Those that its strikes fell at, in words."""
+        return frozenset(blow.moment for blow in self.blows if blow.struck and not blow.moment.startswith(AT_RANDOM))
+
+    @property
     def whole(self) -> bool:
         """All of its strikes were ones."""
         return self.struck == len(self.moments)
@@ -118,7 +125,7 @@ def _run(found: dict[str, object]) -> Run:
     return Run(**{**found, **lists, "blows": blows})  # type: ignore[arg-type]
 
 
-_HEAD = ("fault", "strikes ever", "at this version", "struck", "deployments", "lost", "endless", "wrong", "slowest end")
+_HEAD = ("fault", "strikes ever", "at this version", "struck", "boundaries", "deployments", "lost", "endless", "wrong", "slowest end")
 
 
 def table(runs: Sequence[Run], kinds: Sequence[str], code: str) -> Iterator[tuple[str, ...]]:
@@ -137,6 +144,7 @@ def _row(name: str, runs: Sequence[Run], code: str) -> tuple[str, ...]:
         sum(len(run.moments) for run in runs),
         sum(len(run.moments) for run in counted),
         sum(run.struck for run in counted),
+        len(frozenset[str]().union(*(run.boundaries for run in counted))),
         sum(run.deployments for run in counted),
         sum(len(run.lost) for run in counted),
         sum(len(run.endless) for run in counted),

@@ -19,9 +19,14 @@ STEPS = (
     "authorise", "inspect", "build-web", "push-web", "provision-database", "check-database", "run-job", "deploy-container", "connect-container",
     "expose", "assign-domain", "issue-certificate", "check-container", "switch", "check-endpoint", "retire",
 )  # fmt: skip
+EDGES = ("cmd", "res")
+AT_RANDOM = "after"
+"""With this, in words, a moment begins that is no boundary."""
 LONGEST_S = 60.0
 """A boundary that does not come by then is not waited for."""
 _RANDOM_S = 6.0
+_APART = 4
+"""So many boundaries lie between the beginnings of two kinds: as many as a kill of a service comes to in 300 strikes of all kinds."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,25 @@ class Moment:
 
     def __str__(self) -> str:
         if self.step is None:
-            return f"after {self.after_s:.1f} s"
+            return f"{AT_RANDOM} {self.after_s:.1f} s"
         return f"{'command' if self.edge == 'cmd' else 'answer'} of {self.step}"
 
 
-def any_moment(chance: random.Random, steps: Sequence[str] = ()) -> Moment:
-    """Half of them are boundaries of steps; all are, where only some `steps` come into question."""
-    if chance.random() < 0.5 and not steps:
-        return Moment(after_s=round(chance.uniform(0.0, _RANDOM_S), 1))
-    return Moment(step=chance.choice(steps or STEPS), edge=chance.choice(("cmd", "res")))
+BOUNDARIES = tuple(Moment(step=step, edge=edge) for step in STEPS for edge in EDGES)
+
+
+def moment_of(seed: int, place: int, number: int, steps: Sequence[str] = ()) -> Moment:
+    """When a kind strikes for the `number`th time (from 0): each second time at a boundary; always, where it has only some `steps`.
+
+    All kinds walk over the boundaries in one order, which comes of the seed. Each begins elsewhere, by its `place` among the kinds, and
+    comes to none again before it was at all of them.
+    """
+    if number % 2 and not steps:
+        return Moment(after_s=round(random.Random(f"{seed}/{place}/{number}").uniform(0.0, _RANDOM_S), 1))
+    order = [boundary for boundary in BOUNDARIES if not steps or boundary.step in steps]
+    random.Random(f"{seed}/boundaries").shuffle(order)
+    begin = place * _APART + place * _APART // len(order)
+    return order[(begin + (number if steps else number // 2)) % len(order)]
 
 
 def is_boundary(moment: Moment, subject: str, body: bytes) -> bool:

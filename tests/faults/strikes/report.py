@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tests.faults.strikes.kinds import KINDS
 from tests.faults.strikes.ledger import Ledger, Run, markdown, newest, of_code, table
+from tests.faults.strikes.moments import BOUNDARIES
 
 _WORDS = """\
 # Faults
@@ -36,6 +37,8 @@ def render(runs: Sequence[Run]) -> str:
     counted = of_code(runs, code)
     about = {
         "this version": _each(run.version for run in counted) or "none",
+        "boundaries met": _met(counted),
+        "boundaries that a kill met": _met([run for run in counted if run.kind in KINDS and KINDS[run.kind].kills]),
         "seed": _each(str(run.seed) for run in counted),
         "requests meanwhile": f"{sum(run.requests for run in counted):,}",
         "on": _each(part for run in counted for part in run.stack),
@@ -50,6 +53,13 @@ def render(runs: Sequence[Run]) -> str:
     if found:
         parts += ["", "## Found", "", *found]
     return "\n".join(parts) + "\n"
+
+
+def _met(runs: Sequence[Run]) -> str:
+    """How many of the boundaries strikes fell at, and which are left."""
+    met = frozenset[str]().union(*(run.boundaries for run in runs))
+    left = [str(boundary) for boundary in BOUNDARIES if str(boundary) not in met]
+    return f"{len(BOUNDARIES) - len(left)} of {len(BOUNDARIES)}" + (f"; not: {', '.join(left)}" if left else "")
 
 
 def _each(words: Iterable[str]) -> str:

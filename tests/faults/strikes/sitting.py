@@ -18,7 +18,7 @@ from tests.faults.strikes.kinds.strike import DidNotStrike, Scene, Strike
 from tests.faults.strikes.ledger import Blow, Run
 from tests.faults.strikes.load import Outage
 from tests.faults.strikes.machine import Machine
-from tests.faults.strikes.moments import Moment, Watch, any_moment
+from tests.faults.strikes.moments import Moment, Watch, moment_of
 from tests.faults.strikes.outages import Outages
 from tests.faults.strikes.stream import Lane, Sent, Stream, lane, settling
 from tests.faults.strikes.versions import code, stack, version
@@ -56,12 +56,13 @@ class Plan:
 def plans(seed: int, strikes: int, kinds: Sequence[str]) -> list[Plan]:
     """Runs of as many strikes in all: each kind in its turn; of each round those with equal settings beside each other."""
     made: list[Plan] = []
+    places = {name: place for place, name in enumerate(KINDS)}
     while sum(len(plan.moments) for plan in made) < strikes:
         turn, place = divmod(len(made), len(kinds))
         kind = KINDS[kinds[place]]
-        chance = random.Random(f"{seed}/{kind.name}/{turn}/moments")
-        count = 1 if kind.most == 1 or turn % 2 == 0 else kind.most
-        made.append(Plan(seed, kind.name, turn, tuple(any_moment(chance, kind.steps) for _ in range(count))))
+        first, count = (turn + 1) // 2 + turn // 2 * kind.most, kind.most if turn % 2 else 1
+        numbers = range(first, first + count)
+        made.append(Plan(seed, kind.name, turn, tuple(moment_of(seed, places[kind.name], number, kind.steps) for number in numbers)))
     return sorted(made, key=lambda plan: (plan.turn, sorted(plan.strike.rig.items()), plan.strike.replicas))
 
 

@@ -9,6 +9,7 @@ from tests.faults.strikes import __main__
 from tests.faults.strikes.__main__ import main
 from tests.faults.strikes.kinds import KINDS
 from tests.faults.strikes.ledger import Blow, Ledger, Run, table
+from tests.faults.strikes.moments import BOUNDARIES
 from tests.faults.strikes.report import render
 from tests.faults.strikes.sitting import plans
 
@@ -61,7 +62,7 @@ def test_the_table_tells_strikes_at_this_code_from_history() -> None:
     old = replace(RUN, code="01d", wrong=("a container is left",), late_s=40.0)
     vain = replace(RUN, turn=1, moments=("after 1.0 s", "after 2.0 s"), blows=(VAIN, VAIN), late_s=20.0)
     _, row, total = table([old, RUN, vain, replace(RUN, turn=2, late_s=-1.5)], ["kill NATS", "kill auth"], "c0de")
-    assert row == ("kill NATS", "5", "4", "2", "15", "0", "0", "0", "-1.5 s")
+    assert row == ("kill NATS", "5", "4", "2", "0", "15", "0", "0", "0", "-1.5 s")
     assert total[1:] == row[1:]
 
 
@@ -79,6 +80,39 @@ def test_a_sitting_of_some_kinds_is_part_of_the_whole() -> None:
     some = plans(1, 5, ["kill engine", "reboot"])
     assert len(some) == 5
     assert all(whole[plan.name] == plan for plan in some)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 51])
+def test_kills_come_to_every_boundary(seed: int) -> None:
+    """Within as many strikes as are asked for, whatever the seed; half of the strikes fall at one."""
+    made = plans(seed, 300, list(KINDS))
+    met = {moment for plan in made if plan.strike.kills for moment in plan.moments}
+    assert met >= set(BOUNDARIES)
+    moments = [moment for plan in made if not plan.strike.steps for moment in plan.moments]
+    assert sum(moment.step is not None for moment in moments) / len(moments) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["kill NATS", "kill Traefik", "NATS away"])
+def test_a_kind_comes_to_no_boundary_twice_before_it_was_at_all(name: str) -> None:
+    """However many of its strikes fall in one run."""
+    met = [str(moment) for plan in plans(1, 128, [name]) for moment in plan.moments if moment.step is not None]
+    assert len(set(met[:32])) == 32
+    assert met[32:] == met[: len(met) - 32]
+
+
+def test_a_kind_of_some_steps_comes_to_all_their_boundaries() -> None:
+    """Elsewhere there is nothing for it."""
+    met = {moment for plan in plans(1, 4, ["kill build"]) for moment in plan.moments}
+    assert met == {moment for moment in BOUNDARIES if moment.step in KINDS["kill build"].steps}
+
+
+def test_the_page_tells_which_boundaries_kills_came_to() -> None:
+    """Of strikes that were ones, at the newest version."""
+    at, vain = replace(BLOW, moment="command of switch"), replace(VAIN, moment="answer of switch")
+    page = render([replace(RUN, moments=(at.moment, vain.moment), blows=(at, vain)), replace(RUN, kind="NATS away", blows=(BLOW, at))])
+    assert "boundaries that a kill met: 1 of 32; not: command of authorise, answer of authorise" in page
+    assert "boundaries met: 1 of 32; not: " in page
+    assert "| kill NATS | 2 | 2 | 1 | 1 |" in page
 
 
 def test_the_page_is_rendered_from_the_ledger() -> None:

@@ -5,10 +5,13 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 
+from cli.answers import Json
+from cli.failures import Failed as Refused
 from services.coordinator.snapshot import Record
 from services.deployer.targets.local.naming import route_name
 from services.deployer.targets.local.route_files import PREFIX
@@ -32,6 +35,26 @@ def examine(machine: Machine, lanes: Sequence[Lane]) -> Iterator[str]:
         wrong = (*not_the_newest(record, deployments, lane.versions), *environment(lane.place, record, states[lane.place]))
         yield from (f"{lane.place}: {sentence}" for sentence in (*wrong, *_seen_from_outside(lane, record, states[lane.place])))
     yield from _orphans(machine, lanes, list(states.values()))
+    yield from _doctor(machine, len(lanes))
+
+
+def _doctor(machine: Machine, environments: int) -> Iterator[str]:
+    """What the platform itself finds, which compares target and record in its own way: neither has to be believed alone."""
+    with closing(machine.api()) as api:
+        try:
+            found = api.get("/targets/local/examination")
+        except Refused as refused:
+            yield f"slipway doctor: {refused.message}"
+        else:
+            yield from doubts(found, environments)
+
+
+def doubts(found: Json, environments: int) -> Iterator[str]:
+    """What is not good in an examination of so many environments, in which no deployment is under way."""
+    yield from (f"slipway doctor: {each['kind']} {each['name']} {each['what']}" for each in found["differences"])
+    yield from (f"slipway doctor: {held['deployment']} is {held['state']}" for held in found["held"])
+    if found["places"] != environments:
+        yield f"slipway doctor: {found['places']} environments were looked at, not {environments}"
 
 
 def _describe(machine: Machine, place: Place) -> TargetState:
@@ -75,8 +98,8 @@ def _services(record: Record, state: TargetState) -> Iterator[str]:
         if container is None or not container["running"]:
             yield f"{name}: its container does not run"
             continue
-        wanted = {"release": release.id, "image": release.container.image, "restart_policy": "unless-stopped"}
-        yield from (f"{name}: {key} is {container[key]}, {value} shall be" for key, value in wanted.items() if container[key] != value)
+        wanted = {"release": release.id, "image": release.container.image, "nano_cpus": int(release.container.resources.cpu * 1e9)}
+        yield from _made(name, container, wanted | _as_any(release.container.resources.memory_bytes, state))
 
 
 def _databases(record: Record, state: TargetState) -> Iterator[str]:
@@ -91,6 +114,21 @@ def _databases(record: Record, state: TargetState) -> Iterator[str]:
         container = state.containers.get(str(database["container"]))
         if container is None or not container["running"]:
             yield f"{name}: its container does not run"
+            continue
+        yield from _made(name, container, _as_any(spec.memory_bytes, state))
+
+
+def _as_any(memory_bytes: int, state: TargetState) -> dict[str, object]:
+    """What a container has whatever it runs: its memory, its start with the engine, and the very network of its environment."""
+    networks = [network["id"] for network in state.networks.values()]
+    return {"memory_bytes": memory_bytes, "restart_policy": "unless-stopped", "networks": networks}
+
+
+def _made(name: str, container: Mapping[str, object], wanted: Mapping[str, object]) -> Iterator[str]:
+    attached = container["networks"]
+    assert isinstance(attached, dict)
+    found = {**container, "networks": [part["network_id"] for part in attached.values()]}
+    yield from (f"{name}: {key} is {found[key]}, {value} shall be" for key, value in wanted.items() if found[key] != value)
 
 
 def _ways(place: Place, record: Record, state: TargetState) -> Iterator[str]:

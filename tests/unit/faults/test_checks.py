@@ -8,18 +8,29 @@ import pytest
 
 from services.coordinator.snapshot import Record
 from services.deployer.targets.local.state import TargetState
+from shared.contracts.manifest import Resources
 from shared.contracts.places import Place
 from shared.contracts.releases import ContainerSpec, DatabaseSpec, Release
 from tests.faults.strikes.books import Deployment
 from tests.faults.strikes.checks import not_cancelled, unproven
 from tests.faults.strikes.stream import Lane, Sent, settling
-from tests.faults.strikes.targets import environment, not_the_newest, strays
+from tests.faults.strikes.targets import doubts, environment, not_the_newest, strays
 
 PLACE = Place(organization="main", project="shop", environment="production")
 VERSIONS = {"a" * 40: "9", "b" * 40: "10"}
 IMAGE = "127.0.0.1:5000/main/shop/web@sha256:1"
-CONTAINER = {"running": True, "release": "r10", "image": IMAGE, "restart_policy": "unless-stopped", "command": ["serve"]}
-DATABASE = DatabaseSpec(name="db", engine="postgresql", version="18", storage_bytes=1, memory_bytes=1)
+MEMORY = 64 * 1024**2
+CONTAINER = {
+    "running": True,
+    "release": "r10",
+    "image": IMAGE,
+    "restart_policy": "unless-stopped",
+    "command": ["serve"],
+    "memory_bytes": MEMORY,
+    "nano_cpus": 10**9,
+    "networks": {"net": {"network_id": "n1"}},
+}
+DATABASE = DatabaseSpec(name="db", engine="postgresql", version="18", storage_bytes=1, memory_bytes=MEMORY)
 RECORD = Record(
     releases={
         "web": Release(
@@ -30,7 +41,7 @@ RECORD = Record(
             deployment="d",
             commit="b" * 40,
             hosts=("web.test",),
-            container=ContainerSpec(image=IMAGE),
+            container=ContainerSpec(image=IMAGE, resources=Resources(memory_bytes=MEMORY)),
         )
     },
     databases={"db": DATABASE},
@@ -39,7 +50,7 @@ STATE = TargetState(
     containers={"live": CONTAINER, "db": CONTAINER},
     services={"web": {"live": {"release": "r10", "container": "live"}, "former": None, "candidate": None}},
     routes={"service.main.shop.production.web.yml": ""},
-    networks={"net": {}},
+    networks={"net": {"id": "n1"}},
     databases={"db": {"spec": DATABASE.model_dump(mode="json"), "container": "db", "volume": "rows"}},
     volumes=("rows",),
     domains={"web.test": "web"},
@@ -98,6 +109,35 @@ def test_what_stands_is_compared_by_name() -> None:
     assert list(environment(PLACE, RECORD, replace(STATE, volumes=("other", "rows"))))
     assert list(environment(PLACE, RECORD, replace(STATE, routes={"service.main.shop.production.aside.yml": ""})))
     assert list(environment(PLACE, RECORD, replace(STATE, networks={})))
+
+
+@pytest.mark.parametrize("name", ["live", "db"])
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"memory_bytes": 2 * MEMORY}, f"memory_bytes is {2 * MEMORY}, {MEMORY} shall be"),
+        ({"restart_policy": "no"}, "restart_policy is no, unless-stopped shall be"),
+        ({"networks": {}}, "networks is [], ['n1'] shall be"),
+        ({"networks": {"net": {"network_id": "gone"}}}, "networks is ['gone'], ['n1'] shall be"),
+    ],
+    ids=["memory", "restart", "no network", "a network that is gone"],
+)
+def test_a_container_is_as_it_was_ordered(name: str, changed: dict[str, object], told: str) -> None:
+    """Its limits, whether it starts with the engine, and the very network that it is on: of services and of databases."""
+    state = replace(STATE, containers=STATE.containers | {name: CONTAINER | changed})
+    assert [sentence.partition(": ")[2] for sentence in environment(PLACE, RECORD, state)] == [told]
+
+
+def test_what_the_doctor_finds_is_wrong() -> None:
+    """Every difference, and a deployment that holds an environment after all have ended."""
+    difference = {"place": None, "kind": "route", "name": "x.yml", "what": "is in no record"}
+    held = {"place": None, "deployment": "d1", "state": "stuck"}
+    assert list(doubts({"places": 4, "differences": [], "held": []}, 4)) == []
+    assert list(doubts({"places": 3, "differences": [difference], "held": [held]}, 4)) == [
+        "slipway doctor: route x.yml is in no record",
+        "slipway doctor: d1 is stuck",
+        "slipway doctor: 3 environments were looked at, not 4",
+    ]
 
 
 def test_whatever_no_environment_has_by_name_is_told() -> None:

@@ -218,7 +218,7 @@ class Machine:
     def is_back(self, name: str) -> bool:
         """Whether a process that was killed does its work again."""
         if name in SERVICE_NAMES:
-            return self.is_ready(name)
+            return self.is_ready(name) and self.replicas.is_ready(name)
         match name:
             case "nats":
                 return _listens(self.settings.nats_port)

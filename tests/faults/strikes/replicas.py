@@ -50,6 +50,10 @@ class Replicas:
         process.wait(END_LIMIT_S)
         self.start(name)
 
+    def is_ready(self, name: str) -> bool:
+        """Whether the second process of a service says that it is ready; True where there is none."""
+        return name not in self._running or is_ready(self._health[name])
+
     def tend(self) -> None:
         """Starts those again that ended by themselves, and waits until all are ready."""
         for name in [name for name, process in self._running.items() if process.poll() is not None]:

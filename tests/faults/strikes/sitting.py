@@ -143,7 +143,7 @@ class Sitting:
                     if strike.cuts_off:
                         outages.append(Outages(self.machine, self.lanes, strike.kills_applications))
                     blows.append(Blow(str(moment), came, at_work, _hit(strike, scene)))
-                    back_at = self.machine.heal(strike.kills)
+                    back_at = self.machine.heal(strike.killed(blows[-1].hit))
                 for stream in ends.streams:
                     stream.wait()
             self.machine.heal()

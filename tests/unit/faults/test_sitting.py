@@ -34,8 +34,11 @@ class Paper:
         """Always the same."""
         return 1, 1
 
+    killed = ""
+
     def heal(self, killed: str = "") -> float:
-        """The time of the return."""
+        """The time of the return, of what it notes."""
+        self.killed = killed or self.killed
         return time.monotonic()
 
 
@@ -103,6 +106,30 @@ def test_a_late_end_is_seen_although_its_push_showed_it(paper: PaperSitting) -> 
     run = paper.run(PLAN)
     assert run.late_s == pytest.approx(1.5 - USUAL_S, abs=0.6)
     assert run.wrong == (f"a deployment ended {run.late_s:.0f} s later than usual after the process's return",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hit", "killed"),
+    [
+        ("kill coordinator", None, "coordinator"),
+        ("kill build", "the program of a build", "builder"),
+        ("two replicas: kill one", "the second auth", "auth"),
+        ("clocks differ: participants an hour behind", "deployer", "deployer"),
+    ],
+)
+def test_of_every_single_kill_the_end_is_timed(
+    kind: str, hit: str | None, killed: str, paper: PaperSitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the return of what was killed, also where chance chose it."""
+
+    def blow(_: object) -> str | None:
+        paper.struck_at = time.monotonic()
+        return hit
+
+    monkeypatch.setitem(KINDS, kind, replace(KINDS[kind], blow=blow))
+    run = paper.run(replace(PLAN, kind=kind))
+    assert run.late_s is not None
+    assert cast(Paper, paper.machine).killed == killed
 
 
 def test_an_end_in_time_is_good(paper: PaperSitting) -> None:

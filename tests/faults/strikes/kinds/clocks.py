@@ -22,7 +22,7 @@ class KillOne:
 
 
 def _wrong(name: str, wrong: dict[str, str]) -> Strike:
-    return Strike(f"clocks differ: {name}", KillOne(tuple(wrong)), rig={CLOCKS: json.dumps(wrong)}, needs=FAKETIME)
+    return Strike(f"clocks differ: {name}", KillOne(tuple(wrong)), kills=str, rig={CLOCKS: json.dumps(wrong)}, needs=FAKETIME)
 
 
 KINDS = (

@@ -135,7 +135,8 @@ KINDS = (
     Strike("kill registry", KillContainer("registry"), most=2, kills="registry"),
     Strike("Traefik removed", RemoveContainer("traefik"), kills="traefik"),
     Strike("registry removed", RemoveContainer("registry"), kills="registry"),
-    Strike("kill build", kill_build, may_end=FAILED, steps=("inspect", "build-web")),
+    # The builder is there all the time: the time counts from the blow.
+    Strike("kill build", kill_build, kills="builder", may_end=FAILED, steps=("inspect", "build-web")),
     Strike("kill engine", kill_engine, kills="engine"),
     Strike("reboot", reboot, kills_applications=True),
     *(Strike(f"terminate {name}", Terminate(name), most=2) for name in SERVICE_NAMES),

@@ -24,12 +24,16 @@ class KillReplica:
         return f"the second {name}"
 
 
+def _service(hit: str) -> str:
+    return hit.rpartition(" ")[2]
+
+
 def nothing(scene: Scene) -> None:
     """That there are two is the strike."""
 
 
 KINDS = (
     Strike("two replicas", nothing, replicas=True),
-    Strike("two replicas: kill one", KillReplica(signal.SIGKILL), most=3, replicas=True),
+    Strike("two replicas: kill one", KillReplica(signal.SIGKILL), most=3, kills=_service, replicas=True),
     Strike("two replicas: terminate one", KillReplica(signal.SIGTERM), most=2, replicas=True),
 )

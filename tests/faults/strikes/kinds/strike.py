@@ -1,7 +1,7 @@
 """What a kind of strike is."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -51,8 +51,11 @@ class Strike:
     """Requests may fail until the containers of the application run again."""
     may_end: frozenset[str] = frozenset()
     """States in which any deployment may end besides those that its commit leads to."""
-    kills: str = ""
-    """What it kills, where that is one thing: a deployment that one of these strikes ends within 30 s of its return, and the usual time."""
+    kills: str | Callable[[str], str] = ""
+    """What it kills, where that is one thing; where chance chooses it, what that is by what was hit.
+
+    A deployment that one of these strikes ends within 30 s of its return, and the usual time.
+    """
     retried: bool = False
     """What is stuck afterwards is retried by a person, as its alert asks for."""
     rig: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +64,10 @@ class Strike:
     """A second process of every service runs meanwhile."""
     needs: Path | None = None
     """A file without which it cannot be made."""
+
+    def killed(self, hit: str) -> str:
+        """What a blow has killed; empty where that is nothing, or not one thing."""
+        return self.kills if isinstance(self.kills, str) else self.kills(hit)
 
     @property
     def cuts_off(self) -> bool:

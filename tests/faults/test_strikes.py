@@ -11,7 +11,7 @@ import pytest
 from tests.faults.strikes import box
 
 KINDS = ("kill coordinator", "kill NATS", "kill PostgreSQL", "participant answers nonsense")
-LIMIT_S = 400.0
+LIMIT_S = 240.0
 
 
 @pytest.mark.skipif(box.why_not() is not None, reason=str(box.why_not()))

@@ -39,8 +39,8 @@ from tests.polling import until
 SERVICE_NAMES = tuple(service.name for service in SERVICES)
 STACK = (sys.executable, "-m", "tests.faults.strikes.stack")
 READY_LIMIT_S = 90.0
-DISKS = {"nats": "1g", "postgres": "1500m", "builder": "3g"}
-"""The disks of NATS, PostgreSQL and the builder: small, and memory; but not full by what a whole sitting's deployments leave."""
+DISKS = {"nats": "1g", "postgres": "1500m", "builder": "3g", "logs": "512m"}
+"""The disks of NATS, PostgreSQL, the builder and the logs: small, and memory; but not full by what a whole sitting's deployments leave."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Full disks: of NATS, of PostgreSQL, of the builder."""
+"""Full disks: of NATS, of PostgreSQL, of the builder, of the logs."""
 
 import os
 import time
@@ -40,4 +40,5 @@ KINDS = (
     Strike("full disk of NATS", Full("nats")),
     Strike("full disk of PostgreSQL", Full("postgres")),
     Strike("full disk of builds", Full("builder"), may_end=frozenset({"failed"})),
+    Strike("full disk of logs", Full("logs")),
 )

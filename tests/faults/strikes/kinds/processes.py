@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from embedded import engine
+from tests.faults.strikes.kinds.bus import nobody_restarts
 from tests.faults.strikes.kinds.strike import DidNotStrike, Scene, Strike
 from tests.faults.strikes.machine import SERVICE_NAMES
 
@@ -42,6 +43,22 @@ class Terminate:
         while _runs(pid):
             assert time.monotonic() < deadline, f"{self.process} did not end within 10 s of SIGTERM"
             time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class TerminateWithout:
+    """SIGTERM of a service while a server that it needs is away: it ends within ten seconds all the same."""
+
+    server: str
+
+    def __call__(self, scene: Scene) -> str:
+        """Strikes."""
+        name = scene.chance.choice(SERVICE_NAMES)
+        with nobody_restarts(scene.machine):
+            scene.machine.signal(self.server, signal.SIGKILL)
+            time.sleep(scene.chance.uniform(0.0, 10.0))
+            Terminate(name)(scene)
+        return name
 
 
 @dataclass(frozen=True)
@@ -140,4 +157,6 @@ KINDS = (
     Strike("kill engine", kill_engine, kills="engine"),
     Strike("reboot", reboot, kills_applications=True),
     *(Strike(f"terminate {name}", Terminate(name), most=2) for name in SERVICE_NAMES),
+    Strike("terminate without NATS", TerminateWithout("nats")),
+    Strike("terminate without PostgreSQL", TerminateWithout("postgres")),
 )

@@ -106,6 +106,21 @@ def test_a_kind_of_some_steps_comes_to_all_their_boundaries() -> None:
     assert met == {moment for moment in BOUNDARIES if moment.step in KINDS["kill build"].steps}
 
 
+def test_the_page_tells_what_is_of_an_older_version() -> None:
+    """What was found there says nothing of the newest."""
+    page = render([replace(RUN, code="01d", version="0ld", wrong=("a container is left",)), replace(RUN, turn=1, wrong=("no row",))])
+    assert "kill NATS, turn 0 of seed 1, at 0ld, an older version: a container is left" in page
+    assert "kill NATS, turn 1 of seed 1, at abc: no row" in page
+
+
+def test_the_page_tells_where_deployments_may_end_otherwise() -> None:
+    """And where a person is played."""
+    page = render([RUN])
+    assert "  - full disk of builds: failed\n" in page
+    assert "  - deployer away for long: failed, rolled_back; what is stuck is retried, as its alert asks a person to\n" in page
+    assert "  - kill NATS" not in page
+
+
 def test_the_page_tells_which_boundaries_kills_came_to() -> None:
     """Of strikes that were ones, at the newest version."""
     at, vain = replace(BLOW, moment="command of switch"), replace(VAIN, moment="answer of switch")

@@ -195,14 +195,14 @@ def _orphans(machine: Machine, lanes: Sequence[Lane], states: Sequence[TargetSta
         "route": {name for state in states for name in state.routes} | _NO_ONES_ROUTES,
     }
     yield from strays(found, expected)
-    yield from (f"{address} is the address of two network namespaces" for address, count in Counter(_addresses()).items() if count > 1)
+    yield from (f"{address} is the address of two network namespaces" for address, count in Counter(addresses()).items() if count > 1)
     yield from images.leftovers(machine, {lane.place.project for lane in lanes})
     yield from (f"{path} was left by a build" for path in (machine.home.path / "builder").glob(f"*/{machine.home.instance}-builder-*"))
 
 
-def _addresses() -> Iterator[str]:
+def addresses() -> Iterator[str]:
     """Those that the kernel answers for, whether or not anything still runs there."""
-    mounted = [mount.mountpoint for mount in psutil.disk_partitions(all=True) if mount.fstype == "nsfs"]
+    mounted = [mount.mountpoint for mount in psutil.disk_partitions(all=True) if mount.fstype == "nsfs" and Path(mount.mountpoint).exists()]
     for point in {Path(point).stat().st_ino: point for point in mounted}.values():
         command = ("nsenter", f"--net={point}", "ip", "-json", "-4", "address", "show", "up")
         shown = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
+import psutil
 import pytest
 
 from services.coordinator.snapshot import Record
@@ -11,6 +12,7 @@ from services.deployer.targets.local.state import TargetState
 from shared.contracts.manifest import Resources
 from shared.contracts.places import Place
 from shared.contracts.releases import ContainerSpec, DatabaseSpec, Release
+from tests.faults.strikes import targets
 from tests.faults.strikes.books import Deployment
 from tests.faults.strikes.checks import not_cancelled, unproven
 from tests.faults.strikes.stream import Lane, Sent, settling
@@ -124,7 +126,7 @@ def test_what_stands_is_compared_by_name() -> None:
 )
 def test_a_container_is_as_it_was_ordered(name: str, changed: dict[str, object], told: str) -> None:
     """Its limits, whether it starts with the engine, and the very network that it is on: of services and of databases."""
-    state = replace(STATE, containers=STATE.containers | {name: CONTAINER | changed})
+    state = replace(STATE, containers={**STATE.containers, name: CONTAINER | changed})
     assert [sentence.partition(": ")[2] for sentence in environment(PLACE, RECORD, state)] == [told]
 
 
@@ -144,6 +146,13 @@ def test_whatever_no_environment_has_by_name_is_told() -> None:
     """Its labels do not make it anybody's."""
     found = {"network": ["net", "orphan"], "volume": ["rows"]}
     assert list(strays(found, {"network": {"net"}, "volume": {"rows"}})) == ["the network orphan belongs to nothing"]
+
+
+def test_a_network_namespace_out_of_sight_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine outside of the machine has its own: their mounts are still listed where an empty folder covers them."""
+    covered = SimpleNamespace(fstype="nsfs", mountpoint="/nowhere/netns/1")
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [covered])
+    assert not list(targets.addresses())
 
 
 def test_a_run_without_requests_or_rows_proves_nothing() -> None:

@@ -35,10 +35,7 @@ test: install ## every check and every test
 
 faults: install ## 100,000 simulated schedules, every fault at every step, then STRIKES=300 strikes on a whole platform (SEED=1); goes on where it stopped
 	@test -e /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 || apt-get install --yes --quiet libfaketime
-	$(BIN)/python -m embedded.engine ensure
-	$(BIN)/python -m tests.simulation --schedules 100000
-	$(BIN)/pytest tests/faults/test_each_step.py
-	$(BIN)/python -m tests.faults.strikes --seed $(or $(SEED),1) --strikes $(or $(STRIKES),300)
+	$(BIN)/python -m tests.faults --seed $(or $(SEED),1) --strikes $(or $(STRIKES),300)
 
 forge-test: install ## a real Gitea, built where it is not yet (12 minutes, with Go and a C compiler), connected, pushed to, and told
 	$(BIN)/python -m tests.e2e.gitea

@@ -1,4 +1,4 @@
-"""`make faults`: strikes a real platform until as many strikes are done, over all kinds, and says what came of it.
+"""The strikes of `make faults`: strikes a real platform until as many strikes are done, over all kinds, and says what came of it.
 
 Goes on where it stopped, by the ledger in docs. A platform that was found wrong is not used again.
 """
@@ -24,6 +24,7 @@ STATE = Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / 
 AGAIN = 75
 """Exit status: the platform is spoilt, and there is more to do."""
 MODULE = "tests.faults.strikes"
+NOT_COMMITTED = "a run of what is not committed is of no version: commit it, or keep the run elsewhere with --ledger"
 
 
 def main(arguments: list[str]) -> int:
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
         if not path.is_relative_to(box.CHECKOUT) and any(path.is_relative_to(folder) for folder in box.FRESH):
             parser.error(f"{path} would end with the machine that is struck")
     if options.ledger.resolve() == LEDGER and is_dirty():
-        parser.error("a run of what is not committed is of no version: commit it, or keep the run elsewhere with --ledger")
+        parser.error(NOT_COMMITTED)
     kinds = options.kinds.split(",") if options.kinds else list(KINDS)
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"no kind of strike is called {', '.join(sorted(unknown))}; there are: {', '.join(KINDS)}")

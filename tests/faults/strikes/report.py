@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from tests.faults.cases import Cases, file_of, told
 from tests.faults.strikes.kinds import KINDS
 from tests.faults.strikes.kinds.strike import Strike
 from tests.faults.strikes.ledger import Ledger, Run, markdown, newest, of_code, table
@@ -38,14 +39,22 @@ says something of a version for as long as nothing below services, shared and em
 listed until that run is made again, also where that was an older version.
 """
 
+_BEFORE = """\
+## Before the strikes
+
+`make faults` runs schedules of the simulation, which its seed chooses, and each fault of the saga's table at each step, of which none is
+by chance. What was good is not run again for as long as neither the platform changes nor what judges it
+([faults.cases.jsonl](faults.cases.jsonl)).
+"""
+
 
 def write(ledger: Ledger) -> None:
     """Replaces the page of a ledger, which lies beside it."""
-    ledger.path.with_suffix(".md").write_text(render(ledger.runs))
+    ledger.path.with_suffix(".md").write_text(render(ledger.runs, Cases.read(file_of(ledger.path))))
 
 
-def render(runs: Sequence[Run]) -> str:
-    """The page of these runs."""
+def render(runs: Sequence[Run], cases: Sequence[Cases] = ()) -> str:
+    """The page of these runs, and of the cases before them."""
     code = next((run.code for run in reversed(runs) if run.code), "")
     counted = of_code(runs, code)
     about = {
@@ -68,6 +77,7 @@ def render(runs: Sequence[Run]) -> str:
         "",
         *(f"- {name}: {value}" for name, value in about.items() if value),
     ]
+    parts += ["", _BEFORE, *told(cases, code)]
     if found:
         parts += ["", "## Found", "", *found]
     return "\n".join(parts) + "\n"

@@ -21,9 +21,9 @@ def is_dirty() -> bool:
     return bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs/faults.*"))
 
 
-def code() -> str:
-    """The same for all commits whose platform is the same; empty where this is of no commit."""
-    trees = _git("rev-parse", *(f"HEAD:{folder}" for folder in STRUCK))
+def code(*besides: str) -> str:
+    """The same for all commits whose platform is the same, and what there is `besides`; empty where this is of no commit."""
+    trees = _git("rev-parse", *(f"HEAD:{path}" for path in (*STRUCK, *besides)))
     return "" if is_dirty() or not trees else hashlib.sha256(trees.encode()).hexdigest()[:12]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.cases import Cases
 from tests.faults.strikes import __main__
 from tests.faults.strikes.__main__ import main
 from tests.faults.strikes.kinds import KINDS
@@ -132,4 +133,4 @@ def test_the_page_tells_which_boundaries_kills_came_to() -> None:
 
 def test_the_page_is_rendered_from_the_ledger() -> None:
     """docs/faults.md says what docs/faults.jsonl says."""
-    assert (DOCS / "faults.md").read_text() == render(Ledger.open(DOCS / "faults.jsonl").runs)
+    assert (DOCS / "faults.md").read_text() == render(Ledger.open(DOCS / "faults.jsonl").runs, Cases.read(DOCS / "faults.cases.jsonl"))

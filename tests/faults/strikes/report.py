@@ -28,7 +28,8 @@ After each run:
 {excused}
 - What runs equals the record, object by object; `slipway doctor` finds no difference; no container, network, volume, route, image or
   build folder is left over; no request failed but those under way while the load balancer, or in a reboot the application itself, was
-  killed and not back yet; every row that an application acknowledged is there (else *wrong*).
+  killed and not back yet; every row that an application acknowledged is there (else *wrong*). A `git push`, which shows its pipeline, may
+  break off where Traefik or webhooks, which it goes through, was another process afterwards; its deployment goes on.
 
 *Slowest end*: of a run with one kill, how much later than usual its slowest deployment ended, counted from when what was killed was ready
 again; the promise is 30 s, and more is *wrong*. NATS and PostgreSQL are away for most of a minute, each third time for 130 to 200 s.

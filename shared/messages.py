@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from random import Random
 from time import time_ns
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -70,6 +70,11 @@ class Message(Frozen):
         """The CloudEvents type: `slipway.<ClassName>.v<version>`."""
         return f"slipway.{cls.__name__}.v{cls.version}"
 
+    @classmethod
+    def has_type(cls, name: str) -> bool:
+        """Whether a message of this CloudEvents type is one of this class, of this version."""
+        return name == cls.type_name()
+
     def encode(self) -> bytes:
         """The body on the wire."""
         return self.model_dump_json(exclude_none=True).encode()
@@ -96,3 +101,17 @@ class Message(Frozen):
 def type_of(headers: Mapping[str, str] | None) -> str | None:
     """The CloudEvents type that a received message claims, if any."""
     return (headers or {}).get("ce-type")
+
+
+M = TypeVar("M", bound=Message)
+
+
+def decode_as(kind: type[M], headers: Mapping[str, str] | None, body: bytes | str) -> M:
+    """Reads a received message; raises `UnknownType` where its type says that it is of another class or version, else as `decode`.
+
+    One that claims no type is what its body says: every version writes one, so no other would know more of it.
+    """
+    name = type_of(headers)
+    if name is not None and not kind.has_type(name):
+        raise UnknownType(f"unknown {kind.__name__} {name}")
+    return kind.decode(body)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from services.api.concealing import in_addresses
 from services.api.live import Wakeups
 from services.api.projection import fold
 from services.api.store import archive, cdevents, forgotten, letters, logs, places, requests
 from services.api.store.cdevents import Incoming
 from shared.consumer import Received
-from shared.contracts.cdevents import CDEvent
+from shared.contracts.cdevents import TYPE_VERSION, CDEvent
 from shared.contracts.events import (
     CatalogueChanged,
     CompensationStarted,
@@ -26,6 +28,7 @@ from shared.contracts.events import (
 from shared.contracts.facts import DeploymentApproved, DeploymentDenied, UnknownFact
 from shared.contracts.logs import LogLines
 from shared.contracts.releases import ReleaseKind
+from shared.messages import UnknownType, decode_as, type_of
 from shared.outbox import Outbox
 from shared.postgres import Connection, Pool
 
@@ -37,19 +40,25 @@ _CONFIRMING = frozenset(
 _TELLING_OF_REMOVALS = frozenset((DeploymentCreated.__name__, DeploymentSucceeded.__name__))
 
 
-def decode_event(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
-    """Any event, known or not: the archive keeps them all."""
-    return Event.decode(body)
+def decode_event(_subject: str, headers: dict[str, str], body: bytes) -> Event:
+    """Any event of this version, of a known fact or not: the archive keeps them all."""
+    return decode_as(Event, headers, body)
 
 
-def decode_cdevent(_subject: str, _headers: dict[str, str], body: bytes) -> Incoming:
-    """A CDEvent of notifier's; raises `pydantic.ValidationError`."""
-    return Incoming(CDEvent.model_validate_json(body), body.decode())
+def decode_cdevent(_subject: str, headers: dict[str, str], body: bytes) -> Incoming:
+    """A CDEvent of notifier's, of any version that says what it is here: its bytes are kept. One of another that does not is a newer replica's."""
+    try:
+        return Incoming(CDEvent.model_validate_json(body), body.decode())
+    except ValidationError:
+        name = type_of(headers)
+        if name is None or name.endswith(f".{TYPE_VERSION}"):
+            raise
+        raise UnknownType(f"unknown CDEvent {name}") from None
 
 
-def decode_lines(_subject: str, _headers: dict[str, str], body: bytes) -> LogLines:
+def decode_lines(_subject: str, headers: dict[str, str], body: bytes) -> LogLines:
     """A batch of log lines."""
-    return LogLines.decode(body)
+    return decode_as(LogLines, headers, body)
 
 
 def decode_letter(_subject: str, _headers: dict[str, str], body: bytes) -> str:

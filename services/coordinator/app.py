@@ -15,19 +15,19 @@ from shared.consumer import consume
 from shared.contracts import changes
 from shared.contracts.answers import Answer
 from shared.contracts.changes import Change
-from shared.messages import type_of
+from shared.messages import decode_as, type_of
 from shared.outbox import Outbox
 from shared.process import Process, started
 from shared.relay import Relay
 from shared.rpc import channel
 
 
-def decode_answer(subject: str, _headers: dict[str, str], body: bytes) -> Answer:
-    """A result; raises `ValueError` where its body names another target or participant than its subject.
+def decode_answer(subject: str, headers: dict[str, str], body: bytes) -> Answer:
+    """A result; raises `UnknownType` for one of another version, `ValueError` where its body names another target or participant than its subject.
 
     The bus lets each participant of each target write to its own subjects only; the body is what it likes.
     """
-    said = Answer.decode(body)
+    said = decode_as(Answer, headers, body)
     if subject.split(".")[2:4] != [said.target, said.participant]:
         raise ValueError(f"an answer of {said.participant} of {said.target} cannot come on {subject}")
     return said

@@ -14,7 +14,7 @@ from services.notifier.store.notifications import New
 from shared import inbox
 from shared.consumer import Received
 from shared.contracts.events import CatalogueChanged, DeploymentCreated, Event, MessageRequestedAgain
-from shared.messages import utc_now
+from shared.messages import decode_as, utc_now
 from shared.postgres import Connection, Pool
 
 _MIRRORED = ("organization", "project", "channel", "connection")
@@ -22,9 +22,9 @@ _MIRRORED = ("organization", "project", "channel", "connection")
 _OWN = "NotificationAttempted"
 
 
-def decode(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
-    """An event; raises `pydantic.ValidationError`."""
-    return Event.decode(body)
+def decode(_subject: str, headers: dict[str, str], body: bytes) -> Event:
+    """An event; raises `pydantic.ValidationError`, or `UnknownType` for one of another version."""
+    return decode_as(Event, headers, body)
 
 
 class Intake:

@@ -8,11 +8,12 @@ from shared import inbox
 from shared.consumer import Received
 from shared.contracts.events import ChangeIgnored, ChangeTaken, Event
 from shared.contracts.facts import Fact, UnknownFact
+from shared.messages import decode_as
 
 
-def decode(_subject: str, _headers: dict[str, str], body: bytes) -> Event:
-    """An event; raises `ValueError` for what is none."""
-    return Event.decode(body)
+def decode(_subject: str, headers: dict[str, str], body: bytes) -> Event:
+    """An event; raises `ValueError` for what is none, `UnknownType` for one of another version."""
+    return decode_as(Event, headers, body)
 
 
 class Settled:

@@ -83,6 +83,11 @@ class Event(Message):
         about = f".{self.data['gate']}" if noun_participle.startswith("gate.") else ""
         return f"slipway.evt.{self.organization}.{self.project or NONE}.{self.environment or NONE}.{noun_participle}{about}"
 
+    @classmethod
+    def has_type(cls, name: str) -> bool:
+        """Whether it is an event of this version, of a known fact or not."""
+        return name.endswith(f".v{cls.version}")
+
     def headers(self, source: str, *, message_id: str | None = None) -> dict[str, str]:
         """As `Message.headers`, with the fact's name as type."""
         return super().headers(source, message_id=message_id) | {"ce-type": f"slipway.{self.name}.v{self.version}"}

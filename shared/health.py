@@ -68,7 +68,7 @@ async def serve(app: ASGIApp, host: str, port: int, *, proxied: bool = True) -> 
         access_log=False,
         lifespan="off",
         timeout_keep_alive=KEPT_S,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=4,
         server_header=False,
         proxy_headers=proxied,
     )

@@ -22,8 +22,10 @@ from shared.settings import ServiceSettings, StatefulSettings
 T = TypeVar("T")
 GARBAGE = 10_000
 """Objects that may have become garbage before the collector looks: a parsed request alone makes some hundred."""
-STOP_S = 8.0
-"""How long background tasks get to end after SIGTERM; the supervisor kills after ten seconds."""
+STOP_S = 6.0
+"""How long background tasks get to end after SIGTERM."""
+END_S = 9.0
+"""When everything is closed at the latest; the supervisor kills after ten seconds."""
 
 
 def worker_name() -> str:
@@ -44,10 +46,29 @@ class Process:
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
         self._started = False
+        self._ends_at: float | None = None
 
     async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
         """Opens a resource that is closed, in reverse order, when the process ends."""
-        return await self._stack.enter_async_context(resource)
+        opened = await resource.__aenter__()
+        name = getattr(resource, "func", type(resource)).__name__
+        self._stack.push_async_exit(lambda *raised: self.in_time(name, resource.__aexit__(*raised)))
+        return opened
+
+    async def in_time(self, name: str, closing: Awaitable[T]) -> T | None:
+        """Waits until something is closed. What hangs gets half of the time that is left, so that what is closed after it has some, too."""
+        try:
+            async with asyncio.timeout(self.left() / 2):
+                return await closing
+        except TimeoutError:
+            structlog.get_logger().warning("not closed in time", what=name)
+            return None
+
+    def left(self) -> float:
+        """Seconds until everything has to be closed, from the first call on."""
+        now = asyncio.get_running_loop().time()
+        self._ends_at = self._ends_at or now + END_S
+        return max(self._ends_at - now, 0.0)
 
     async def database(self, settings: StatefulSettings, schema: str) -> Pool:
         """The pool of a service that keeps state, and its readiness check."""
@@ -89,7 +110,7 @@ class Process:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_S)
+            await asyncio.wait(self._tasks, timeout=min(STOP_S, self.left()))
         if self._failure is not None:
             raise self._failure
 
@@ -113,14 +134,14 @@ async def started(name: str, settings: ServiceSettings) -> AsyncIterator[Process
     logs.configure(name, settings.log_level)
     async with AsyncExitStack() as stack:
         provider = telemetry.configure(name, settings.instance, settings.otlp_endpoint)
-        stack.callback(provider.shutdown)
         bus = await Bus.connect(settings, name)
-        stack.push_async_callback(bus.close)
         process = Process(name, settings, bus, stack)
+        stack.callback(lambda: telemetry.end(provider, process.left()))
+        stack.push_async_callback(lambda: process.in_time("bus", bus.close()))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.stop)
-        await stack.enter_async_context(serve_health(settings.health_port, process.checks))
+        await process.enter(serve_health(settings.health_port, process.checks))
         structlog.get_logger().info("started", pid=os.getpid())
         yield process
         structlog.get_logger().info("stopped")

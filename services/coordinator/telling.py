@@ -11,7 +11,7 @@ from services.coordinator.saga import DeploymentState, Saga, Step, StepState
 from services.coordinator.spans import Moved, tell_deployment, tell_move, tell_step
 from services.coordinator.store import sagas
 from shared.contracts.commands import Command, Direction
-from shared.contracts.events import Event
+from shared.contracts.events import CompensationStarted, Event
 from shared.postgres import UNAVAILABLE, Pool
 from shared.relay import MEASURE_S
 
@@ -74,6 +74,8 @@ def observe(moved: Moved) -> None:
     for output in moved.outputs:
         if isinstance(output, Event):
             _log_event(after, output)
+            if output.name == CompensationStarted.__name__:  # it may have ended in the same move
+                COMPENSATIONS.labels(after.ends_as or "").inc()
     tell_move(moved)
 
 
@@ -104,9 +106,7 @@ def _step_moved(moved: Moved, former: Step, step: Step) -> None:
 
 def _deployment_moved(moved: Moved) -> None:
     saga = moved.after
-    if saga.state is DeploymentState.COMPENSATING and moved.before.state is not DeploymentState.STUCK:
-        COMPENSATIONS.labels(saga.ends_as or "").inc()
-    elif saga.state is DeploymentState.STUCK:
+    if saga.state is DeploymentState.STUCK:
         STUCK.inc()
     if not saga.state.final:
         return

@@ -23,6 +23,8 @@ SILENT_S = 15.0
 """After so long without a line there is a sign of life."""
 UNANSWERED_S = 300.0
 LONGEST_S = 2 * 3600.0
+AHEAD = 100
+"""How many messages are read before a pusher has read their lines: the others stay in their stream."""
 
 
 @dataclass
@@ -161,7 +163,7 @@ class Pipeline:
         """Lines until all that the changes led to has ended, the pusher is gone, or it takes too long."""
         began = time.monotonic()
         story = Story(changes, began)
-        heard: asyncio.Queue[Event | LogLines] = asyncio.Queue()
+        heard: asyncio.Queue[Event | LogLines] = asyncio.Queue(AHEAD)
         async with _Listeners(self._bus, heard) as listeners:
             listeners.events(organization, project)
             while not story.over and not gone.is_set():
@@ -197,7 +199,7 @@ async def _next(heard: "asyncio.Queue[Event | LogLines]", story: Story) -> list[
 
 
 class _Listeners:
-    """The tasks that read EVENTS and LOGS into one queue."""
+    """The tasks of one pusher that read EVENTS and LOGS into one queue, and wait while it is full."""
 
     def __init__(self, bus: Bus, heard: "asyncio.Queue[Event | LogLines]") -> None:
         self._bus = bus
@@ -229,9 +231,9 @@ class _Listeners:
     async def _read_events(self, subject: str) -> None:
         async for message in follow(self._bus, "EVENTS", subject, self._began):
             with suppress(ValueError):  # of a newer version
-                self._heard.put_nowait(Event.decode(message.data))
+                await self._heard.put(Event.decode(message.data))
 
     async def _read_logs(self, subject: str) -> None:
         async for message in follow(self._bus, "LOGS", subject, self._began):
             with suppress(ValueError):
-                self._heard.put_nowait(LogLines.decode(message.data))
+                await self._heard.put(LogLines.decode(message.data))

@@ -11,6 +11,7 @@ import typer
 
 from cli.failures import Failed
 from cli.session import command, session
+from cli.stack import settings_of_platform
 
 SYSTEM = Path("/usr/local/share/ca-certificates")
 
@@ -35,7 +36,7 @@ def trust(
     """Have this machine trust the local CA: the system's store (Debian), and those of browsers (NSS) where certutil is there."""
     from embedded.home import Home
 
-    home = Home.at(session().settings.home)
+    home = Home.at(settings_of_platform().home)
     certificate = home.ca / "ca.pem"
     if not certificate.exists():
         raise Failed(f"There is no local CA at {certificate}.", "Start the platform once: slipway up", code="no-ca")

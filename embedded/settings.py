@@ -70,6 +70,15 @@ class Settings(BaseSettings):
             raise ValueError("it is no address with a port from 1 to 65535")
         return value
 
+    @field_validator("home")
+    @classmethod
+    def _folder(cls, value: Path) -> Path:
+        try:
+            value.expanduser()
+        except RuntimeError:
+            raise ValueError("there is no such user") from None
+        return value
+
     def environment(self) -> dict[str, str]:
         """The variables from which the same settings are read again."""
         own = self.model_dump(mode="json", exclude={"engine"}, exclude_none=True)

@@ -54,6 +54,14 @@ def test_a_home_of_nobody_has_no_token() -> None:
     assert (done.exit_code, "There is no token" in done.stderr) == (1, True), done.output
 
 
+@pytest.mark.parametrize("command", ["up", "down", "status", "doctor", "trust"])
+def test_a_home_of_nobody_is_said(command: str) -> None:
+    """As any other setting that cannot be read."""
+    with standing_in({}) as platform:
+        done = platform.slipway(command, SLIPWAY_HOME="~nobody-of-that-name/.slipway")
+    assert (done.exit_code, "SLIPWAY_HOME cannot be read: there is no such user" in done.stderr) == (1, True), done.output
+
+
 @pytest.mark.parametrize("name", ["t1?x", "t1#x", "t1%00", "t1\nx"])
 def test_a_name_leads_to_nothing_but_what_it_names(name: str) -> None:
     """Whatever it means in an address: a token of another name is not revoked."""

@@ -33,7 +33,10 @@ def main() -> None:
 
 
 CUT = b"\nSlipway stopped telling. The deployment goes on: slipway deployments shows it.\n"
-UNHEARD = b"\nSlipway could not be told of this push just now. It is kept, and will be found and deployed within a minute.\n"
+UNHEARD = (
+    b"\nSlipway could not be told of this push just now. It is kept, and will be found and deployed within a minute.\n"
+    b"A newer push of its branch, made before that, takes its place.\n"
+)
 
 main()
 sys.exit(0)

@@ -158,6 +158,7 @@ class Pushes:
         if stored is None:
             yield ""
             yield "Slipway cannot record this push just now. It is kept, and will be found and deployed within a minute."
+            yield "A newer push of its branch, made before that, takes its place."
             return
         recorded, changes = stored
         yield ""

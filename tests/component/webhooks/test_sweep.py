@@ -13,7 +13,7 @@ from services.webhooks.connections import Connections
 from services.webhooks.git import repositories
 from services.webhooks.git.repositories import Repositories
 from services.webhooks.pushers import Pushers
-from services.webhooks.store import Store
+from services.webhooks.store import Recorded, Store
 from services.webhooks.sweep import ForgeSweep, OwnSweep
 from services.webhooks.turns import Paused
 from shared import ssh
@@ -70,6 +70,24 @@ async def test_a_push_without_event_is_found_with_its_pusher(webhooks: Webhooks,
     assert isinstance(found, ChangePushed)
     assert (found.title, found.author) == ("Work", "Grace Hopper")
     assert (await webhooks.coordinator.take()).id == found.id
+
+
+async def test_a_push_that_could_not_be_recorded_is_found_unless_there_is_a_newer_one(
+    webhooks: Webhooks, copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heads are compared: of two pushes of a branch the sweep sees the newer one. Both are told so."""
+
+    async def away(*_: object) -> Recorded:
+        raise TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "record", away)
+        for _ in range(2):
+            newest = await copy.commit("More work")
+            said = (await copy.git("push", webhooks.remote(), "main")).remote
+            assert "It is kept, and will be found and deployed within a minute." in "\n".join(said)
+            assert "A newer push of its branch, made before that, takes its place." in said
+    assert [found.commit for found in await _own(webhooks).sweep()] == [newest]
 
 
 async def test_a_name_that_holds_another_kind_of_line_end_is_found(webhooks: Webhooks, copy: WorkingCopy) -> None:

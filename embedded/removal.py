@@ -38,7 +38,7 @@ def remove_instance(host: str, instance: str, *, volumes: bool) -> Removed:
     for found in kept:
         engine.order(host, "DELETE", f"/volumes/{found['Name']}", _REQUEST_LIMIT)
     return Removed(
-        tuple(sorted(str(found["Names"][0]).removeprefix("/") for found in containers)),
+        tuple(sorted(str((found["Names"] or [found["Id"]])[0]).removeprefix("/") for found in containers)),  # a dead one may have no name
         tuple(sorted(str(found["Name"]) for found in networks)),
         tuple(sorted(str(found["Name"]) for found in kept)),
     )

@@ -183,7 +183,7 @@ def _containers(host: str, instance: str) -> tuple[ContainerStatus, ...]:
     found = engine.ask(host, f"/containers/json?all=true&filters={filters}")
     return tuple(
         ContainerStatus(
-            name=container["Names"][0].removeprefix("/"),
+            name=(container["Names"] or [container["Id"]])[0].removeprefix("/"),  # a dead one may have no name
             role=container["Labels"].get("slipway.role", ""),
             state=container["State"],
             status=container["Status"],

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`: runs many schedules, or replays one by its number and prints it."""
+"""`python -m tests.simulation`: runs many schedules and prints the first that shows a violation, or replays one by its number."""
 
 import argparse
 import os
@@ -34,10 +34,14 @@ def _replay(seed: int, *, whole: bool) -> int:
     if found is None:
         print(told(Found(seed, "", None)))
         return 0
-    shown = found if whole else shrink(found)
-    print(told(shown))
-    print(f"schedule {seed}: {len(found.decisions or ())} decisions, shown with {len(shown.decisions or ())}: {shown.sentence}")
+    _show(found, found if whole else shrink(found))
     return 1
+
+
+def _show(found: Found, shown: Found) -> None:
+    print(told(shown))
+    count, left = len(found.decisions or ()), len(shown.decisions or ())
+    print(f"schedule {found.seed}: {count} decisions, shown with {left}: {shown.sentence}", flush=True)
 
 
 def _many(first: int, count: int, workers: int) -> int:
@@ -46,7 +50,10 @@ def _many(first: int, count: int, workers: int) -> int:
         some = min(AT_ONCE, count - done)
         for found in explore_many(range(first + done, first + done + some), workers):
             bad += 1
-            print(f"schedule {found.seed}: {found.sentence}", flush=True)
+            if bad == 1:
+                _show(found, shrink(found))
+            else:
+                print(f"schedule {found.seed}: {found.sentence}", flush=True)
         done += some
         seconds = time.monotonic() - began
         print(f"{done} schedules in {seconds:.0f} s ({done / seconds:.0f}/s), {bad} with a violation", file=sys.stderr, flush=True)

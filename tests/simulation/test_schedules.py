@@ -1,5 +1,8 @@
 """Many schedules, each another combination of what can go wrong: no sentence of the design is ever broken."""
 
+import re
+import subprocess
+import sys
 from collections import Counter
 from functools import cache
 
@@ -59,3 +62,12 @@ def test_a_schedule_is_the_same_whenever_it_is_run() -> None:
     first, again = told(Found(7, "", None)), told(Found(7, "", None))
     assert first == again
     assert "succeeded" in first.lower()
+
+
+def test_the_first_violation_of_many_schedules_is_printed_whole() -> None:
+    """As short as it gets; of the others the sentence, by which they can be replayed."""
+    words = ("--mutant", "deploys_nothing", "--schedules", "6", "--workers", "1")
+    done = subprocess.run([sys.executable, "-m", "tests.simulation", *words], check=False, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count("VIOLATION: nothing goes wrong, and the environment is not taken") == 1
+    assert re.search(r"\nschedule \d+: \d+ decisions, shown with \d+: nothing goes .*\nschedule \d+: nothing goes ", done.stdout)

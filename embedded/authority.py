@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -159,8 +160,11 @@ def _is_good(certificate: Path, key: Path, authority: Authority) -> bool:
     if not (certificate.exists() and key.exists()):
         return False
     known = x509.load_pem_x509_certificate(certificate.read_bytes())
-    lasts = known.not_valid_after_utc - dt.datetime.now(dt.UTC)
-    if known.issuer != authority.certificate.subject or lasts < _RENEW_BEFORE:
+    try:
+        known.verify_directly_issued_by(authority.certificate)
+    except (ValueError, TypeError, InvalidSignature):  # one that was lost had the same name and another key
+        return False
+    if known.not_valid_after_utc - dt.datetime.now(dt.UTC) < _RENEW_BEFORE:
         return False
     loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
     return loaded.public_key() == known.public_key()

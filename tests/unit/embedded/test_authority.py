@@ -80,6 +80,18 @@ def test_a_certificate_near_its_end_is_renewed(home: Home, monkeypatch: pytest.M
     assert (home.tls / "api.pem").read_bytes() != before
 
 
+def test_certificates_of_an_authority_that_was_lost_are_made_again(home: Home) -> None:
+    """The new one has the same name and another key."""
+    for folder in (home.tls, home.ca):
+        for path in folder.glob("ca.*"):
+            path.unlink()
+    authority.prepare(home, ("api", "auth"))
+    for folder, names in ((home.tls, ("api", "auth")), (home.ca, ("default",))):
+        ca = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+        for name in names:
+            x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes()).verify_directly_issued_by(ca)
+
+
 def test_a_certificate_whose_key_is_another_is_made_again(home: Home) -> None:
     """A pair that does not fit together would fail at the first call."""
     (home.tls / "api.key").write_bytes((home.tls / "auth.key").read_bytes())

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -158,14 +159,15 @@ class Certificates:
     def _usable(self, record: ServiceRecord, fingerprint: str, hosts: tuple[str, ...]) -> x509.Certificate | None:
         """The certificate, where it and its key are there, it is of today's authority, has these names and time left."""
         path = self._path(record, fingerprint)
+        root = x509.load_pem_x509_certificate(self.authority.certificate.read_bytes())
         try:
             known = x509.load_pem_x509_certificate(path.with_name(path.name + ".pem").read_bytes())
-        except (FileNotFoundError, ValueError):
+            known.verify_directly_issued_by(root)
+        except (FileNotFoundError, ValueError, TypeError, InvalidSignature):  # one that was lost had the same name and another key
             return None
-        root = x509.load_pem_x509_certificate(self.authority.certificate.read_bytes())
         names = known.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
         lasts = known.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
-        good = lasts and known.issuer == root.subject and set(names) == set(hosts) and path.with_name(path.name + ".key").exists()
+        good = lasts and set(names) == set(hosts) and path.with_name(path.name + ".key").exists()
         return known if good else None
 
     def _path(self, record: ServiceRecord, fingerprint: str) -> Path:

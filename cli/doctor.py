@@ -3,7 +3,9 @@
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -14,6 +16,9 @@ from cli.failures import Failed
 from cli.patience import patience
 from cli.session import command, session
 from cli.stack import misspelt_settings, settings_of_platform
+
+_ENDS_SOON = timedelta(days=90)
+"""So long before the end of an authority it is told of: what it signs is valid for as long."""
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +46,7 @@ def doctor(
         raise typer.BadParameter("--yes goes with --mend")
     if mend and not yes and current.as_json:
         raise typer.BadParameter("--json cannot ask: --mend needs --yes")
-    findings = [_python(), _git(), *_settings(), *_platform(), _access()]
+    findings = [_python(), _git(), *_settings(), *_platform(), *_authorities(), _access()]
     for finding in findings:
         _say(finding)
     examined = list(_examined()) if findings[-1].good else []
@@ -161,6 +166,21 @@ def _platform() -> list[Finding]:
     engine = Finding("container engine", not trouble, trouble.what if trouble else str(found.engine), trouble.remedy if trouble else "")
     seen = [Finding("waits for you", good=False, detail=each.what, remedy=each.remedy) for each in found.attention]
     return [engine, Finding("platform", not unready, detail, f"See {found.home}/logs/"), *seen]
+
+
+def _authorities() -> Iterator[Finding]:
+    """What ends soon and nothing renews: people's trust hangs on the one, running services on the other."""
+    from cryptography import x509
+
+    from embedded.home import Home
+
+    home = Home.at(settings_of_platform().home)
+    for folder, then in ((home.ca, "slipway up, slipway trust"), (home.tls, "slipway up")):
+        with suppress(OSError):  # not there yet, or somebody else's
+            ends = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes()).not_valid_after_utc
+            if ends - datetime.now(UTC) < _ENDS_SOON:
+                remedy = f"slipway down, remove {folder}/ca.pem, {then}"
+                yield Finding("certificate authority", good=False, detail=f"{folder}/ca.pem ends on {ends:%Y-%m-%d}", remedy=remedy)
 
 
 def _access() -> Finding:

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from embedded import authority
+from embedded.home import Home
 from tests.integration.cli.stand_in import Answer, standing_in
 
 
@@ -60,6 +63,20 @@ def test_a_home_of_nobody_is_said(command: str) -> None:
     with standing_in({}) as platform:
         done = platform.slipway(command, SLIPWAY_HOME="~nobody-of-that-name/.slipway")
     assert (done.exit_code, "SLIPWAY_HOME cannot be read: there is no such user" in done.stderr) == (1, True), done.output
+
+
+@pytest.mark.parametrize(("days", "told"), [(100, 0), (80, 2)])
+def test_doctor_tells_of_an_authority_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, told: int) -> None:
+    """Both; nothing renews them, as people's trust hangs on one."""
+    monkeypatch.setattr(authority, "_CA_DAYS", days)
+    home = Home.at(tmp_path)
+    home.prepare()
+    authority.prepare(home, ())
+    with standing_in({}) as platform:
+        done = platform.slipway("doctor", SLIPWAY_HOME=str(tmp_path))
+    assert done.output.count("✗ certificate authority: ") == told, done.output
+    assert (f"ca/ca.pem ends on {datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}" in done.output) == bool(told)
+    assert f"slipway down, remove {home.ca}/ca.pem, slipway up, slipway trust" in done.output or not told
 
 
 @pytest.mark.parametrize("name", ["t1?x", "t1#x", "t1%00", "t1\nx"])

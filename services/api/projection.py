@@ -11,6 +11,7 @@ from shared.contracts.answers import Failure
 from shared.contracts.events import Event
 from shared.contracts.facts import Fact, UnknownFact
 from shared.contracts.gates import step_of
+from shared.contracts.releases import DatabaseSpec
 from shared.contracts.steps import STEP_KINDS, title_of
 
 FINAL = ("succeeded", "rolled_back", "cancelled", "superseded", "denied", "failed")
@@ -69,6 +70,7 @@ class Deployment:
     failure: Failure | None = None
     urls: tuple[str, ...] = ()
     releases: dict[str, str] = field(default_factory=dict)
+    databases: dict[str, DatabaseSpec] | None = None
     notes: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -263,7 +265,7 @@ def _ended(page: Deployment, event: Event, state: str) -> Deployment:
 @_on(e.DeploymentSucceeded)
 def _succeeded(page: Deployment, event: Event, fact: e.DeploymentSucceeded) -> Deployment:
     page = _ended(page, event, "succeeded")
-    return replace(page, urls=fact.urls, releases=dict(fact.releases), alerts=fact.alerts)
+    return replace(page, urls=fact.urls, releases=dict(fact.releases), databases=fact.databases, alerts=fact.alerts)
 
 
 @_on(e.DeploymentRolledBack)

@@ -169,8 +169,11 @@ class Move:
             case DeploymentState.SUCCEEDED:
                 plan = saga.plan
                 releases = {} if plan is None else {name: release.id for name, release in plan.releases.items()}
+                databases = None if plan is None else plan.databases
                 changed = plan is None or plan.changes
-                return DeploymentSucceeded(urls=urls(saga), releases=releases, seconds=seconds, alerts=saga.alerts, changed=changed)
+                return DeploymentSucceeded(
+                    urls=urls(saga), releases=releases, databases=databases, seconds=seconds, alerts=saga.alerts, changed=changed
+                )
             case DeploymentState.ROLLED_BACK:
                 return DeploymentRolledBack(
                     reason=saga.reason, failure=saga.failure, failed_step=saga.failed_step, seconds=seconds, kept=kept(saga)

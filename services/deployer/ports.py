@@ -197,6 +197,9 @@ class Upkeep(Protocol):
     def releases(self, place: Place) -> dict[str, str]:
         """Service → release that is live."""
 
+    def databases(self, place: Place) -> dict[str, DatabaseSpec]:
+        """What each is recorded to be."""
+
 
 class Target(Protocol):
     """All of it."""

@@ -55,9 +55,14 @@ class Questions:
                 log.info("mended", what=line, question=question.id)
         differences = tuple(await self._upkeep.examine(place))
         if place is None:
-            return Told(number=0, differences=differences, done=tuple(done))
+            return Told(number=0, differences=differences, done=tuple(done), databases={})
         return Told(
-            number=0, places=(place,), differences=differences, done=tuple(done), releases={str(place): self._upkeep.releases(place)}
+            number=0,
+            places=(place,),
+            differences=differences,
+            done=tuple(done),
+            releases={str(place): self._upkeep.releases(place)},
+            databases={str(place): self._upkeep.databases(place)},
         )
 
     async def _tell(self, question: Question, part: Told) -> None:

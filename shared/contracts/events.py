@@ -13,7 +13,7 @@ from shared.contracts.answers import Failure
 from shared.contracts.facts import Fact, fact_of
 from shared.contracts.gates import Before, Verdict
 from shared.contracts.places import ChangeRequest, EnvironmentKind
-from shared.contracts.releases import ReleaseKind
+from shared.contracts.releases import DatabaseSpec, ReleaseKind
 from shared.messages import NONE, Frozen, Message, Slug
 
 
@@ -271,6 +271,7 @@ class DeploymentSucceeded(Fact):
 
     urls: tuple[str, ...] = ()
     releases: dict[Slug, str] = {}
+    databases: dict[Slug, DatabaseSpec] | None = Field(default=None, description="None: written before events told of them")
     seconds: float = 0.0
     alerts: tuple[str, ...] = ()
     changed: bool = Field(default=True, description="False where the environment ran all of it already: there was nothing to do")

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from shared.contracts.places import Place
+from shared.contracts.releases import DatabaseSpec
 from shared.messages import Frozen, Message, Slug
 
 
@@ -20,6 +21,7 @@ class Kind(StrEnum):
     ROUTE = "route"
     CERTIFICATE = "certificate"
     RELEASE = "release"
+    DATABASE = "database"
 
 
 class Difference(Frozen):
@@ -49,6 +51,9 @@ class Told(Message):
     differences: tuple[Difference, ...] = Field(default=(), description="After mending, where that was asked for")
     done: tuple[str, ...] = Field(default=(), description="What was mended")
     releases: dict[str, dict[Slug, str]] = Field(default={}, description="Environment (`o/p/e`) → service → release that is live there")
+    databases: dict[str, dict[Slug, DatabaseSpec]] | None = Field(
+        default=None, description="Environment → what its databases are recorded to be; None of a deployer that does not tell"
+    )
     error: str = ""
 
 

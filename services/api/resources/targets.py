@@ -12,7 +12,7 @@ from services.api.access import Asking, Caller, of_organization
 from services.api.dependencies import Using
 from services.api.paging import Page, Paged
 from services.api.projection import Deployment
-from services.api.recorded import place_of, release_differences
+from services.api.recorded import database_differences, place_of, release_differences
 from services.api.refusals import not_found
 from services.api.store import archive, audit, places
 from services.api.store.places import Target
@@ -95,7 +95,7 @@ class MendWanted(BaseModel):
 
 @router.get("/{target}/examination")
 async def examine_target(target: Slug, caller: Asking, using: Using) -> Examined:
-    """Compares containers, networks, volumes, routes and certificates with the target's records, and releases with the control plane's."""
+    """Compares containers, networks, volumes, routes and certificates with the target's records, and those with what deployments left."""
     await caller.may("target.read", of_organization(using.settings.organization))
     if await places.target(using.pool, target) is None:
         raise not_found("target", target)
@@ -135,6 +135,9 @@ def _examined(target: str, told: Sequence[Told], holding: Sequence[Deployment], 
     live = {place: releases for part in told for place, releases in part.releases.items()}
     releases = list(release_differences(recorded, live, target))
     found = [*(each for part in told for each in part.differences), *releases]
+    if all(part.databases is not None for part in told):
+        there = {place: databases for part in told for place, databases in (part.databases or {}).items()}
+        found += database_differences(recorded, there, target)
     if releases:  # where the target has lost records, their routes still lead to what runs
         found = [each if each.place is not None else _later(each) for each in found]
     return Examined(

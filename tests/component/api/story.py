@@ -9,7 +9,7 @@ from shared.contracts.events import Event, Stage
 from shared.contracts.facts import Fact
 from shared.contracts.manifest import Manifest
 from shared.contracts.places import EnvironmentKind
-from shared.contracts.releases import ReleaseKind
+from shared.contracts.releases import DatabaseSpec, ReleaseKind
 from shared.contracts.steps import CandidateFailed
 from shared.messages import new_id
 
@@ -30,6 +30,7 @@ class Story:
     project: str = "todo"
     commit: str = COMMIT
     kind: EnvironmentKind = EnvironmentKind.PRODUCTION
+    databases: dict[str, DatabaseSpec] | None = None
     events: list[Event] = field(default_factory=list)
 
     def tell(
@@ -94,7 +95,8 @@ class Story:
         self.tell(f.CandidateHealthy(service="web", seconds=0.4), "check-container-web", Stage.DEPLOY, "done")
         self._step("switch-web", "switch traffic web", Stage.DEPLOY, f.TrafficSwitched(service="web"))
         url = "https://web.production.todo.main.localhost:8443"
-        self.tell(e.DeploymentSucceeded(urls=(url,), releases={"web": "r1"}, seconds=4.2), outcome="succeeded")
+        ended = e.DeploymentSucceeded(urls=(url,), releases={"web": "r1"}, databases=self.databases, seconds=4.2)
+        self.tell(ended, outcome="succeeded")
 
     def rolls_back(self) -> None:
         """The check fails twice; the container is removed."""
@@ -111,9 +113,11 @@ class Story:
         self.tell(fact, step, stage, "done")
 
 
-def successful(request: str | None = None, kind: ReleaseKind = ReleaseKind.DEPLOY) -> Story:
+def successful(
+    request: str | None = None, kind: ReleaseKind = ReleaseKind.DEPLOY, databases: dict[str, DatabaseSpec] | None = None
+) -> Story:
     """A deployment that succeeded."""
-    story = Story()
+    story = Story(databases=databases)
     story.created(request, kind)
     story.until_the_check()
     story.succeeds()

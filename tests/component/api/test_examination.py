@@ -4,12 +4,18 @@ import httpx
 import pytest
 
 from services.api.adapters import targets
+from services.api.projection import fold
+from services.api.resources.targets import _examined
 from shared.contracts import events as e
 from shared.contracts import facts as f
+from shared.contracts.examination import Told
+from shared.contracts.releases import DatabaseSpec
 from tests.component.api.running import RunningApi, published, service_bus
 from tests.component.api.story import FAILURE, Story, successful
 from tests.component.api.upkeep import PLACE, STRAY, FakeUpkeep, answering
 from tests.polling import eventually
+
+DATABASE = DatabaseSpec(name="main", engine="postgresql", version="18", storage_bytes=1, memory_bytes=1)
 
 
 async def settled(api: RunningApi, story: Story) -> None:
@@ -63,6 +69,42 @@ async def test_releases_are_compared_with_what_the_last_deployment_left(api: Run
         upkeep.live, upkeep.differ = {}, {None: [STRAY]}  # as where the target has lost its records: what runs still needs its files
         found = (await api.client.get("/targets/local/examination")).json()["differences"]
         assert {(each["kind"], each["mendable"]) for each in found} == {("route", False), ("release", False)}
+
+
+async def test_databases_are_compared_with_what_the_last_deployment_left(api: RunningApi, nats_url: str) -> None:
+    """One that is missing, an unknown one, and one of another spec; none of them can be mended without a deployment."""
+    await api.with_todo()
+    story = successful(databases={"main": DATABASE, "more": DATABASE.model_copy(update={"name": "more"})})
+    await published(nats_url, *story.events)
+    await settled(api, story)
+    upkeep = FakeUpkeep()
+    upkeep.differ, upkeep.there = {}, dict(story.databases or {})
+    async with service_bus(nats_url, "deployer") as bus, answering(bus, upkeep):
+        assert (await api.client.get("/targets/local/examination")).json()["differences"] == []
+        upkeep.there = {"main": DATABASE.model_copy(update={"memory_bytes": 2}), "shop": DATABASE.model_copy(update={"name": "shop"})}
+        found = (await api.client.get("/targets/local/examination")).json()["differences"]
+    told = [(each["kind"], each["name"], each["mendable"], each["what"].partition(" deployment ")[0]) for each in found]
+    assert told == [
+        ("database", "main", False, "has memory bytes 2 in the place of 1, which"),
+        ("database", "more", False, "shall be there since"),
+        ("database", "shop", False, "is there, and"),
+    ]
+
+
+async def test_databases_are_not_compared_where_nothing_is_known_of_them(api: RunningApi, nats_url: str) -> None:
+    """The last deployment ended before events told of them; an older deployer does not tell either."""
+    await api.with_todo()
+    story = successful()
+    await published(nats_url, *story.events)
+    await settled(api, story)
+    upkeep = FakeUpkeep()
+    upkeep.differ, upkeep.there = {}, {"main": DATABASE}
+    async with service_bus(nats_url, "deployer") as bus, answering(bus, upkeep):
+        assert (await api.client.get("/targets/local/examination")).json()["differences"] == []
+    newer = fold(successful(databases={"main": DATABASE}).events)
+    assert newer is not None
+    older = Told(number=1, last=True, places=(PLACE,), releases={str(PLACE): newer.deployment.releases})
+    assert _examined("local", [older], [], [newer.deployment]).differences == []
 
 
 async def test_a_deployment_that_runs_is_not_disturbed(api: RunningApi, nats_url: str) -> None:

@@ -8,6 +8,7 @@ from services.deployer.questions import Questions
 from shared.bus import Bus
 from shared.contracts.examination import Difference, Kind
 from shared.contracts.places import Place
+from shared.contracts.releases import DatabaseSpec
 from shared.work import Unavailable
 
 PLACE = Place(organization="main", project="todo", environment="production")
@@ -21,6 +22,7 @@ class FakeUpkeep:
     def __init__(self) -> None:
         self.differ: dict[Place | None, list[Difference]] = {PLACE: [STOPPED], None: [STRAY]}
         self.live = {"web": "r1"}
+        self.there: dict[str, DatabaseSpec] = {}
         self.away = False
 
     async def places(self) -> list[Place]:
@@ -40,6 +42,10 @@ class FakeUpkeep:
     def releases(self, _place: Place) -> dict[str, str]:
         """What is live."""
         return self.live
+
+    def databases(self, _place: Place) -> dict[str, DatabaseSpec]:
+        """What is recorded."""
+        return self.there
 
 
 @asynccontextmanager

@@ -150,6 +150,7 @@ async def test_a_database_is_looked_at_too(here: Site) -> None:
     found = await here.target.upkeep.examine(here.place)
     assert {each.name for each in found} == {record.container}
     assert len(found) == 3
+    assert here.target.upkeep.databases(here.place) == {"main": spec}
     await here.target.upkeep.mend(here.place)
     assert await here.target.upkeep.examine(here.place) == []
     await first.do(c.CheckDatabase, "check-database-main", f.DatabaseHealthy, database=spec)

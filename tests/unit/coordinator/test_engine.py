@@ -11,7 +11,7 @@ from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.answers import Failure, Outcome
 from shared.contracts.commands import Command, Direction
-from shared.contracts.events import DeploymentRolledBack
+from shared.contracts.events import DeploymentRolledBack, DeploymentSucceeded
 from shared.contracts.manifest import DatabaseManifest, Manifest, ServiceManifest
 from shared.contracts.releases import SecretRef
 from shared.contracts.steps import STEP_KINDS
@@ -37,6 +37,18 @@ def test_a_push_runs_every_step_of_the_table_and_succeeds() -> None:
     for step in scenario.saga.steps.values():
         for needed in step.depends_on:
             assert scenario.names().index(needed) < scenario.names().index(step.name)
+
+
+def test_the_end_says_what_the_environment_has_now() -> None:
+    """Releases and databases: `slipway doctor` holds the target against them."""
+    scenario = Scenario().run()
+    ended, plan = scenario.events[-1].fact(), scenario.saga.plan
+    assert isinstance(ended, DeploymentSucceeded)
+    assert plan is not None
+    assert ended.releases == {name: release.id for name, release in plan.releases.items()}
+    assert ended.databases == plan.databases
+    assert {"web"} == ended.releases.keys()
+    assert {"db"} == plan.databases.keys()
 
 
 def test_events_count_up_and_name_their_cause() -> None:

@@ -7,6 +7,7 @@ from services.deployer.targets.local.reconcile import Reconcile
 from services.deployer.targets.local.records import Records
 from shared.contracts.examination import Difference
 from shared.contracts.places import Place
+from shared.contracts.releases import DatabaseSpec
 
 
 @dataclass(frozen=True)
@@ -32,3 +33,7 @@ class Upkeep:
     def releases(self, place: Place) -> dict[str, str]:
         """Service → release that is live."""
         return {record.service: record.live.release.id for record in self.records.services(place) if record.live is not None}
+
+    def databases(self, place: Place) -> dict[str, DatabaseSpec]:
+        """What each is recorded to be."""
+        return {record.spec.name: record.spec for record in self.records.databases(place)}

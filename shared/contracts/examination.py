@@ -22,6 +22,7 @@ class Kind(StrEnum):
     CERTIFICATE = "certificate"
     RELEASE = "release"
     DATABASE = "database"
+    DOMAIN = "domain"
 
 
 class Difference(Frozen):

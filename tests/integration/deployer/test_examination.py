@@ -159,6 +159,23 @@ async def test_a_database_is_looked_at_too(here: Site) -> None:
     assert "main" in back.networks[network(here)].aliases
 
 
+async def test_names_are_looked_at_too(here: Site) -> None:
+    """One that nobody holds any more could be taken by another service; one too many keeps others from it. A deployment sets both right."""
+    release = here.release("one")
+    await deploy(here.deployment(), release)
+    records = here.target.records
+    (claim,) = records.claims(here.place)
+    records.release(claim)
+    records.claim(claim.model_copy(update={"host": f"shop.{claim.host}"}))
+    found = {each.name: each for each in await here.target.upkeep.examine(here.place)}
+    assert {each.kind.value for each in found.values()} == {"domain"}
+    assert found[claim.host].what == "is not held for the service web, which answers to it"
+    assert found[f"shop.{claim.host}"].what == "is held for the service web, which does not answer to it"
+    assert not any(each.mendable for each in found.values())
+    await deploy(here.deployment(), here.release("two"), release)
+    assert await here.target.upkeep.examine(here.place) == []
+
+
 async def test_what_no_record_speaks_of_is_never_removed_unless_it_was_undone(here: Site) -> None:
     """A container or volume of nobody's is told of with the command that removes it; mending leaves it alone."""
     await deploy(here.deployment(), here.release("one"))

@@ -75,6 +75,7 @@ class Examination:
                 *(each for record in databases for each in self._database(record, found)),
                 *self._network(place, found, recorded=bool(services or databases)),
                 *self._strangers(place, services, databases, found),
+                *self._names(place, services),
                 *(each for record in services for each in self._files(record)),
             ]
         if not differences:  # otherwise the load balancer can but do something else
@@ -177,6 +178,16 @@ class Examination:
             what = "is in no record"
             yield Difference(place=place, kind=Kind.VOLUME, name=volume, what=what, remedy=remedy, mendable=False)
 
+    def _names(self, place: Place, services: list[ServiceRecord]) -> Iterator[Difference]:
+        """Names that the environment's services answer to, and those that are held for them."""
+        held = {(claim.host, claim.service) for claim in self.records.claims(place)}
+        placed = [(record.service, each) for record in services for each in (record.live, record.former, record.candidate) if each]
+        answered = {(host, service) for service, each in placed for host in each.release.hosts}
+        for host, service in sorted(answered - held):
+            yield _domain(place, host, f"is not held for the service {service}, which answers to it")
+        for host, service in sorted(held - answered):
+            yield _domain(place, host, f"is held for the service {service}, which does not answer to it")
+
     def _files(self, record: ServiceRecord) -> Iterator[Difference]:
         """Route file and certificate."""
         name = PREFIX + route_name(record.place, record.service)
@@ -230,6 +241,10 @@ def _container(place: Place, name: str, what: str, remedy: str, *, mendable: boo
 
 def _file(place: Place, kind: Kind, name: str, what: str, remedy: str, *, mendable: bool = True) -> Difference:
     return Difference(place=place, kind=kind, name=name, what=what, remedy=remedy, mendable=mendable)
+
+
+def _domain(place: Place, name: str, what: str) -> Difference:
+    return Difference(place=place, kind=Kind.DOMAIN, name=name, what=what, remedy="by hand: slipway deploy --again", mendable=False)
 
 
 def _stray(kind: Kind, name: str, what: str, remedy: str) -> Difference:

@@ -36,7 +36,7 @@ class TooLarge(ValueError):
 
 
 class ConnectionLost(RuntimeError):
-    """The connection was closed for good; the process ends and is started again."""
+    """A connection is away. Where it was closed for good, the process ends and is started again."""
 
 
 class Gone(RuntimeError):
@@ -66,6 +66,8 @@ class Bus:
         self.disconnected_at: float | None = None
         self.reading: set[tuple[str, str]] = set()
         """Streams that the process reads, and its durable in each: it is ready as long as they are there."""
+        self.beside: set[Client] = set()
+        """Connections of their own that workers get their commands on: the process is ready as long as these are up, too."""
         self._gone: set[tuple[str, str]] = set()
         self._publisher = Publisher(client)
         self._closing = False
@@ -106,8 +108,10 @@ class Bus:
         self._on_reconnect.append(callback)
 
     async def ready(self) -> None:
-        """A JetStream round trip; raises where there is none, and `Gone` where something that the process reads is not there."""
+        """A JetStream round trip; raises where there is none, or workers have no connection, and `Gone` where what the process reads is not there."""
         await self.nc.request("$JS.API.INFO", b"", timeout=2)
+        if not all(client.is_connected for client in self.beside):
+            raise ConnectionLost("the connection that brings commands is away")
         await self.look()
 
     async def look(self) -> None:

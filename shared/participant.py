@@ -87,6 +87,7 @@ class Participant:
             self._subscribe(broker, pool)
         cancels = await self._bus.nc.subscribe(f"slipway.cancel.{self.target}.>", cb=self._hear_cancel)
         client = await broker.connect()
+        self._bus.beside.add(client)
         looking = asyncio.create_task(self._look())
         try:
             with suppress(ConnectionClosedError):
@@ -101,6 +102,7 @@ class Participant:
                 at_work.task.cancel()
             with suppress(ConnectionClosedError):
                 await cancels.unsubscribe()
+            self._bus.beside.discard(client)
             await broker.end(client)
 
     async def _look(self) -> None:

@@ -54,6 +54,7 @@ class WorkersBroker(NatsBroker):
             inbox_prefix=inbox,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
+            ping_interval=20,
             apply_types=False,
             logger=None,
         )

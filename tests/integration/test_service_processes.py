@@ -129,6 +129,30 @@ async def test_a_worker_whose_own_connection_is_closed_for_good_ends(server: Nat
     await bus.close()
 
 
+async def test_a_worker_whose_own_connection_is_away_is_not_ready(server: NatsServer, nats_url: str) -> None:
+    """Nothing brings commands meanwhile, whatever the connection beside it says; it is ready again once they can come."""
+    bus = await Bus.connect(service_settings(ServiceSettings, "builder", nats_url), "builder")
+    made = Participant("builder", service_settings(ServiceSettings, "builder", server.url), bus, {InspectSource: never})
+
+    async def ready() -> bool:
+        with suppress(RuntimeError):
+            await bus.ready()
+            return bool(bus.reading)
+        return False
+
+    async def not_ready() -> bool:
+        return not await ready()
+
+    async with running(asyncio.create_task(made.run())):
+        await eventually(ready)
+        server.kill()
+        await eventually(not_ready, within=10)
+        server.start()
+        await eventually(ready)
+    await bus.ready()
+    await bus.close()
+
+
 async def never(_command: Command, _work: Work) -> Fact:
     """Works until it is told to stop."""
     await asyncio.Event().wait()

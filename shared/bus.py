@@ -53,6 +53,15 @@ async def open_client(client: Client, *servers: str, **options: Any) -> None:
         raise
 
 
+class _Client(Client):
+    """nats-py's, which stops reading, and does not say so, when a pong comes that `flush` does not wait for any more."""
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.Future()
+        await super()._process_pong()
+
+
 class Bus:
     """One service's connection. Reconnects without limit; `closed` is set when nats-py gave up all the same."""
 
@@ -76,7 +85,7 @@ class Bus:
     @classmethod
     async def connect(cls, settings: ServiceSettings, user: str) -> "Bus":
         """Connects as the service's user; raises `OSError` or `nats.errors.Error` where the server is away or says no."""
-        client = Client()
+        client = _Client()
         bus = cls(client, user, hashlib.sha256(b"slipway " + settings.nats_password.get_secret_value().encode()).digest())
         await open_client(
             client,

@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import nats
 import pytest
+from nats.errors import FlushTimeoutError
 from nats.js.client import JetStreamContext
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from services.coordinator.app import decode_answer
+from shared import bus as bus_module
 from shared import consumer, participant, topology
 from shared.authorities import nobody
 from shared.bus import Bus, ConnectionLost
@@ -89,6 +91,33 @@ async def test_readiness_is_a_round_trip(server: NatsServer, postgres_dsn: str) 
         await eventually(good)
         process.stop()
         await ending
+
+
+async def test_a_bus_that_answers_late_is_heard_again_at_once(server: NatsServer) -> None:
+    """Nobody waits any more for its word about acknowledgements, which comes all the same: the connection must not go deaf of it."""
+    bus = await Bus.connect(service_settings(ServiceSettings, "coordinator", server.url), "coordinator")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+
+    async def silent() -> bool:
+        with suppress(FlushTimeoutError):
+            await bus.nc.flush(timeout=1)
+            return False
+        return True
+
+    try:
+        await eventually(silent)
+        server.process.send_signal(signal.SIGCONT)
+
+        async def heard() -> bool:
+            with suppress(*bus_module.UNAVAILABLE):
+                await bus.nc.request("$JS.API.INFO", b"", timeout=1)
+                return True
+            return False
+
+        await eventually(heard, within=15)
+    finally:
+        await bus.close()
 
 
 async def test_a_connection_that_is_closed_for_good_ends_the_process(server: NatsServer) -> None:

@@ -190,10 +190,11 @@ class Relay:
         self._seen[row.stream] = (created, max(ack.seq, self._seen[row.stream][1]))
 
     async def _bury(self, row: Row, error: TooLarge) -> None:
-        log.error("message too large", schema=self._schema, subject=row.subject, error=str(error))
-        letter = {"slipway-subject": row.subject, "slipway-error": type(error).__name__, "slipway-reason": str(error)}
+        durable, kind = f"{self._schema}-outbox", type(error).__name__
+        letter = {"slipway-subject": row.subject, "slipway-error": kind, "slipway-reason": str(error)}
         await self._bus.publish_raw(f"slipway.dead.{self._bus.user}", b"", row.headers | letter)
-        DEAD.labels(f"{self._schema}-outbox").inc()
+        DEAD.labels(durable).inc()
+        log.error("dead letter", durable=durable, subject=row.subject, error=kind, reason=str(error))
 
     async def _remember(self, connection: Connection) -> None:
         """Notes that all is well until now, so that a later loss is told from what was safe before."""

@@ -4,10 +4,12 @@ from datetime import datetime
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from shared import inbox
 from shared import relay as relay_module
 from shared.bus import Bus
+from shared.contracts.events import Event, RequestRefused
 from shared.outbox import Outbox
 from shared.postgres import Pool
 from shared.relay import KEEP, Relay
@@ -78,3 +80,21 @@ async def test_all_that_is_old_goes_some_at_a_time(
 
     async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
         await eventually(left)
+
+
+async def test_what_is_too_large_to_be_sent_is_given_up_with_a_line(coordinator: Bus, pool: Pool, postgres_dsn: str) -> None:
+    """As every dead letter; what was written after it is sent all the same."""
+    outbox = Outbox("coordinator")
+    async with pool.acquire() as connection:
+        large = Event.of(RequestRefused(request="r1", reason="x" * 2 * 1024 * 1024), "main")
+        await outbox.add(connection, [large, inspect("d1")])
+
+    async def sent() -> bool:
+        return bool(await pool.fetchval("SELECT bool_and(sent_at IS NOT NULL) FROM outbox"))
+
+    with capture_logs() as lines:
+        async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
+            await eventually(sent)
+    told = [(line["durable"], line["subject"], line["error"]) for line in lines if line["event"] == "dead letter"]
+    assert set(told) == {("coordinator-outbox", large.subject, "TooLarge")}
+    assert (await coordinator.js.stream_info("COMMANDS")).state.messages == 1

@@ -39,6 +39,8 @@ LOST_ROUNDS = 4
 MEASURE_S = 2.0
 ANSWER_S = 30.0
 """How long a statement may take: a server that vanished without a word would keep the relay waiting, and its lock with it."""
+CLOSE_S = 2.0
+"""How long its connection may take to end: asyncpg waits for a statement that is broken off, whatever its own limit."""
 SLICE = 10_000
 """How many rows a statement is about, however many there are: one that takes longer than it may would never come to its end."""
 LAST = 2**63 - 1
@@ -131,7 +133,9 @@ class Relay:
                     async with asyncio.timeout(POLL_S):
                         await self._outbox.written.wait()
         finally:
-            await connection.close(timeout=2)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await connection.close()
 
     async def _publish_waiting(self, connection: Connection) -> None:
         """Publishes until nothing is left unsent."""

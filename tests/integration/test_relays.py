@@ -1,5 +1,7 @@
 """Relays: those of several replicas take turns, and they forget nothing that may be needed."""
 
+import os
+import signal
 from datetime import datetime
 
 import asyncpg
@@ -17,6 +19,7 @@ from tests.integration.test_messaging import inspect, running
 from tests.polling import eventually
 
 _LOCK = "SELECT pg_advisory_lock(hashtextextended('slipway:relay:coordinator', 0))"
+_RELAYS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%-relay'"
 _ASKED = "SELECT max(query_start) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock%'"
 
 
@@ -98,3 +101,29 @@ async def test_what_is_too_large_to_be_sent_is_given_up_with_a_line(coordinator:
     told = [(line["durable"], line["subject"], line["error"]) for line in lines if line["event"] == "dead letter"]
     assert set(told) == {("coordinator-outbox", large.subject, "TooLarge")}
     assert (await coordinator.js.stream_info("COMMANDS")).state.messages == 1
+
+
+async def test_a_relay_leaves_a_server_that_hangs(coordinator: Bus, pool: Pool, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for an answer as long as it may, not for the end of its connection besides: another may be good, and have its lock."""
+    monkeypatch.setattr(relay_module, "ANSWER_S", 0.5)
+    monkeypatch.setattr(relay_module, "CLOSE_S", 0.5)
+
+    async def backends() -> list[int]:
+        return [row["pid"] for row in await pool.fetch(_RELAYS)]
+
+    outbox = Outbox("coordinator")
+    stopped = list[int]()
+    try:
+        with capture_logs() as lines:
+            async with running(Relay(coordinator, postgres_dsn, "coordinator", outbox).run()):
+                stopped = await eventually(backends)
+                for pid in stopped:
+                    os.kill(pid, signal.SIGSTOP)
+
+                async def paused() -> bool:
+                    return "relay paused" in [line["event"] for line in lines]
+
+                await eventually(paused, within=10)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)

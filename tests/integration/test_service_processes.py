@@ -166,7 +166,7 @@ async def test_a_worker_whose_own_connection_is_away_is_not_ready(server: NatsSe
     async def ready() -> bool:
         with suppress(RuntimeError):
             await bus.ready()
-            return bool(bus.reading)
+            return bool(bus.beside)
         return False
 
     async def not_ready() -> bool:
@@ -260,6 +260,7 @@ async def test_a_message_of_a_newer_version_goes_to_a_newer_replica(nats_url: st
     """The old one cannot read it, and leaves it alone; each time it comes again is counted and has a line; nobody gives it up."""
     monkeypatch.setattr(consumer, "UNKNOWN_DELAY_S", 0.05)
     monkeypatch.setattr(consumer, "UNKNOWN_TRIES", 1000)
+    monkeypatch.setattr(consumer, "DEADLY", 1000)
     settings = service_settings(ServiceSettings, "coordinator", nats_url)
     buses = [await Bus.connect(settings, "coordinator") for _ in range(2)]
     builder = await Bus.connect(service_settings(ServiceSettings, "builder", nats_url), "builder")

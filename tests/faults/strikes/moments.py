@@ -24,7 +24,8 @@ AT_RANDOM = "after"
 """With this, in words, a moment begins that is no boundary."""
 LONGEST_S = 60.0
 """A boundary that does not come by then is not waited for."""
-_RANDOM_S = 6.0
+_RANDOM_S = 4.0
+"""Later all may have ended where nothing disturbs it."""
 _APART = 4
 """So many boundaries lie between the beginnings of two kinds: as many as a kill of a service comes to in 300 strikes of all kinds."""
 

@@ -3,7 +3,7 @@
 from services.coordinator import answers, compensation, gates
 from services.coordinator.inputs import Tick
 from services.coordinator.move import Move
-from services.coordinator.saga import DeploymentState, Step, StepState
+from services.coordinator.saga import DeploymentState, Step, StepState, is_after_pivot
 from shared.contracts.answers import Failure
 from shared.contracts.commands import Direction
 
@@ -63,11 +63,14 @@ def _queued_too_long(move: Move, step: Step, tick: Tick) -> None:
     if end > move.now:
         step.give_up_at = end
         return
+    message = f"no {step.row.participant} took the step within {move.limits.queue.total_seconds():g} s; is one running for this target?"
+    if is_after_pivot(step.kind):  # not taken off: nothing else would ever remove the leftover. A later deployment's epoch is its end
+        answers.fail(move, step, Failure(code="not_accepted", message=f"{message} The step stays in its queue, and is done when one comes"))
+        return
     move.cancel(step, "no worker took it in time")
     if step.wants_source:
         answers.fail(move, step, Failure(code="clone_denied", message="no credential to clone with could be had in time"))
         return
-    message = f"no {step.row.participant} took the step within {move.limits.queue.total_seconds():g} s; is one running for this target?"
     answers.fail(move, step, Failure(code="not_accepted", message=message))
 
 

@@ -92,6 +92,14 @@ def test_a_failed_retirement_ends_in_success_with_an_alert() -> None:
     assert scenario.names(Direction.UNDO) == []
 
 
+def test_what_nobody_removes_in_time_is_removed_when_somebody_comes() -> None:
+    """A retirement that no worker takes ends in success with an alert, and stays in its queue: nothing else would ever remove the leftover."""
+    scenario = Scenario(script=lambda command: "silence" if command.step == "retire-web" else None).run()
+    assert scenario.saga.state is DeploymentState.SUCCEEDED
+    assert "stays in its queue" in scenario.saga.alerts[0]
+    assert scenario.cancels == []
+
+
 @pytest.mark.parametrize("step", ["retire-web", "remove-service-aside", "remove-database-spare"])
 def test_a_leftover_that_cannot_be_removed_keeps_no_other_from_going(step: str) -> None:
     """What comes after it is removed all the same, and the deployment ends."""

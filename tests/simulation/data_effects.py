@@ -1,5 +1,7 @@
 """What commands on databases and jobs do on the target, as the deployer's local target does it."""
 
+from dataclasses import replace
+
 from shared.contracts import commands as c
 from shared.contracts.commands import Command
 from tests.simulation.target import Failed, Landing, Made, Target, made_by
@@ -15,8 +17,9 @@ def provision(target: Target, command: c.ProvisionDatabase) -> Landing:
 
 
 def _run_database(target: Target, made: Made, command: Command) -> None:
-    found = target.containers.setdefault(made.container, made_by(command, "database", made.spec.name, started=True))
-    found.started = True
+    """Its container carries the step that made the database, also where it is made again."""
+    new = replace(made_by(command, "database", made.spec.name, started=True), deployment=made.deployment, step_key=made.step_key)
+    target.containers.setdefault(made.container, new).started = True
 
 
 def restore(target: Target, command: c.ProvisionDatabase) -> Landing | None:
@@ -25,6 +28,7 @@ def restore(target: Target, command: c.ProvisionDatabase) -> Landing | None:
     if made is None:
         return None
     if made.deployment == command.deployment:
+        target.detach(made)
         return lambda: target.remove(made.container)
     made.spec = command.former or made.spec
     return None

@@ -3,7 +3,6 @@
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -176,11 +175,18 @@ def _authorities() -> Iterator[Finding]:
 
     home = Home.at(settings_of_platform().home)
     for folder, then in ((home.ca, "slipway up, slipway trust"), (home.tls, "slipway up")):
-        with suppress(OSError):  # not there yet, or somebody else's
-            ends = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes()).not_valid_after_utc
-            if ends - datetime.now(UTC) < _ENDS_SOON:
-                remedy = f"slipway down, remove {folder}/ca.pem, {then}"
-                yield Finding("certificate authority", good=False, detail=f"{folder}/ca.pem ends on {ends:%Y-%m-%d}", remedy=remedy)
+        path = folder / "ca.pem"
+        try:
+            ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+        except OSError:  # not there yet, or somebody else's
+            continue
+        except ValueError:
+            detail = "is no certificate"
+        else:
+            if ends - datetime.now(UTC) > _ENDS_SOON:
+                continue
+            detail = f"ends on {ends:%Y-%m-%d}"
+        yield Finding("certificate authority", good=False, detail=f"{path} {detail}", remedy=f"slipway down, remove {path}, {then}")
 
 
 def _access() -> Finding:

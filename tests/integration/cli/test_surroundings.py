@@ -79,6 +79,16 @@ def test_doctor_tells_of_an_authority_before_it_ends(tmp_path: Path, monkeypatch
     assert f"slipway down, remove {home.ca}/ca.pem, slipway up, slipway trust" in done.output or not told
 
 
+def test_doctor_tells_of_an_authority_that_cannot_be_read(tmp_path: Path) -> None:
+    """It is no certificate: cut off, or another file."""
+    home = Home.at(tmp_path)
+    home.prepare()
+    (home.ca / "ca.pem").write_text("-----BEGIN CERT")
+    with standing_in({}) as platform:
+        done = platform.slipway("doctor", SLIPWAY_HOME=str(tmp_path))
+    assert f"✗ certificate authority: {home.ca}/ca.pem is no certificate" in done.output, done.output
+
+
 @pytest.mark.parametrize("name", ["t1?x", "t1#x", "t1%00", "t1\nx"])
 def test_a_name_leads_to_nothing_but_what_it_names(name: str) -> None:
     """Whatever it means in an address: a token of another name is not revoked."""

@@ -3,9 +3,14 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 
+import pytest
+
+from services.deployer.targets.local.records import ServiceRecord
+from services.deployer.targets.local.route_folder import RouteFolder
 from shared.subprocesses import spawn
 from tests.integration.deployer.rig import Site, deploy, prepare, retire, roll_back, switch
 
@@ -24,6 +29,18 @@ const server = require('http').createServer((request, response) => {
 server.listen(process.env.PORT)
 process.on('SIGTERM', () => server.close(() => process.exit(0)))
 """
+
+
+class Died(BaseException):
+    """The worker is dead: nothing catches this."""
+
+
+def _then_dies(apply: Callable[[RouteFolder, ServiceRecord], None]) -> Callable[[RouteFolder, ServiceRecord], None]:
+    def applied(folder: RouteFolder, record: ServiceRecord) -> None:
+        apply(folder, record)
+        raise Died
+
+    return applied
 
 
 async def test_switch_and_roll_back_under_load(here: Site, node_image: str) -> None:
@@ -65,8 +82,11 @@ async def test_switch_and_roll_back_under_load(here: Site, node_image: str) -> N
     assert counted["requests"] > 500
 
 
-async def test_request_under_way_when_its_release_is_rolled_back(here: Site, node_image: str) -> None:
-    """A release that took the traffic answers what it was asked before it goes."""
+@pytest.mark.parametrize("dies", [False, True], ids=["one worker", "a worker dies"])
+async def test_request_under_way_when_its_release_is_rolled_back(
+    here: Site, node_image: str, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    """A release that took the traffic answers what it was asked before it goes, also where whoever switched back has died right after it."""
     one = here.release("one", image=node_image, command=("node", "-e", _SLOW % "one"), memory=128 * 2**20)
     two = here.release("two", image=node_image, command=("node", "-e", _SLOW % "two"), memory=128 * 2**20)
     await deploy(here.deployment(), one)
@@ -76,6 +96,11 @@ async def test_request_under_way_when_its_release_is_rolled_back(here: Site, nod
     await switch(second, two, one)
     async with here.asked(path="/slow") as answer:
         assert answer.status_code == 200
+        if dies:
+            with monkeypatch.context() as dying:
+                dying.setattr(RouteFolder, "apply", _then_dies(RouteFolder.apply))
+                with pytest.raises(Died):
+                    await roll_back(second, two, one)
         await roll_back(second, two, one)
         assert (await answer.aread()).decode() == "two, at last"
     assert await here.described() == before

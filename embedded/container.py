@@ -1,10 +1,17 @@
 """What a container of the data plane shall be."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FINGERPRINT = "slipway.fingerprint"
+
+
+def name_of(found: Mapping[str, Any]) -> str:
+    """The name of a container as the engine lists it; its id where it has none, as a dead one may."""
+    return str((found["Names"] or [found["Id"]])[0]).removeprefix("/")
 
 
 @dataclass(frozen=True)

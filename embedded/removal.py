@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from embedded import engine
+from embedded.container import name_of
 
 _STOP_SECONDS = 10
 _REQUEST_LIMIT = 60.0
@@ -38,7 +39,7 @@ def remove_instance(host: str, instance: str, *, volumes: bool) -> Removed:
     for found in kept:
         engine.order(host, "DELETE", f"/volumes/{found['Name']}", _REQUEST_LIMIT)
     return Removed(
-        tuple(sorted(str((found["Names"] or [found["Id"]])[0]).removeprefix("/") for found in containers)),  # a dead one may have no name
+        tuple(sorted(map(name_of, containers))),
         tuple(sorted(str(found["Name"]) for found in networks)),
         tuple(sorted(str(found["Name"]) for found in kept)),
     )

@@ -12,6 +12,7 @@ import psutil
 
 from embedded import engine, lock
 from embedded.attention import Attention, attention
+from embedded.container import name_of
 from embedded.home import Home
 from embedded.settings import EngineSettings, Settings
 
@@ -183,11 +184,11 @@ def _containers(host: str, instance: str) -> tuple[ContainerStatus, ...]:
     found = engine.ask(host, f"/containers/json?all=true&filters={filters}")
     return tuple(
         ContainerStatus(
-            name=(container["Names"] or [container["Id"]])[0].removeprefix("/"),  # a dead one may have no name
+            name=name_of(container),
             role=container["Labels"].get("slipway.role", ""),
             state=container["State"],
             status=container["Status"],
             image=container["Image"],
         )
-        for container in sorted(found, key=lambda container: str(container["Names"]))
+        for container in sorted(found, key=name_of)
     )

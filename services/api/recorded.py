@@ -7,6 +7,8 @@ from shared.contracts.examination import Difference, Kind
 from shared.contracts.places import Place
 from shared.contracts.releases import DatabaseSpec
 
+_IS_TOO_MUCH = "by hand: name it in the manifest and deploy, then leave it out again"
+
 
 def release_differences(recorded: Sequence[Deployment], live: Mapping[str, Mapping[str, str]], target: str) -> Iterator[Difference]:
     """Services that do not run the release that the environment's last successful deployment left."""
@@ -46,14 +48,14 @@ def _difference(place: Place, service: str, wanted: str | None, found: str | Non
         what = f"runs, and deployment {deployment.id} left no such service"
     else:
         what = f"is release {found}, and deployment {deployment.id} left release {wanted}"
-    remedy = f"by hand: slipway rollback --to {deployment.id}, or slipway deploy" if wanted else "by hand: deploy the environment again"
+    remedy = f"by hand: slipway rollback --to {deployment.id}, or slipway deploy" if wanted else _IS_TOO_MUCH
     return Difference(place=place, kind=Kind.RELEASE, name=service, what=what, remedy=remedy, mendable=False)
 
 
 def _database(place: Place, name: str, wanted: DatabaseSpec | None, found: DatabaseSpec | None, deployment: Deployment) -> Difference:
     if wanted is None:
         what = f"is there, and deployment {deployment.id} left no such database"
-        remedy = "by hand: name it in the manifest and deploy, then leave it out again"
+        remedy = _IS_TOO_MUCH
     elif found is None:
         what = f"shall be there since deployment {deployment.id}, and the target has no record of it"
         remedy = "by hand: slipway deploy --again makes it anew, empty: restore a backup into it then"

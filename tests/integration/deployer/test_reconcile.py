@@ -202,6 +202,22 @@ async def test_certificate_is_renewed(here: Site, monkeypatch: pytest.MonkeyPatc
     assert await here.get() == (200, "one")
 
 
+async def test_certificate_of_one_that_cannot_be_brought_back_is_renewed(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that does not run again may be mended by hand, and then shall be reached."""
+    one = here.release("one")
+    monkeypatch.setattr(certificates, "_VALID", dt.timedelta(days=1))
+    await deploy(here.deployment(), one)
+    monkeypatch.undo()
+    record = here.target.records.service(here.place, "web")
+    assert record.live is not None
+    gone = one.model_copy(update={"container": one.container.model_copy(update={"image": "127.0.0.1:1/gone:1"})})
+    here.target.records.keep_service(record.model_copy(update={"live": record.live.model_copy(update={"release": gone})}))
+    subprocess.run(["docker", "rm", "-f", here.target.workloads.container(here.place, one)], check=True, capture_output=True)
+    done = await here.target.reconcile.once()
+    assert any("web cannot be set right" in line for line in done)
+    assert any("certificate of web renewed" in line for line in done)
+
+
 async def test_detached_volumes_go_after_days(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A detached volume is removed when its days are over, not before."""
     from services.deployer.targets.local import reconcile

@@ -11,6 +11,8 @@ from shared.contracts.manifest import is_root
 
 NOBODY = "65532:65532"
 """Who runs where neither the manifest nor the image names a user other than root."""
+LIVE = {"RestartPolicy": {"Name": "unless-stopped"}}
+"""What one is updated with when it becomes live: the engine brings it back by itself from then on."""
 _LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 _PROCESSES = 512
 LOWEST_MEMORY = 6 * 1024 * 1024

@@ -11,7 +11,7 @@ from services.deployer.fence import Claim
 from services.deployer.ports import Journal, Provisioned
 from services.deployer.targets.local import links
 from services.deployer.targets.local.container_state import Container
-from services.deployer.targets.local.containers import Endpoint, Limits, configuration, volumes_of
+from services.deployer.targets.local.containers import LIVE, Endpoint, Limits, configuration, volumes_of
 from services.deployer.targets.local.database_images import DatabaseImages
 from services.deployer.targets.local.database_rules import major_of, refuse_no_way_back
 from services.deployer.targets.local.engine import Engine
@@ -21,7 +21,6 @@ from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import DatabaseRecord, DetachedVolume, Records
 from services.deployer.targets.local.secrets import TargetKey
 from services.deployer.targets.local.starting import try_start
-from services.deployer.targets.local.workloads import LIVE
 from shared.contracts.places import Place
 from shared.contracts.releases import DatabaseSpec
 from shared.work import StepFailure, Unavailable

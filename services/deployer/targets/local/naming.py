@@ -7,6 +7,7 @@ Names read well and are cut where they get long; a hash over what they stand for
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -58,6 +59,11 @@ def place_of(carried: Mapping[str, str]) -> Place | None:
         return Place.model_validate({name: carried.get(f"slipway.{name}") for name in Place.model_fields})
     except ValidationError:
         return None
+
+
+def name_of(summary: Mapping[str, Any]) -> str:
+    """The name of a listed container; its id where it has none, as a dead one may."""
+    return str((summary["Names"] or [summary["Id"]])[0]).removeprefix("/")
 
 
 def epoch_of(carried: Mapping[str, str]) -> int | None:

@@ -110,7 +110,8 @@ class Reconcile:
         for database in list(self.records.databases(place)):
             done += await self._tried(place, database.spec.name, self._database(database))
         for record in list(self.records.services(place)):
-            done += await self._tried(place, record.service, self._service(place, record.service))
+            for part in (self._running, self._reached):
+                done += await self._tried(place, record.service, part(place, record.service))
         async with self.fence.lease(place):
             removed = await self.sweep.clear(place, below=self.fence.highest(place))
         return done + [f"{place}: leftover {name} removed" for name in removed]
@@ -143,22 +144,24 @@ class Reconcile:
         started = await self.databases.bring_back(database, self.fence.lease(database.place))
         return [f"{database.place}: the database {database.spec.name} is as recorded again"] if started else []
 
-    async def _service(self, place: Place, service: str) -> list[str]:
-        done = []
+    async def _running(self, place: Place, service: str) -> list[str]:
+        """Its live release runs."""
         record = self.records.service(place, service)
         live = record.live
-        if live is not None and not record.giving_way:
-            epoch = self.fence.highest(place)
-            claim = _AsRecorded(self.fence, place, epoch, live.deployment, f"reconcile-{service}", self.records, live)
-            if await self.workloads.bring_back(claim, live.release, live.secrets):
-                done.append(f"{place}: {service} is as recorded again")
+        if live is None or record.giving_way:
+            return []
+        claim = _AsRecorded(self.fence, place, self.fence.highest(place), live.deployment, f"reconcile-{service}", self.records, live)
+        changed = await self.workloads.bring_back(claim, live.release, live.secrets)
+        return [f"{place}: {service} is as recorded again"] if changed else []
+
+    async def _reached(self, place: Place, service: str) -> list[str]:
+        """Its route leads to where it is, under a certificate that holds."""
         async with self.fence.lease(place):
             record = await self._readdressed(self.records.service(place, service))
             self.records.keep_service(record)
             self.routes.apply(record)
-            if self.certificates.renew(record):
-                done.append(f"{place}: certificate of {service} renewed")
-        return done
+            renewed = self.certificates.renew(record)
+        return [f"{place}: certificate of {service} renewed"] if renewed else []
 
     async def _readdressed(self, record: ServiceRecord) -> ServiceRecord:
         """A live container that had to be made anew may have another address."""

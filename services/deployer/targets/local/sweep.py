@@ -6,7 +6,7 @@ import structlog
 
 from services.deployer.fence import Claim
 from services.deployer.targets.local.engine import Engine
-from services.deployer.targets.local.naming import Role, epoch_of, place_labels
+from services.deployer.targets.local.naming import Role, epoch_of, name_of, place_labels
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import DetachedVolume, Records
 from services.deployer.targets.local.unknown_run import unknown_run
@@ -47,10 +47,7 @@ class Sweep:
         kept |= {record.container for record in self.records.databases(place)}
         removed = []
         for summary in await self.engine.summaries(place_labels(self.instance, place)):
-            name, carried = (
-                str((summary["Names"] or [summary["Id"]])[0]).removeprefix("/"),
-                summary["Labels"],
-            )  # a dead one may have no name
+            name, carried = name_of(summary), summary["Labels"]
             role, epoch = carried.get("slipway.role"), epoch_of(carried)
             if epoch is None:
                 log.warning("container left alone: its epoch is no number", container=name, place=str(place))

@@ -10,7 +10,7 @@ from services.deployer.fence import Claim
 from services.deployer.ports import Deployed
 from services.deployer.targets.local import links
 from services.deployer.targets.local.container_state import Container
-from services.deployer.targets.local.containers import Endpoint, Limits, configuration, user_of, volumes_of
+from services.deployer.targets.local.containers import LIVE, Endpoint, Limits, configuration, user_of, volumes_of
 from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.engine_errors import Json
 from services.deployer.targets.local.exits import ended_by_itself
@@ -25,7 +25,6 @@ from shared.contracts.places import Place
 from shared.contracts.releases import Release, Sealed
 from shared.work import StepFailure
 
-LIVE = {"RestartPolicy": {"Name": "unless-stopped"}}
 _AGAIN_S = 0.05
 """Between two looks at a container that runs again, or that another is just removing."""
 

@@ -42,6 +42,7 @@ class Target:
     """Raised where the records of an environment are read."""
     detached_volumes: list[DetachedVolume] = field(default_factory=list)
     scratch: list[str] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
     swept: list[Place] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
@@ -96,6 +97,10 @@ class Target:
     def stray_routes(self) -> list[Path]:
         """None."""
         return []
+
+    async def outlived(self, _place: Place, _epoch: int) -> dict[str, float]:
+        """None."""
+        return {}
 
     async def clear(self, place: Place, below: int) -> list[str]:
         """Remembers where."""

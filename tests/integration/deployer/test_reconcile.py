@@ -15,7 +15,9 @@ from services.deployer.targets.local.route_files import PREFIX
 from shared.contracts import commands as c
 from shared.contracts import facts as f
 from shared.contracts.manifest import Strategy
-from tests.integration.deployer.rig import Site, deploy, prepare, retire, switch
+from shared.contracts.releases import Release
+from shared.work import LowerEpoch
+from tests.integration.deployer.rig import Site, deploy, prepare, retire, roll_back, switch
 from tests.polling import eventually
 
 
@@ -216,6 +218,31 @@ async def test_certificate_of_one_that_cannot_be_brought_back_is_renewed(here: S
     done = await here.target.reconcile.once()
     assert any("web cannot be set right" in line for line in done)
     assert any("certificate of web renewed" in line for line in done)
+
+
+async def test_a_release_whose_retirement_failed_goes_when_the_next_deployment_turns_back(here: Site) -> None:
+    """It is asked to stop, and answers what it has; in the record it would run until a deployment succeeds."""
+    one, two, three = here.release("one"), here.release("two"), here.release("three")
+    await deploy(here.deployment(), one)
+    second, third = here.deployment(), here.deployment()
+    await prepare(second, two, one)
+    await switch(second, two, one)
+    await prepare(third, three, two)
+    with pytest.raises(LowerEpoch):
+        await retire(second, two, one)
+    rounds = asyncio.create_task(here.target.reconcile.run())
+    try:
+        await asyncio.wait_for(here.target.reconcile.looked.wait(), 20)
+        await roll_back(third, three, two)
+        await eventually(partial(_is_gone, here, one))
+    finally:
+        rounds.cancel()
+    assert here.target.records.service(here.place, "web").former is None
+    assert await here.get() == (200, "two")
+
+
+async def _is_gone(here: Site, release: Release) -> bool:
+    return await here.target.engine.inspect(here.target.workloads.container(here.place, release)) is None
 
 
 async def test_detached_volumes_go_after_days(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:

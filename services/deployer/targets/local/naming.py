@@ -74,6 +74,11 @@ def epoch_of(carried: Mapping[str, str]) -> int | None:
         return None
 
 
+def grace_of(carried: Mapping[str, str]) -> float:
+    """How long, in seconds, an application may take to stop, by its labels."""
+    return float(carried.get("slipway.grace") or 10)
+
+
 def is_scratch(carried: Mapping[str, str]) -> bool:
     """Whether a volume is one that an image asked for, and goes with its container."""
     return carried.get("slipway.role") == Role.SCRATCH

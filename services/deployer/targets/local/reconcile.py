@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -90,6 +90,7 @@ class Reconcile:
 
     async def once(self) -> list[str]:
         """Everything once; what was done, in words. Raises `Unavailable` in the end, where the engine was away, or an environment took too long."""
+        self.sweep.left.clear()
         done: list[str] = []
         away: Unavailable | None = None
         for place in await self.examination.places():
@@ -112,6 +113,7 @@ class Reconcile:
         for record in list(self.records.services(place)):
             for part in (self._running, self._reached):
                 done += await self._tried(place, record.service, part(place, record.service))
+        done += await self._tried(place, "what was left", self._outlived(place))
         async with self.fence.lease(place):
             removed = await self.sweep.clear(place, below=self.fence.highest(place))
         return done + [f"{place}: leftover {name} removed" for name in removed]
@@ -163,6 +165,13 @@ class Reconcile:
             renewed = self.certificates.renew(record)
         return [f"{place}: certificate of {service} renewed"] if renewed else []
 
+    async def _outlived(self, place: Place) -> list[str]:
+        """What the retirement of a deployment that has ended left is asked to stop, as that would have; given up to the next deployment."""
+        claim = Claim(self.fence, place, self.fence.highest(place), "", "reconcile")
+        left = await self.sweep.outlived(place, claim.epoch)
+        await asyncio.gather(*(self.workloads.stop(claim, name, grace_s) for name, grace_s in left.items()))
+        return []
+
     async def _readdressed(self, record: ServiceRecord) -> ServiceRecord:
         """A live container that had to be made anew may have another address."""
         if record.live is None:
@@ -202,7 +211,13 @@ class Reconcile:
         return [f"{place}: volume {name}, whose container is gone, removed"]
 
     async def _until_needed(self) -> None:
-        """Returns when the engine went away, or after ten minutes."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_EVERY_S):
-                await self.engine.until_gone()
+        """Returns when the engine went away, when an undo met what was left, or after ten minutes."""
+        waits = [asyncio.create_task(self.engine.until_gone()), asyncio.create_task(self.sweep.left.wait())]
+        try:
+            done, _ = await asyncio.wait(waits, timeout=_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in waits:
+                task.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)

@@ -107,6 +107,12 @@ class ServiceRecord(Frozen):
         """What the deployment had switched to is asked nothing any more."""
         return self._with(draining=None)
 
+    def outlived(self, deployment: str) -> Self:
+        """What another deployment's switch had replaced is history: by the turn of this one, that other has ended."""
+        if self.live is None or self.live.deployment == deployment:
+            return self
+        return self.retired()
+
     def retired(self) -> Self:
         """The former release is history."""
         return self._with(former=None, former_certificate=None)

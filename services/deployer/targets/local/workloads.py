@@ -15,7 +15,7 @@ from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.engine_errors import Json
 from services.deployer.targets.local.exits import ended_by_itself
 from services.deployer.targets.local.images import ensure_image
-from services.deployer.targets.local.naming import Role, container_name, labels, place_labels
+from services.deployer.targets.local.naming import Role, container_name, grace_of, labels, place_labels
 from services.deployer.targets.local.networks import Networks
 from services.deployer.targets.local.records import Placed, Records, ServiceRecord
 from services.deployer.targets.local.secrets import TargetKey
@@ -227,8 +227,7 @@ class Workloads:
         return len(leftovers)
 
     async def _retire_one(self, claim: Claim, container: Container) -> None:
-        grace = float(container.label("grace") or 10)
-        await self.stop(claim, container.name, grace)
+        await self.stop(claim, container.name, grace_of(container.labels))
         async with claim.lease():
             await self.engine.remove(container.name)
 

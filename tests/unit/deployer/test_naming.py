@@ -1,6 +1,8 @@
-"""Names on the engine."""
+"""Names on the engine, and what labels say."""
 
-from services.deployer.targets.local.naming import LONGEST, container_name, network_name, route_name
+import pytest
+
+from services.deployer.targets.local.naming import LONGEST, container_name, grace_of, network_name, route_name
 from shared.contracts.places import Place
 
 
@@ -21,3 +23,9 @@ def test_long_names_are_cut() -> None:
     assert len(names) == 2
     assert all(len(name) <= LONGEST for name in names)
     assert container_name("slw", Place(organization="m", project="p", environment="e"), "web", "k").startswith("slw-m-p-e-web-")
+
+
+@pytest.mark.parametrize(("said", "grace_s"), [({"slipway.grace": "2.5"}, 2.5), ({"slipway.grace": "a while"}, 10.0), ({}, 10.0)])
+def test_the_grace_of_a_container_that_says_none(said: dict[str, str], grace_s: float) -> None:
+    """Somebody else's container with our labels keeps no undo from its end."""
+    assert grace_of(said) == grace_s

@@ -75,8 +75,11 @@ def epoch_of(carried: Mapping[str, str]) -> int | None:
 
 
 def grace_of(carried: Mapping[str, str]) -> float:
-    """How long, in seconds, an application may take to stop, by its labels."""
-    return float(carried.get("slipway.grace") or 10)
+    """How long, in seconds, an application may take to stop, by its labels: 10 where they say no number."""
+    try:
+        return float(carried.get("slipway.grace", ""))
+    except ValueError:
+        return 10.0
 
 
 def is_scratch(carried: Mapping[str, str]) -> bool:

@@ -9,9 +9,10 @@ from services.deployer.targets.local.engine import Engine
 from services.deployer.targets.local.engine_errors import Json
 from services.deployer.targets.local.naming import place_labels
 from services.deployer.targets.local.networks import Networks
-from services.deployer.targets.local.records import Records
+from services.deployer.targets.local.records import Records, ServiceRecord
 from services.deployer.targets.local.sweep import Sweep
 from shared.contracts.places import Place
+from tests.unit.deployer.places import placed
 
 PLACE = Place(organization="main", project="shop", environment="production")
 
@@ -59,3 +60,20 @@ async def test_a_dead_container_has_no_name(tmp_path: Path) -> None:
     records.mark_undone(PLACE, "d-deploy-container-web")
     assert await Sweep(cast("Engine", target), cast("Networks", target), records, "i").clear(PLACE) == ["0a1b", "i-web"]
     assert target.removed == ["0a1b", "i-web"]
+
+
+async def test_what_drains_is_neither_swept_nor_left_over(tmp_path: Path) -> None:
+    """It answers what it was asked. What no record speaks of is left over, by its id: one of the same name may be another's by then."""
+    carried = place_labels("i", PLACE) | {"slipway.role": "application", "slipway.epoch": "1", "slipway.grace": "2.5"}
+    draining = placed("k", "d")
+    target = Target(
+        [
+            {"Id": "0a1b", "Names": [f"/{draining.container}"], "Labels": carried, "State": "running"},
+            {"Id": "2c3d", "Names": ["/i-web"], "Labels": carried, "State": "running"},
+        ]
+    )
+    records = Records(tmp_path)
+    records.keep_service(ServiceRecord(place=PLACE, service="web", draining=draining))
+    sweep = Sweep(cast("Engine", target), cast("Networks", target), records, "i")
+    assert (await sweep.outlived(PLACE, 2), await sweep.outlived(PLACE, 3)) == ({}, {"2c3d": 2.5})
+    assert await sweep.clear(PLACE, below=3) == ["i-web"]

@@ -169,7 +169,7 @@ class Reconcile:
         """What the retirement of a deployment that has ended left is asked to stop, as that would have; given up to the next deployment."""
         claim = Claim(self.fence, place, self.fence.highest(place), "", "reconcile")
         left = await self.sweep.outlived(place, claim.epoch)
-        await asyncio.gather(*(self.workloads.stop(claim, name, grace_s) for name, grace_s in left.items()))
+        await asyncio.gather(*(self.workloads.stop(claim, identity, grace_s) for identity, grace_s in left.items()))
         return []
 
     async def _readdressed(self, record: ServiceRecord) -> ServiceRecord:

@@ -47,11 +47,11 @@ class Sweep:
 
     async def outlived(self, place: Place, epoch: int) -> dict[str, float]:
         """Containers of releases that no record speaks of, from before the deployment that has the epoch, or is compensated under it: the
-        grace of each, in seconds."""
+        grace of each, in seconds. By id: a deployment may make one of the same name at any time."""
         kept = self._kept(place)
         found = await self.engine.summaries(place_labels(self.instance, place) | {"slipway.role": Role.APPLICATION})
         return {
-            name_of(each): grace_of(each["Labels"])
+            str(each["Id"]): grace_of(each["Labels"])
             for each in found
             if name_of(each) not in kept and (made := epoch_of(each["Labels"])) is not None and made < epoch - 1
         }

@@ -52,13 +52,16 @@ UNDO: dict[type[Command], Script] = {
 
 
 def begin_undo(target: Target, command: Command) -> None:
-    """From here on nothing that carries the step's key may stand."""
+    """From here on nothing that carries the step's key may stand; what another deployment's switch had replaced is history."""
     target.undone.add(command.step_key)
+    for record in list(target.services.values()):
+        target.keep(record.outlived(str(command.deployment)))
 
 
-def sweep(target: Target, _command: Command) -> None:
-    """What undone steps left goes."""
+def sweep(target: Target, command: Command) -> None:
+    """What undone steps left goes; what a retirement left is to be looked after."""
     target.sweep()
+    target.left = target.left or target.outlived(command.epoch or 0)
 
 
 def _sweep(target: Target, command: Command) -> None:

@@ -197,6 +197,9 @@ class Worker:
                 return
             yield from self.pause(0.0)
             landing = effect(target, self.command)
+            if target.left:
+                self.world.counts["a release was left"] += 1
+                self.world.later(0.0, self.world.reconcile)
             if landing is not None:
                 yield from self._land(landing)
         except Failed as error:

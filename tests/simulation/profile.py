@@ -34,6 +34,8 @@ class Profile:
     """A kind of step whose undo mostly fails."""
     sickness: float
     """How often they fail."""
+    idle: bool
+    """They fail before they have done anything."""
     deadly: str
     """A kind of step that kills its worker's process."""
     strange: float
@@ -91,6 +93,7 @@ def _drawn(decisions: Decisions) -> Profile:
         sick=_SICK[decisions.pick(len(_SICK), 0.7)],
         sick_undo=_SICK_UNDO[decisions.pick(len(_SICK_UNDO), 0.4)],
         sickness=0.7,
+        idle=False,
         deadly="",
         strange=0.0,
         failures=(0.0, 0.02, 0.1)[decisions.pick(3)],
@@ -165,12 +168,18 @@ def _abandoned(drawn: Profile, _number: int) -> Profile:
     return replace(drawn, turns=500, strikes=0.05, kinds=kinds, late_requests=1.0, abandoned=0.15, variants=applications.WITH_DATABASES)
 
 
+def _unretired(drawn: Profile, _number: int) -> Profile:
+    """Releases that were replaced cannot be retired, and a later deployment turns back."""
+    return replace(_alone(drawn), turns=3000, former=3, people=0.01, sick="retire", sickness=1.0, idle=True, failures=0.01)
+
+
 _OF_THEIR_OWN: dict[int, Callable[[Profile, int], Profile]] = {
     2: _stuck,
     7: _deadly,
     9: _strange,
     10: _without_credential,
     12: _going_back,
+    15: _unretired,
     16: _other_databases,
     17: _strange,
     19: _stuck,

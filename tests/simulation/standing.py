@@ -26,6 +26,10 @@ class Standing:
         """What need not be as the record says, until a deployment that changes it succeeds."""
         self._leftovers: set[str] = set()
         """What may be there besides, until then."""
+        self._run_on: set[str] = set()
+        """Services whose former release may run on: until then, or until a deployment turns back."""
+        self._named: set[str] = set()
+        """Services whose former names may be theirs, until then."""
         self._gone: list[str] = []
         """Deployments of which nothing may stand."""
 
@@ -47,8 +51,11 @@ class Standing:
             left = [step.name for step in saga.steps.values() if step.row.undone is not None and not self._is_back(saga, step)]
             hold(not left, f"{saga.id} is {saga.state}, and {left} are not undone")
             self._gone.append(saga.id)
+            if any(step.row.participant == "deployer" and (saga.id, step.name) in self._book.undone for step in saga.steps.values()):
+                self._run_on.clear()
         self.nothing_came_back()
         if saga.epoch is not None:
+            self._retired(f"{saga.id} is {saga.state}, and")
             self._runs(self._goals.runs.record, f"{saga.id} is {saga.state}, and")
             self._jobs(saga, goal, good=good)
 
@@ -61,10 +68,14 @@ class Standing:
         removed = [f"remove-service-{name}" for name in goal.former.releases.keys() - goal.releases.keys()]
         detached = [f"remove-database-{name}" for name in goal.former.databases.keys() - goal.databases.keys()]
         touched = [saga.steps[name] for name in (*retired, *removed, *detached)]
-        for name in {*goal.databases, *(str(step.item) for step in touched)}:
-            self._astray.discard(name)
-            self._leftovers.discard(name)
-        self._leftovers |= {str(step.item) for step in touched if (saga.id, step.name) not in self._book.done}
+        over = {*goal.databases, *(str(step.item) for step in touched)}
+        for excused in (self._astray, self._leftovers, self._run_on, self._named):
+            excused.difference_update(over)
+        in_vain = {str(step.item) for step in touched if (saga.id, step.name) not in self._book.done}
+        unretired = in_vain.intersection(goal.changed)
+        self._run_on |= unretired
+        self._named |= unretired
+        self._leftovers |= in_vain - unretired
         if not any((saga.id, name) in self._book.done for name in (*retired, *removed)):
             self._kept |= {(saga.id, name) for name in goal.jobs}
 
@@ -89,6 +100,11 @@ class Standing:
             hold(made is None or made.spec == spec, f"{when} the database {name} is another")
             hold(made is None or target.has_running(made.container), f"{when} the database {name} does not run")
 
+    def _retired(self, when: str) -> None:
+        excused = self._astray | self._leftovers | self._run_on
+        kept = {one.service: one.former.container for one in self._world.target.services.values() if one.former is not None}
+        hold(kept.keys() <= excused, f"{when} {kept} are still in the record")
+
     def _jobs(self, saga: Saga, goal: Goal | None, *, good: bool) -> None:
         target = self._world.target
         for name, job in ({} if goal is None else goal.jobs).items():
@@ -101,7 +117,9 @@ class Standing:
 
     def is_the_record(self) -> None:
         """Nothing is missing, and nothing is there besides."""
-        target, record, excused = self._world.target, self._goals.runs.record, self._astray | self._leftovers
+        target, record = self._world.target, self._goals.runs.record
+        in_all = self._astray | self._leftovers
+        excused = in_all | self._run_on
         said = self._world.database.environment.record
         keys = {name: release.key for name, release in record.releases.items()}
         hold({name: release.key for name, release in said.releases.items()} == keys, "in the end the record's releases are others")
@@ -116,11 +134,12 @@ class Standing:
         ]  # fmt: skip
         hold(not besides, f"in the end there are {sorted(besides)} besides {sorted(wanted)}")
         others = target.services.keys() ^ record.releases.keys()
-        hold(others <= excused, f"in the end there are the services {sorted(target.services)}")
+        hold(others <= in_all, f"in the end there are the services {sorted(target.services)}")
         for one in target.services.values():
             half = one.candidate is not None or one.former is not None or one.candidate_certificate
             hold(not half or one.service in excused, f"in the end {one.service} is half done")
         hosts = {host: name for name, release in record.releases.items() for host in release.hosts}
         owners = {host: name for host, (name, _) in target.domains.items()}
-        hold({name for host, name in owners.items() ^ hosts.items()} <= excused, f"in the end there are the names {sorted(target.domains)}")
-        hold(target.databases.keys() - excused <= record.databases.keys(), f"in the end there are the databases {sorted(target.databases)}")
+        named = {name for host, name in owners.items() ^ hosts.items()}
+        hold(named <= in_all | self._named, f"in the end there are the names {sorted(target.domains)}")
+        hold(target.databases.keys() - in_all <= record.databases.keys(), f"in the end there are the databases {sorted(target.databases)}")

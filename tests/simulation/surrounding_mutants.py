@@ -3,6 +3,7 @@
 from dataclasses import replace as changed
 from typing import Any
 
+from services.deployer.targets.local.records import ServiceRecord
 from shared.contracts import commands as c
 from shared.contracts.commands import Command
 from tests.simulation import data_effects, effects, participants, service_effects
@@ -112,6 +113,18 @@ def never_sweeps(patches: Patches) -> None:
 def sweeps_only_when_it_reconciles(patches: Patches) -> None:
     """The last undo leaves what came late."""
     patches.replace(effects, "sweep", lambda _target, _command: None)
+
+
+@mutant
+def keeps_what_another_deployment_replaced(patches: Patches) -> None:
+    """An undo leaves the release in the record that a deployment before it could not retire."""
+    patches.replace(ServiceRecord, "outlived", lambda record, _deployment: record)
+
+
+@mutant
+def tells_nobody_of_what_was_left(patches: Patches) -> None:
+    """Who reconciles is not woken: the release runs on."""
+    patches.replace(Target, "outlived", lambda _target, _epoch: False)
 
 
 @mutant

@@ -72,6 +72,8 @@ class Target:
     """Requests whose sender is gone."""
     gone_late: set[str] = field(default_factory=set)
     """Containers that such a request has taken away."""
+    left: bool = False
+    """An undo has met releases of deployments that have ended: who reconciles looks at once, or when its process starts again."""
 
     def service(self, name: str) -> ServiceRecord:
         """The record of a service."""
@@ -99,6 +101,11 @@ class Target:
             stale = not has_undo if container.role == "job" else container.role == "application" and container.epoch < below
             if name not in kept and (stale or container.step_key in self.undone):
                 del self.containers[name]
+
+    def outlived(self, epoch: int) -> bool:
+        """Whether a release runs that no record speaks of, from before the deployment that is compensated under the epoch."""
+        kept = self.kept()
+        return any(one.role == "application" and one.epoch < epoch - 1 and name not in kept for name, one in self.containers.items())
 
     def create(self, name: str, container: Container) -> None:
         """Where the name is free."""
@@ -153,6 +160,7 @@ class Target:
 
     def reconciled(self) -> None:
         """All that came late was seen."""
+        self.left = False
         self.gone_late.clear()
         for one in self.containers.values():
             one.late = one.stopped_late = False

@@ -31,7 +31,7 @@ GOES_WRONG = (
     # what that comes to
     "DeploymentFailed: worker_lost", "DeploymentRolledBack: worker_lost", "DeploymentFailed: worker_killed", "DeploymentFailed: clone_denied",
     "DeploymentFailed: database_no_way_back", "DeploymentStuck: sick", "DeploymentStuck: not_accepted", "SourceInspected: stale",
-    "a changed database is undone", "a roll-back to another database",
+    "RetirementFailed: sick", "a release was left", "a changed database is undone", "a roll-back to another database",
 )  # fmt: skip
 
 

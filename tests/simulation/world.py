@@ -128,7 +128,7 @@ class World:
         if self.turmoil and key in self.broken:
             raise StepFailure("broken")
         sick = self.profile.sick if command.direction is Direction.DO else self.profile.sick_undo
-        if at_the_end and sick and str(command.step).startswith(sick) and self.happens(self.profile.sickness):
+        if at_the_end is not self.profile.idle and sick and str(command.step).startswith(sick) and self.happens(self.profile.sickness):
             self.counts[f"a sick {command.direction}"] += 1
             self.tell(f"trouble: {command.attempt_id} is sick")
             raise StepFailure("sick", may_pass=self.pick(4) == 3)
@@ -319,6 +319,7 @@ class World:
         waiting += [f"nobody has looked for losses of {name}" for name, outbox in stores.items() if outbox.unsafe]
         waiting += [f"{key} is locked" for key in self.database.locks]
         waiting += ["late requests"] if self.target.late else []
+        waiting += ["a release runs on"] if self.target.left else []
         waiting += ["a preview is being removed"] if self.preview and self.api.stored.catalogue.is_going else []
         waiting += ["unsettled changes"] if self.webhooks.stored.unsettled else []
         return ", ".join(waiting)

@@ -338,22 +338,8 @@ class Process(Party):
         return self.world.now if self.awake else self.fell_asleep_at
 
 
-_FACTS: dict[tuple[object, ...], f.Fact] = {}
-
-
 def fact_of(command: Command, variant: int, number: int) -> f.Fact:
-    """What is true after a command that worked. Made once for all schedules."""
-    key = (type(command), command.step, command.direction, variant, number, getattr(command, "newest", None), _made(command))
-    if key not in _FACTS:
-        _FACTS[key] = _fact_of(command, variant, number)
-    return _FACTS[key]
-
-
-def _made(command: Command) -> bool:
-    return getattr(command, "former", None) is None
-
-
-def _fact_of(command: Command, variant: int, number: int) -> f.Fact:
+    """What is true after a command that worked."""
     if command.direction is Direction.UNDO:
         return undone_for(command)
     if isinstance(command, c.InspectSource):

@@ -64,6 +64,13 @@ def test_a_schedule_is_the_same_whenever_it_is_run() -> None:
     assert "succeeded" in first.lower()
 
 
+def test_a_schedule_leaves_nothing_to_the_next() -> None:
+    """What number 199 pushed was once told to number 212 as its own."""
+    words = ("--first", "199", "--schedules", "14", "--workers", "1")
+    done = subprocess.run([sys.executable, "-m", "tests.simulation", *words], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_first_violation_of_many_schedules_is_printed_whole() -> None:
     """As short as it gets; of the others the sentence, by which they can be replayed."""
     words = ("--mutant", "deploys_nothing", "--schedules", "6", "--workers", "1")
